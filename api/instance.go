@@ -1,0 +1,400 @@
+package api
+
+import "time"
+
+// RestartPolicy says when a container that ended is started again.
+type RestartPolicy string
+
+// The restart policies, as in Kubernetes.
+const (
+	RestartNever     RestartPolicy = "Never"
+	RestartOnFailure RestartPolicy = "OnFailure"
+	RestartAlways    RestartPolicy = "Always"
+)
+
+// Isolation names the kind of sandbox an instance runs in.
+type Isolation string
+
+// The isolations. IsolationAuto takes a VM where KVM runs guests, else gVisor.
+const (
+	IsolationAuto   Isolation = "auto"
+	IsolationVM     Isolation = "vm"
+	IsolationGVisor Isolation = "gvisor"
+)
+
+// PullPolicy says when an image is fetched from its registry.
+type PullPolicy string
+
+// The pull policies, as in Kubernetes.
+const (
+	PullAlways       PullPolicy = "Always"
+	PullIfNotPresent PullPolicy = "IfNotPresent"
+	PullNever        PullPolicy = "Never"
+)
+
+// InstanceSpec is what a user asks for. The names follow the Kubernetes PodSpec
+// wherever it has the thing.
+type InstanceSpec struct {
+	// Name is unique among the instances on record: a DNS label of 1 to 63
+	// characters. Empty: one is made up.
+	Name string `json:"name,omitempty"`
+	// Labels are the user's own; keys and values as in Kubernetes.
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// Containers run side by side; at least one, at most 32 with InitContainers.
+	Containers []Container `json:"containers"`
+	// InitContainers run one after the other, each to its end, before Containers.
+	InitContainers []Container `json:"initContainers,omitempty"`
+	// RestartPolicy holds for every container. Default Never.
+	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
+
+	// Size names one of the operator's sizes; it excludes CPU and Memory.
+	Size string `json:"size,omitempty"`
+	// CPU of the whole instance: a multiple of 0.05 cores, from 0.05 up to the
+	// host's. Default: the sum of the containers' limits, else 0.5.
+	CPU CPU `json:"cpu,omitempty"`
+	// Memory of the whole instance: a multiple of 1 MiB, from 32 MiB up to the
+	// host's. Default: the sum of the containers' limits, else 256 MiB.
+	Memory Bytes `json:"memory,omitempty"`
+	// EphemeralStorage bounds what each container writes outside its volumes.
+	// From 1 MiB; default 10 GiB.
+	EphemeralStorage Bytes `json:"ephemeralStorage,omitempty"`
+	// Volumes that containers mount by name.
+	Volumes []Volume `json:"volumes,omitempty"`
+
+	// Hostname is a DNS label. Default: the name.
+	Hostname string `json:"hostname,omitempty"`
+	// TerminationGracePeriodSeconds is the time from the stop signal to the
+	// kill, 0 to 3600. Default 10.
+	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
+	// ActiveDeadlineSeconds ends the instance that many seconds after its start.
+	ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds,omitempty"`
+	// TTLSecondsAfterFinished removes the record and the logs that many seconds
+	// after the end. Nil: kept until removed.
+	TTLSecondsAfterFinished *int64 `json:"ttlSecondsAfterFinished,omitempty"`
+	// Isolation of the sandbox. Default auto.
+	Isolation Isolation `json:"isolation,omitempty"`
+	// ImagePullSecrets name secrets with registry credentials.
+	ImagePullSecrets []string `json:"imagePullSecrets,omitempty"`
+}
+
+// Container is one program of an instance.
+type Container struct {
+	// Name is a DNS label, unique in the instance. Default for a single
+	// container: "main".
+	Name string `json:"name,omitempty"`
+	// Image is a reference such as docker.io/library/nginx:1.27 or one with @sha256:….
+	Image string `json:"image"`
+	// ImagePullPolicy defaults to Always for the tag latest, else IfNotPresent.
+	ImagePullPolicy PullPolicy `json:"imagePullPolicy,omitempty"`
+	// Command replaces the image's ENTRYPOINT (and then its CMD too).
+	Command []string `json:"command,omitempty"`
+	// Args replaces the image's CMD.
+	Args []string `json:"args,omitempty"`
+	// Env is added to the image's ENV.
+	Env []EnvVar `json:"env,omitempty"`
+	// WorkingDir is an absolute path. Default: the image's WORKDIR, else /.
+	WorkingDir string `json:"workingDir,omitempty"`
+	// User is a name or uid, optionally with :group, as in the image's USER.
+	User string `json:"user,omitempty"`
+	// Resources of this container; they add up to the instance's size where that
+	// is not given.
+	Resources Resources `json:"resources,omitzero"`
+	// TTY gives the program a terminal.
+	TTY bool `json:"tty,omitempty"`
+	// Stdin keeps the program's standard input open for attach.
+	Stdin bool `json:"stdin,omitempty"`
+	// StdinOnce closes standard input when the first attached client goes.
+	StdinOnce bool `json:"stdinOnce,omitempty"`
+	// Ports the program listens on; for people and tools to read.
+	Ports []ContainerPort `json:"ports,omitempty"`
+	// SecurityContext narrows or widens what the program may do.
+	SecurityContext *SecurityContext `json:"securityContext,omitempty"`
+	// VolumeMounts place the instance's volumes.
+	VolumeMounts []VolumeMount `json:"volumeMounts,omitempty"`
+	// StartupProbe holds the other probes back until it has succeeded once.
+	StartupProbe *Probe `json:"startupProbe,omitempty"`
+	// LivenessProbe restarts the container when it fails.
+	LivenessProbe *Probe `json:"livenessProbe,omitempty"`
+	// ReadinessProbe decides whether the container counts as ready.
+	ReadinessProbe *Probe `json:"readinessProbe,omitempty"`
+	// Lifecycle hooks.
+	Lifecycle *Lifecycle `json:"lifecycle,omitempty"`
+}
+
+// EnvVar is one environment variable.
+type EnvVar struct {
+	Name  string `json:"name"`
+	Value string `json:"value,omitempty"`
+}
+
+// Resources of one container.
+type Resources struct {
+	Limits ResourceList `json:"limits,omitzero"`
+}
+
+// ResourceList is an amount of cpu and memory; zero means none given.
+type ResourceList struct {
+	CPU    CPU   `json:"cpu,omitempty"`
+	Memory Bytes `json:"memory,omitempty"`
+}
+
+// ContainerPort is a port that a program listens on.
+type ContainerPort struct {
+	Name string `json:"name,omitempty"`
+	// ContainerPort is 1 to 65535.
+	ContainerPort int `json:"containerPort"`
+	// Protocol is TCP (default) or UDP.
+	Protocol string `json:"protocol,omitempty"`
+}
+
+// SecurityContext of one container.
+type SecurityContext struct {
+	// ReadOnlyRootFilesystem makes the image's tree unwritable.
+	ReadOnlyRootFilesystem bool `json:"readOnlyRootFilesystem,omitempty"`
+	// Capabilities changes the default set (docker's).
+	Capabilities *Capabilities `json:"capabilities,omitempty"`
+}
+
+// Capabilities are Linux capabilities by name, without CAP_; ALL is allowed.
+type Capabilities struct {
+	Add  []string `json:"add,omitempty"`
+	Drop []string `json:"drop,omitempty"`
+}
+
+// VolumeMount places a volume in a container.
+type VolumeMount struct {
+	Name string `json:"name"`
+	// MountPath is absolute and not the root.
+	MountPath string `json:"mountPath"`
+	ReadOnly  bool   `json:"readOnly,omitempty"`
+}
+
+// Volume is storage that containers of one instance share. Exactly one source
+// is set.
+type Volume struct {
+	Name string `json:"name"`
+	// EmptyDir starts empty and goes with the instance.
+	EmptyDir *EmptyDir `json:"emptyDir,omitempty"`
+	// Files are given inline, read-only.
+	Files *FilesVolume `json:"files,omitempty"`
+	// Secret is read-only; its keys are the file names.
+	Secret *SecretVolume `json:"secret,omitempty"`
+}
+
+// EmptyDir is a scratch directory.
+type EmptyDir struct {
+	// Medium is "" (disk) or "Memory", which counts against the instance's memory.
+	Medium string `json:"medium,omitempty"`
+	// SizeLimit bounds it. Default: the instance's ephemeral storage on disk,
+	// half its memory in memory.
+	SizeLimit Bytes `json:"sizeLimit,omitempty"`
+}
+
+// FilesVolume holds small files given in the spec; at most 1 MiB in all.
+type FilesVolume struct {
+	Items []FileItem `json:"items"`
+}
+
+// FileItem is one inline file. Content and ContentBase64 exclude each other.
+type FileItem struct {
+	// Path is relative to the mount, without "..".
+	Path          string `json:"path"`
+	Content       string `json:"content,omitempty"`
+	ContentBase64 string `json:"contentBase64,omitempty"`
+	// Mode is the permission bits in octal, such as "0600". Default "0644".
+	Mode string `json:"mode,omitempty"`
+}
+
+// SecretVolume shows a secret's keys as files.
+type SecretVolume struct {
+	SecretName string `json:"secretName"`
+	// DefaultMode is the files' permission bits in octal. Default "0400".
+	DefaultMode string `json:"defaultMode,omitempty"`
+}
+
+// Handler is one action of a probe or hook. Exactly one is set; TCPSocket is
+// for probes only.
+type Handler struct {
+	Exec      *ExecAction      `json:"exec,omitempty"`
+	HTTPGet   *HTTPGetAction   `json:"httpGet,omitempty"`
+	TCPSocket *TCPSocketAction `json:"tcpSocket,omitempty"`
+}
+
+// ExecAction runs a command in the container; exit code 0 is success.
+type ExecAction struct {
+	Command []string `json:"command"`
+}
+
+// HTTPGetAction asks the instance; a status from 200 to 399 is success.
+type HTTPGetAction struct {
+	Path string `json:"path,omitempty"`
+	Port int    `json:"port"`
+	// Scheme is HTTP (default) or HTTPS, whose certificate is not checked.
+	Scheme      string       `json:"scheme,omitempty"`
+	HTTPHeaders []HTTPHeader `json:"httpHeaders,omitempty"`
+}
+
+// HTTPHeader is sent with an HTTPGetAction.
+type HTTPHeader struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// TCPSocketAction connects to a port; a connection is success.
+type TCPSocketAction struct {
+	Port int `json:"port"`
+}
+
+// Probe asks a container about its health. Defaults are Kubernetes'.
+type Probe struct {
+	Handler
+	InitialDelaySeconds int `json:"initialDelaySeconds,omitempty"` // default 0
+	PeriodSeconds       int `json:"periodSeconds,omitempty"`       // default 10
+	TimeoutSeconds      int `json:"timeoutSeconds,omitempty"`      // default 1
+	SuccessThreshold    int `json:"successThreshold,omitempty"`    // default 1
+	FailureThreshold    int `json:"failureThreshold,omitempty"`    // default 3
+}
+
+// Lifecycle hooks of a container.
+type Lifecycle struct {
+	// PostStart runs right after the start; its failure restarts the container.
+	PostStart *Handler `json:"postStart,omitempty"`
+	// PreStop runs before the stop signal, within the grace period.
+	PreStop *Handler `json:"preStop,omitempty"`
+}
+
+// Instance is the record of one instance.
+type Instance struct {
+	// ID is "i-" and 12 hexadecimal digits.
+	ID string `json:"id"`
+	// Spec as asked for, with the defaults filled in.
+	Spec      InstanceSpec   `json:"spec"`
+	Status    InstanceStatus `json:"status"`
+	CreatedAt time.Time      `json:"createdAt"`
+	// Revision grows with every change of the record, over all instances.
+	Revision int64 `json:"revision"`
+}
+
+// Phase is where an instance is in its life.
+type Phase string
+
+// The phases. Succeeded and Failed are ends: the sandbox is gone.
+const (
+	PhasePending   Phase = "Pending"
+	PhaseRunning   Phase = "Running"
+	PhaseSucceeded Phase = "Succeeded"
+	PhaseFailed    Phase = "Failed"
+)
+
+// Finished tells whether the phase is an end.
+func (p Phase) Finished() bool { return p == PhaseSucceeded || p == PhaseFailed }
+
+// InstanceStatus is what cis knows of an instance.
+type InstanceStatus struct {
+	Phase Phase `json:"phase"`
+	// Reason is a word for programs, Message a sentence for people.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Ready: it runs and every container is ready.
+	Ready bool `json:"ready"`
+	// Stopping: a stop or removal was asked for and is under way.
+	Stopping bool `json:"stopping,omitempty"`
+	// Address is its private IPv4 address; it stays the same over restarts.
+	Address string `json:"address,omitempty"`
+	// Isolation is the kind of sandbox it got.
+	Isolation Isolation `json:"isolation,omitempty"`
+	// Standby: the sandbox came from the standby pool.
+	Standby               bool              `json:"standby,omitempty"`
+	InitContainerStatuses []ContainerStatus `json:"initContainerStatuses,omitempty"`
+	ContainerStatuses     []ContainerStatus `json:"containerStatuses,omitempty"`
+	// StartedAt is when the sandbox ran, FinishedAt when the last program ended.
+	StartedAt  *time.Time `json:"startedAt,omitempty"`
+	FinishedAt *time.Time `json:"finishedAt,omitempty"`
+	// ExitCode is that of the first container; set at the end.
+	ExitCode *int `json:"exitCode,omitempty"`
+	// Timings is the split of the latest start.
+	Timings Timings `json:"timings,omitzero"`
+}
+
+// Timings splits the start of an instance, in milliseconds. Image and network
+// run side by side, so the parts may add up to more than Total.
+type Timings struct {
+	// Admission: from the request's arrival to the durable record.
+	Admission float64 `json:"admissionMs"`
+	// Image: until every image is on disk.
+	Image float64 `json:"imageMs"`
+	// Network: until the NIC exists; 0 with a standby sandbox.
+	Network float64 `json:"networkMs"`
+	// Sandbox: until the sandbox and its agent answer; 0 with a standby sandbox.
+	Sandbox float64 `json:"sandboxMs"`
+	// Container: from the agent's order to the first program's start.
+	Container float64 `json:"containerMs"`
+	// FirstOutput: from that start to its first output; 0 if there was none.
+	FirstOutput float64 `json:"firstOutputMs"`
+	// Total: from the request's arrival to the first program's start.
+	Total float64 `json:"totalMs"`
+}
+
+// ContainerStatus is what cis knows of one container.
+type ContainerStatus struct {
+	Name string `json:"name"`
+	// Image as asked for, ImageID the digest that runs.
+	Image   string         `json:"image"`
+	ImageID string         `json:"imageID,omitempty"`
+	State   ContainerState `json:"state"`
+	// LastState is the state before the latest restart.
+	LastState    ContainerState `json:"lastState,omitzero"`
+	Ready        bool           `json:"ready"`
+	Started      bool           `json:"started"`
+	RestartCount int            `json:"restartCount"`
+}
+
+// ContainerState has exactly one of its members set.
+type ContainerState struct {
+	Waiting    *StateWaiting    `json:"waiting,omitempty"`
+	Running    *StateRunning    `json:"running,omitempty"`
+	Terminated *StateTerminated `json:"terminated,omitempty"`
+}
+
+// StateWaiting is a container that does not run yet, or not now.
+type StateWaiting struct {
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// StateRunning is a container whose program runs.
+type StateRunning struct {
+	StartedAt time.Time `json:"startedAt"`
+}
+
+// StateTerminated is a container whose program has ended.
+type StateTerminated struct {
+	// ExitCode is 128 plus the signal for a program that a signal ended.
+	ExitCode   int       `json:"exitCode"`
+	Signal     int       `json:"signal,omitempty"`
+	Reason     string    `json:"reason,omitempty"`
+	Message    string    `json:"message,omitempty"`
+	StartedAt  time.Time `json:"startedAt,omitzero"`
+	FinishedAt time.Time `json:"finishedAt"`
+}
+
+// The reasons of states and events, Kubernetes' words where it has them.
+const (
+	ReasonContainerCreating = "ContainerCreating"
+	ReasonPodInitializing   = "PodInitializing"
+	ReasonCompleted         = "Completed"
+	ReasonError             = "Error"
+	ReasonOOMKilled         = "OOMKilled"
+	ReasonDeadlineExceeded  = "DeadlineExceeded"
+	ReasonCrashLoopBackOff  = "CrashLoopBackOff"
+	ReasonErrImagePull      = "ErrImagePull"
+	ReasonImagePullBackOff  = "ImagePullBackOff"
+	ReasonErrImageNeverPull = "ErrImageNeverPull"
+	ReasonInvalidImageName  = "InvalidImageName"
+	ReasonCreateError       = "CreateContainerError"
+	ReasonRunError          = "RunContainerError"
+	ReasonPostStartError    = "PostStartHookError"
+	ReasonSandboxLost       = "SandboxLost"
+	ReasonStopped           = "Stopped"
+)

@@ -1,0 +1,144 @@
+package agentpb
+
+import (
+	"time"
+
+	"cis/api"
+)
+
+// Workload is all that an agent must know to run an instance. Everything that
+// came from images, secrets or defaults is resolved in it.
+type Workload struct {
+	// ID of the run: a second Run with the same ID does nothing.
+	ID       string `json:"id"`
+	Hostname string `json:"hostname"`
+	// Address of the instance, for /etc/hosts.
+	Address string `json:"address"`
+	// Nameservers and Searches for /etc/resolv.conf.
+	Nameservers []string `json:"nameservers"`
+	Searches    []string `json:"searches,omitempty"`
+
+	InitContainers []Container       `json:"initContainers,omitempty"`
+	Containers     []Container       `json:"containers"`
+	Volumes        []Volume          `json:"volumes,omitempty"`
+	RestartPolicy  api.RestartPolicy `json:"restartPolicy"`
+	// GracePeriod for stops that the agent begins by itself.
+	GracePeriod time.Duration `json:"gracePeriod"`
+	// Deadline ends the workload with DeadlineExceeded; zero: none.
+	Deadline time.Time `json:"deadline,omitzero"`
+	// EphemeralStorage bounds each container's writable layer, in bytes.
+	EphemeralStorage api.Bytes `json:"ephemeralStorage"`
+	// Pids is the most processes and threads of the whole instance.
+	Pids int64 `json:"pids"`
+}
+
+// Container is one program, ready to run.
+type Container struct {
+	Name string `json:"name"`
+	// Rootfs is the image's EROFS file: a path on the host, or a device in a VM.
+	Rootfs string `json:"rootfs"`
+	// ReadOnly root.
+	ReadOnly bool     `json:"readOnly,omitempty"`
+	Args     []string `json:"args"`
+	Env      []string `json:"env,omitempty"`
+	Cwd      string   `json:"cwd"`
+	UID      uint32   `json:"uid"`
+	GID      uint32   `json:"gid"`
+	Groups   []uint32 `json:"groups,omitempty"`
+	// Capabilities that are permitted, effective and bounding, with CAP_.
+	Capabilities []string `json:"capabilities,omitempty"`
+	TTY          bool     `json:"tty,omitempty"`
+	Stdin        bool     `json:"stdin,omitempty"`
+	StdinOnce    bool     `json:"stdinOnce,omitempty"`
+	// StopSignal is the number of the signal that asks the program to end.
+	StopSignal int     `json:"stopSignal"`
+	Mounts     []Mount `json:"mounts,omitempty"`
+
+	StartupProbe   *api.Probe     `json:"startupProbe,omitempty"`
+	LivenessProbe  *api.Probe     `json:"livenessProbe,omitempty"`
+	ReadinessProbe *api.Probe     `json:"readinessProbe,omitempty"`
+	Lifecycle      *api.Lifecycle `json:"lifecycle,omitempty"`
+
+	// RestartCount and LastState carry on from an earlier sandbox of the instance.
+	RestartCount int                `json:"restartCount,omitempty"`
+	LastState    api.ContainerState `json:"lastState,omitzero"`
+}
+
+// Mount places a volume.
+type Mount struct {
+	Volume   string `json:"volume"`
+	Path     string `json:"path"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
+}
+
+// Volume is either an empty directory or, with Image set, a read-only EROFS
+// file (inline files and secrets).
+type Volume struct {
+	Name      string    `json:"name"`
+	Image     string    `json:"image,omitempty"`
+	Memory    bool      `json:"memory,omitempty"`
+	SizeLimit api.Bytes `json:"sizeLimit,omitempty"`
+}
+
+// State is what an agent tells of its workload.
+type State struct {
+	// WorkloadID is empty while the agent waits for one.
+	WorkloadID     string            `json:"workloadID,omitempty"`
+	InitContainers []ContainerStatus `json:"initContainers,omitempty"`
+	Containers     []ContainerStatus `json:"containers,omitempty"`
+	// Finished: every program has ended for good; nothing will change any more.
+	Finished bool `json:"finished,omitempty"`
+	// Reason and Message say why, where the agent ended it (DeadlineExceeded,
+	// Stopped) or lost its sandbox (OOMKilled, SandboxLost).
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+	// SandboxLost: the sandbox died under the workload; the agent cannot go on, and
+	// the engine decides whether the instance gets a new one.
+	SandboxLost bool `json:"sandboxLost,omitempty"`
+	// Events since the one asked for, oldest first.
+	Events []Event `json:"events,omitempty"`
+}
+
+// ContainerStatus is the state of one container with its log's attempts.
+type ContainerStatus struct {
+	Name         string             `json:"name"`
+	State        api.ContainerState `json:"state"`
+	LastState    api.ContainerState `json:"lastState,omitzero"`
+	Ready        bool               `json:"ready"`
+	Started      bool               `json:"started"`
+	RestartCount int                `json:"restartCount"`
+	// FirstOutput is when the current attempt first wrote something.
+	FirstOutput time.Time `json:"firstOutput,omitzero"`
+}
+
+// Event is a step that the agent has to tell of. Seq begins at 1.
+type Event struct {
+	Seq       uint64        `json:"seq"`
+	Time      time.Time     `json:"time"`
+	Container string        `json:"container,omitempty"`
+	Type      api.EventType `json:"type"`
+	Reason    string        `json:"reason"`
+	Message   string        `json:"message"`
+}
+
+// ExecStart begins an Exec or Attach.
+type ExecStart struct {
+	Container string   `json:"container"`
+	Args      []string `json:"args,omitempty"`
+	// Env is added to the container's.
+	Env []string `json:"env,omitempty"`
+	Cwd string   `json:"cwd,omitempty"`
+	// User, when set, replaces the container's.
+	User   *User  `json:"user,omitempty"`
+	TTY    bool   `json:"tty,omitempty"`
+	Stdin  bool   `json:"stdin,omitempty"`
+	Width  uint16 `json:"width,omitempty"`
+	Height uint16 `json:"height,omitempty"`
+}
+
+// User is who a program runs as.
+type User struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups,omitempty"`
+}

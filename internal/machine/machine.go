@@ -1,0 +1,87 @@
+// Package machine is the seam between the engine and what isolates instances: a
+// Machine makes sandboxes of one kind, each with an agent that answers on one
+// byte stream. The drivers are in the packages below it, and one conformance
+// suite (machinetest) holds for all of them.
+//
+// A machine knows nothing of images' names, records or HTTP, and never decides
+// when a sandbox starts or ends.
+package machine
+
+import (
+	"context"
+	"net"
+
+	"cis/api"
+)
+
+// Machine makes and ends sandboxes of one kind. All methods may be called at
+// once from many goroutines; calls for one sandbox's ID must not overlap.
+type Machine interface {
+	// Isolation is the kind of sandbox this machine makes.
+	Isolation() api.Isolation
+	// Check tells whether the machine works on this host; the string says what was
+	// found, either way, in words for people. It is bounded to a few seconds.
+	Check(ctx context.Context) (detail string, err error)
+	// Start makes a sandbox and returns when its agent answers. On an error nothing
+	// is left behind. Sandbox and agent outlive the calling process.
+	Start(ctx context.Context, s Sandbox) error
+	// Connect opens a new stream to the agent of a sandbox. It fails with NotFound
+	// (api.Error) when the sandbox or its agent is gone.
+	Connect(ctx context.Context, id string) (net.Conn, error)
+	// Stats reads what the sandbox uses on the host now.
+	Stats(ctx context.Context, id string) (Usage, error)
+	// Destroy ends a sandbox with its agent at once and frees all that Start made,
+	// but for Sandbox.Dir's parent. Destroying what does not exist is no error.
+	Destroy(ctx context.Context, id string) error
+	// List gives the IDs of the sandboxes of this machine of which anything is
+	// left on the host, whole or in part.
+	List(ctx context.Context) ([]string, error)
+}
+
+// Sandbox is what Start is asked to make.
+type Sandbox struct {
+	// ID is unique on the host: "s-" and 12 hexadecimal digits.
+	ID string
+	// CPU limit, enforced from the moment Start returns.
+	CPU api.CPU
+	// Memory limit of everything inside.
+	Memory api.Bytes
+	// Pids is the most processes and threads that may exist inside.
+	Pids int64
+	// Hostname inside; the agent may change it later with its workload.
+	Hostname string
+	// NIC is the sandbox's place on the network.
+	NIC NIC
+	// Volumes that containers will share. A sandbox started without them cannot
+	// get them later.
+	Volumes []Volume
+}
+
+// NIC is a network interface made by package network.
+type NIC struct {
+	// NetNS is the path of the namespace that holds the interface.
+	NetNS string
+	// RouterNS is the path of the VPC's namespace, from where the address answers.
+	RouterNS string
+	// Address without prefix length.
+	Address string
+}
+
+// Volume is a directory shared by the sandbox's containers that starts empty.
+type Volume struct {
+	Name string
+	// Memory: kept in memory, else on disk.
+	Memory bool
+	// SizeLimit in bytes; always set.
+	SizeLimit api.Bytes
+}
+
+// Usage is what a sandbox uses on the host.
+type Usage struct {
+	// CPUSeconds since its start.
+	CPUSeconds float64
+	// Memory charged to the sandbox in bytes, without reclaimable page cache.
+	Memory api.Bytes
+	// Pids inside.
+	Pids int64
+}

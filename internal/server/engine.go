@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"cis/api"
+)
+
+// Engine is what the server needs of the engine. A ref is an instance's name,
+// ID, or an unambiguous beginning of its ID. Errors are *api.Error.
+type Engine interface {
+	// Create records an instance and starts it. The second result is false when
+	// the client token named an instance that exists already. The spec is
+	// validated and has its defaults.
+	Create(ctx context.Context, req api.CreateInstance) (api.Instance, bool, error)
+	Get(ctx context.Context, ref string) (api.Instance, error)
+	List(ctx context.Context, opts ListOptions) (api.List[api.Instance], error)
+	// Watch calls fn for each change after the given revision (0: first ADDED for
+	// all that exist), until fn fails or ctx ends.
+	Watch(ctx context.Context, opts ListOptions, since int64, fn func(api.WatchEvent[api.Instance]) error) error
+	// Wait returns the instance once it has finished (or was removed: then as it
+	// was last).
+	Wait(ctx context.Context, ref string) (api.Instance, error)
+	// Stop ends the programs and the sandbox; the record stays. Nil grace: the spec's.
+	Stop(ctx context.Context, ref string, grace *time.Duration) (api.Instance, error)
+	// Start runs a finished instance again, with the address it had.
+	Start(ctx context.Context, ref string) (api.Instance, error)
+	// Restart is Stop and Start.
+	Restart(ctx context.Context, ref string, grace *time.Duration) (api.Instance, error)
+	// Remove deletes the record and the logs of a finished instance. With force it
+	// first ends a running one (grace nil: at once).
+	Remove(ctx context.Context, ref string, force bool, grace *time.Duration) error
+	// Kill sends a signal to a container's program (empty container: the first).
+	Kill(ctx context.Context, ref, container string, signal int) error
+
+	// Logs calls fn for each piece of output, oldest first.
+	Logs(ctx context.Context, ref string, opts api.LogOptions, fn func(LogEntry) error) error
+	// Exec runs a command and returns its exit code.
+	Exec(ctx context.Context, ref string, req api.ExecRequest, s Streams) (int, error)
+	// Attach joins a container's program: its output, from the beginning of the
+	// attempt if replay is set, and its input. It waits for a container that has
+	// not started yet, and returns the exit code once it has ended for good.
+	Attach(ctx context.Context, ref, container string, replay bool, s Streams) (int, error)
+	// PortForward joins conn with a port inside, until either side ends.
+	PortForward(ctx context.Context, ref string, port uint16, conn io.ReadWriteCloser) error
+	CopyOut(ctx context.Context, ref, container, path string, w io.Writer) error
+	CopyIn(ctx context.Context, ref, container, path string, r io.Reader) error
+	Stats(ctx context.Context, ref string) (api.Stats, error)
+
+	Events(ctx context.Context, opts EventOptions) (api.List[api.Event], error)
+	WatchEvents(ctx context.Context, opts EventOptions, fn func(api.Event) error) error
+
+	PullImage(ctx context.Context, req api.ImagePull, progress func(api.Progress)) (api.Image, error)
+	// ImportImage reads an OCI layout, docker-archive or rootfs tar.
+	ImportImage(ctx context.Context, ref string, r io.Reader, progress func(api.Progress)) (api.Image, error)
+	Images(ctx context.Context) ([]api.Image, error)
+	RemoveImage(ctx context.Context, ref string) error
+
+	PutSecret(ctx context.Context, s api.Secret) (api.Secret, error)
+	Secrets(ctx context.Context) ([]api.Secret, error)
+	RemoveSecret(ctx context.Context, name string) error
+
+	Info(ctx context.Context) (api.Info, error)
+}
+
+// ListOptions choose instances.
+type ListOptions struct {
+	// Selector is a label selector: k=v, k!=v, k, !k, k in (a,b), comma-separated.
+	Selector string
+	// Phases: any of these; empty: all.
+	Phases []api.Phase
+	// Limit of a page, 1 to 1000; 0: 500. Continue is the token of the page before.
+	Limit    int
+	Continue string
+}
+
+// EventOptions choose events.
+type EventOptions struct {
+	// Instance ref; empty: all.
+	Instance string
+	// Since is an event ID: only later ones. Limit as in ListOptions.
+	Since int64
+	Limit int
+}
+
+// LogEntry is a piece of output: not always a whole line.
+type LogEntry struct {
+	Time time.Time
+	// Stream is 1 for standard output, 2 for standard error.
+	Stream int
+	Data   []byte
+}
+
+// Streams of an exec or attach. Nil members are not wanted.
+type Streams struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Resize         <-chan WindowSize
+	// Started is called once when the program runs.
+	Started func()
+}
+
+// WindowSize of a terminal, in characters.
+type WindowSize struct{ Width, Height uint16 }
