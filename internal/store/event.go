@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"cis/api"
+)
+
+// AddEvent records an event, or counts it where the same one (instance,
+// container, type, reason, message) is on record. It returns what is on record.
+func (s *Store) AddEvent(ctx context.Context, e api.Event) (api.Event, error) {
+	e.FirstSeen, e.Count = e.LastSeen, 1
+	err := s.update(ctx, s.relaxed, func(tx *sql.Tx, _ int64) error {
+		var first int64
+		err := tx.QueryRow(`SELECT id, first_seen, count FROM events
+			WHERE instance=? AND reason=? AND container=? AND type=? AND message=?`,
+			e.InstanceID, e.Reason, e.Container, e.Type, e.Message).Scan(&e.ID, &first, &e.Count)
+		if err == nil {
+			// A counted event gets a new ID, so that watches that go on from an ID see it.
+			if _, err := tx.Exec("DELETE FROM events WHERE id=?", e.ID); err != nil {
+				return err
+			}
+			e.FirstSeen = time.Unix(0, first).UTC()
+			e.Count++
+		} else if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		res, err := tx.Exec(`INSERT INTO events (instance,name,container,type,reason,message,first_seen,last_seen,count)
+			VALUES (?,?,?,?,?,?,?,?,?)`, e.InstanceID, e.Instance, e.Container, e.Type, e.Reason, e.Message,
+			e.FirstSeen.UnixNano(), e.LastSeen.UnixNano(), e.Count)
+		if err != nil {
+			return err
+		}
+		e.ID, err = res.LastInsertId()
+		return err
+	})
+	if err != nil {
+		return e, fmt.Errorf("record event: %w", err)
+	}
+	return e, nil
+}
+
+// Events returns up to limit events with an ID after since, oldest first, of one
+// instance (by ID) or of all.
+func (s *Store) Events(ctx context.Context, instance string, since int64, limit int) ([]api.Event, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT id,instance,name,container,type,reason,message,first_seen,last_seen,count
+		FROM events WHERE id>? AND (?='' OR instance=?) ORDER BY id LIMIT ?`, since, instance, instance, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	defer rows.Close()
+	var all []api.Event
+	for rows.Next() {
+		var e api.Event
+		var first, last int64
+		if err := rows.Scan(&e.ID, &e.InstanceID, &e.Instance, &e.Container, &e.Type, &e.Reason, &e.Message, &first, &last, &e.Count); err != nil {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
+		e.FirstSeen, e.LastSeen = time.Unix(0, first).UTC(), time.Unix(0, last).UTC()
+		all = append(all, e)
+	}
+	return all, rows.Err()
+}
+
+// ForgetEvents removes events last seen before the given time.
+func (s *Store) ForgetEvents(ctx context.Context, before time.Time) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	_, err := s.relaxed.ExecContext(ctx, "DELETE FROM events WHERE last_seen<?", before.UnixNano())
+	return err
+}

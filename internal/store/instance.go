@@ -1,0 +1,243 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"cis/api"
+)
+
+// Instance is one instance on record.
+type Instance struct {
+	api.Instance
+	Run Run
+}
+
+// Run is what the engine remembers of an instance beside what users see.
+type Run struct {
+	// Number counts the runs: 1 at the create, one more with each start by a user.
+	Number int `json:"number"`
+	// Stop and Remove are what was asked for and not yet done.
+	Stop   bool `json:"stop,omitempty"`
+	Remove bool `json:"remove,omitempty"`
+	// Again: once stopped, run again.
+	Again bool `json:"again,omitempty"`
+	// GraceSeconds goes with Stop; nil: the spec's.
+	GraceSeconds *float64 `json:"graceSeconds,omitempty"`
+	// StopReason and StopMessage say why it was stopped.
+	StopReason  string `json:"stopReason,omitempty"`
+	StopMessage string `json:"stopMessage,omitempty"`
+	// RemoveAfter removes the record at the end (run --rm).
+	RemoveAfter bool `json:"removeAfter,omitempty"`
+	// RegistryAuth of the request; forgotten once the images are there.
+	RegistryAuth *api.RegistryAuth `json:"registryAuth,omitempty"`
+	// Images are the digests by container name, once resolved.
+	Images map[string]string `json:"images,omitempty"`
+	// Sandbox is the ID of the current one.
+	Sandbox string `json:"sandbox,omitempty"`
+	// AgentEvent is the last event seen from the sandbox's agent.
+	AgentEvent uint64 `json:"agentEvent,omitempty"`
+	// LostSandboxes counts those that died in this run, for the back-off.
+	LostSandboxes int `json:"lostSandboxes,omitempty"`
+	// SpecHash tells whether a repeated client token came with the same spec.
+	SpecHash string `json:"specHash,omitempty"`
+}
+
+// ErrNotFound: there is no such record.
+var ErrNotFound = errors.New("not on record")
+
+// ErrNameTaken and ErrTokenTaken: another instance has the name or the client token.
+var (
+	ErrNameTaken  = errors.New("the name is taken")
+	ErrTokenTaken = errors.New("the client token was used")
+)
+
+// CreateInstance records a new instance, durably, and sets its Revision.
+// clientToken may be empty.
+func (s *Store) CreateInstance(ctx context.Context, in *Instance, clientToken string) error {
+	var token any
+	if clientToken != "" {
+		token = clientToken
+	}
+	err := s.update(ctx, s.durable, func(tx *sql.Tx, revision int64) error {
+		in.Revision = revision
+		doc, run, err := in.marshal()
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec("INSERT INTO instances (id,name,client_token,phase,created_at,revision,doc,run) VALUES (?,?,?,?,?,?,?,?)",
+			in.ID, in.Spec.Name, token, in.Status.Phase, in.CreatedAt.UnixNano(), revision, doc, run)
+		return err
+	})
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(err.Error(), "instances.name"):
+		return ErrNameTaken
+	case strings.Contains(err.Error(), "instances.client_token"):
+		return ErrTokenTaken
+	}
+	return fmt.Errorf("record instance %s: %w", in.ID, err)
+}
+
+// UpdateInstance records a change and sets the instance's Revision. With durable
+// it is on disk when this returns.
+func (s *Store) UpdateInstance(ctx context.Context, in *Instance, durable bool) error {
+	db := s.relaxed
+	if durable {
+		db = s.durable
+	}
+	err := s.update(ctx, db, func(tx *sql.Tx, revision int64) error {
+		in.Revision = revision
+		doc, run, err := in.marshal()
+		if err != nil {
+			return err
+		}
+		return affected(tx.Exec("UPDATE instances SET phase=?, revision=?, doc=?, run=? WHERE id=?",
+			in.Status.Phase, revision, doc, run, in.ID))
+	})
+	if err != nil {
+		return fmt.Errorf("record instance %s: %w", in.ID, err)
+	}
+	return nil
+}
+
+// DeleteInstance removes an instance from the record, durably, and returns the
+// revision of that.
+func (s *Store) DeleteInstance(ctx context.Context, id string) (int64, error) {
+	var at int64
+	err := s.update(ctx, s.durable, func(tx *sql.Tx, revision int64) error {
+		at = revision
+		return affected(tx.Exec("DELETE FROM instances WHERE id=?", id))
+	})
+	if err != nil {
+		return 0, fmt.Errorf("remove instance %s: %w", id, err)
+	}
+	return at, nil
+}
+
+// FindInstance finds by name, by ID, or by an unambiguous beginning of an ID of
+// at least 4 characters. More than one match is an Invalid api.Error.
+func (s *Store) FindInstance(ctx context.Context, ref string) (*Instance, error) {
+	found, err := s.query(ctx, "name=? OR id=? LIMIT 1", ref, ref)
+	if err == nil && len(found) == 0 && len(ref) >= 4 && strings.HasPrefix(ref, "i-") {
+		found, err = s.query(ctx, "id>=? AND id<? LIMIT 2", ref, ref+"\x7f")
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) == 0:
+		return nil, ErrNotFound
+	case len(found) > 1:
+		return nil, api.Errorf(api.Invalid, "%q is the beginning of more than one instance's ID", ref).WithNext("give more of the ID, or the name")
+	}
+	return found[0], nil
+}
+
+// InstanceByToken finds the instance that a client token made after the given time.
+func (s *Store) InstanceByToken(ctx context.Context, token string, after time.Time) (*Instance, error) {
+	found, err := s.query(ctx, "client_token=? AND created_at>? LIMIT 1", token, after.UnixNano())
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, ErrNotFound
+	}
+	return found[0], nil
+}
+
+// ForgetTokens frees the client tokens used before the given time.
+func (s *Store) ForgetTokens(ctx context.Context, before time.Time) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	_, err := s.relaxed.ExecContext(ctx, "UPDATE instances SET client_token=NULL WHERE client_token IS NOT NULL AND created_at<=?", before.UnixNano())
+	return err
+}
+
+// ListInstances returns up to limit instances of the given phases (none: all),
+// oldest first, that come after the place (creation time and ID) given.
+func (s *Store) ListInstances(ctx context.Context, after time.Time, afterID string, phases []api.Phase, limit int) ([]*Instance, error) {
+	where, args := "(created_at,id)>(?,?)", []any{nanos(after), afterID}
+	if len(phases) > 0 {
+		where += " AND phase IN (?" + strings.Repeat(",?", len(phases)-1) + ")"
+		for _, p := range phases {
+			args = append(args, p)
+		}
+	}
+	return s.query(ctx, where+" ORDER BY created_at,id LIMIT ?", append(args, limit)...)
+}
+
+// CountInstances counts by phase.
+func (s *Store) CountInstances(ctx context.Context) (map[api.Phase]int, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT phase, count(*) FROM instances GROUP BY phase")
+	if err != nil {
+		return nil, fmt.Errorf("count instances: %w", err)
+	}
+	defer rows.Close()
+	counts := map[api.Phase]int{}
+	for rows.Next() {
+		var p api.Phase
+		var n int
+		if err := rows.Scan(&p, &n); err != nil {
+			return nil, fmt.Errorf("count instances: %w", err)
+		}
+		counts[p] = n
+	}
+	return counts, rows.Err()
+}
+
+func (s *Store) query(ctx context.Context, where string, args ...any) ([]*Instance, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT revision, doc, run FROM instances WHERE "+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read instances: %w", err)
+	}
+	defer rows.Close()
+	var found []*Instance
+	for rows.Next() {
+		var in Instance
+		var revision int64
+		var doc, run []byte
+		if err := rows.Scan(&revision, &doc, &run); err != nil {
+			return nil, fmt.Errorf("read instances: %w", err)
+		}
+		if err := errors.Join(json.Unmarshal(doc, &in.Instance), json.Unmarshal(run, &in.Run)); err != nil {
+			return nil, fmt.Errorf("read instances: %w", err)
+		}
+		in.Revision = revision
+		found = append(found, &in)
+	}
+	return found, rows.Err()
+}
+
+func (in *Instance) marshal() (doc, run string, err error) {
+	d, err := json.Marshal(in.Instance)
+	if err != nil {
+		return "", "", err
+	}
+	r, err := json.Marshal(in.Run)
+	return string(d), string(r), err
+}
+
+// nanos is t as it is recorded; the zero time comes before every other.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// affected turns an update of no row into ErrNotFound.
+func affected(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return err
+	}
+	return ErrNotFound
+}

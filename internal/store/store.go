@@ -1,0 +1,139 @@
+// Package store is the durable record: instances, the sandboxes made for them,
+// events and secrets, in one SQLite file.
+//
+// A write that a caller was told of survives a crash of the process and of the
+// host (WAL, synchronous=FULL); status changes that can be seen again from the
+// sandbox itself survive a crash of the process. It never decides anything and
+// never touches the host beyond its own file.
+package store
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+//go:embed schema.sql
+var schema string
+
+// version of the schema; a file of another version is refused.
+const version = 1
+
+// Store is an open record. Its methods may be called at once.
+type Store struct {
+	// durable commits reach the disk before they return, relaxed ones the kernel.
+	durable, relaxed *sql.DB
+	read             *sql.DB
+	// write lets one writer in at a time: SQLite has a single one anyway, and
+	// waiting here is fair and does not sleep.
+	write sync.Mutex
+	// revision is the last one given out; guarded by write.
+	revision int64
+}
+
+// Open opens the record at path, making it if it does not exist (mode 0600).
+func Open(ctx context.Context, path string) (*Store, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open record: %w", err)
+	}
+	f.Close()
+	s := &Store{}
+	if s.durable, err = open(path, "FULL", 1); err == nil {
+		if s.relaxed, err = open(path, "NORMAL", 1); err == nil {
+			s.read, err = open(path, "NORMAL", 4)
+		}
+	}
+	if err == nil {
+		err = s.migrate(ctx)
+	}
+	if err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open record %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func open(path, synchronous string, conns int) (*sql.DB, error) {
+	pragmas := url.Values{"_pragma": {
+		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(" + synchronous + ")", "foreign_keys(1)",
+		// Bounds the write-ahead log and the page cache (KiB when negative).
+		"journal_size_limit(16777216)", "cache_size(-1024)",
+	}}
+	db, err := sql.Open("sqlite", "file:"+path+"?"+pragmas.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+// migrate makes the tables of a new file and checks the version of an old one.
+func (s *Store) migrate(ctx context.Context) error {
+	var have int
+	if err := s.durable.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+		return err
+	}
+	switch have {
+	case version:
+	case 0:
+		if _, err := s.durable.ExecContext(ctx, fmt.Sprintf("BEGIN; %s; PRAGMA user_version=%d; COMMIT", schema, version)); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("the record has schema version %d and this cisd knows version %d: run the cisd that wrote it", have, version)
+	}
+	return s.durable.QueryRowContext(ctx, "SELECT value FROM counters WHERE name='revision'").Scan(&s.revision)
+}
+
+// Close closes the record.
+func (s *Store) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.read, s.relaxed, s.durable} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// update runs fn in a transaction of db, the only writer meanwhile. fn gets the
+// next revision, which counts only if it commits.
+func (s *Store) update(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx, revision int64) error) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	// A commit that has begun must not be torn by a client that goes away.
+	ctx = context.WithoutCancel(ctx)
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	next := s.revision + 1
+	if err := fn(tx, next); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE counters SET value=? WHERE name='revision'", next); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	s.revision = next
+	return nil
+}
+
+// Revision is the latest revision of the record.
+func (s *Store) Revision() int64 {
+	s.write.Lock()
+	defer s.write.Unlock()
+	return s.revision
+}

@@ -1,0 +1,278 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"cis/api"
+)
+
+func open1(t *testing.T) (*Store, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "record.db")
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, path
+}
+
+func instance(n int) *Instance {
+	return &Instance{Instance: api.Instance{ID: fmt.Sprintf("i-%012x", n), CreatedAt: time.Unix(int64(n%1e6), 0).UTC(),
+		Spec: api.InstanceSpec{Name: fmt.Sprintf("n%d", n)}, Status: api.InstanceStatus{Phase: api.PhasePending}}}
+}
+
+func TestInstancesSurviveReopening(t *testing.T) {
+	s, path := open1(t)
+	in := instance(1)
+	in.Run.Images = map[string]string{"main": "sha256:x"}
+	if err := s.CreateInstance(t.Context(), in, "token"); err != nil {
+		t.Fatal(err)
+	}
+	in.Status.Phase = api.PhaseRunning
+	if err := s.UpdateInstance(t.Context(), in, false); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	got, err := s.FindInstance(t.Context(), "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Status.Phase != api.PhaseRunning || got.Run.Images["main"] != "sha256:x" || got.Revision != 2 {
+		t.Errorf("got %+v, revision %d", got, got.Revision)
+	}
+	if s.Revision() != 2 {
+		t.Errorf("revision %d after reopening", s.Revision())
+	}
+}
+
+func TestNamesAndTokensAreUnique(t *testing.T) {
+	s, _ := open1(t)
+	if err := s.CreateInstance(t.Context(), instance(1), "a"); err != nil {
+		t.Fatal(err)
+	}
+	same := instance(2)
+	same.Spec.Name = "n1"
+	if err := s.CreateInstance(t.Context(), same, ""); !errors.Is(err, ErrNameTaken) {
+		t.Errorf("same name: %v", err)
+	}
+	if err := s.CreateInstance(t.Context(), instance(3), "a"); !errors.Is(err, ErrTokenTaken) {
+		t.Errorf("same token: %v", err)
+	}
+	if got := s.Revision(); got != 1 {
+		t.Errorf("refused writes took revisions: %d", got)
+	}
+	if in, err := s.InstanceByToken(t.Context(), "a", time.Unix(0, 0)); err != nil || in.Spec.Name != "n1" {
+		t.Errorf("by token: %v, %v", in, err)
+	}
+	if err := s.ForgetTokens(t.Context(), time.Unix(5, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CreateInstance(t.Context(), instance(4), "a"); err != nil {
+		t.Errorf("a forgotten token: %v", err)
+	}
+}
+
+func TestFindByPartOfID(t *testing.T) {
+	s, _ := open1(t)
+	for _, n := range []int{0xabc000000001, 0xabc000000002, 0xdef000000001} {
+		if err := s.CreateInstance(t.Context(), instance(n), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for ref, want := range map[string]string{
+		"i-def": "i-def000000001", "i-abc000000002": "i-abc000000002", fmt.Sprintf("n%d", 0xabc000000001): "i-abc000000001",
+	} {
+		if got, err := s.FindInstance(t.Context(), ref); err != nil || got.ID != want {
+			t.Errorf("find %q: %v, %v", ref, got, err)
+		}
+	}
+	if _, err := s.FindInstance(t.Context(), "i-abc"); api.CodeOf(err) != api.Invalid {
+		t.Errorf("ambiguous: %v", err)
+	}
+	for _, ref := range []string{"", "i-", "i-d", "i-1", "%"} {
+		if _, err := s.FindInstance(t.Context(), ref); !errors.Is(err, ErrNotFound) {
+			t.Errorf("find %q: %v", ref, err)
+		}
+	}
+}
+
+func TestListPages(t *testing.T) {
+	s, _ := open1(t)
+	for n := range 10 {
+		in := instance(10 - n) // not in the order of age
+		if n%2 == 0 {
+			in.Status.Phase = api.PhaseFailed
+		}
+		if err := s.CreateInstance(t.Context(), in, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var names []string
+	var at time.Time
+	var id string
+	for {
+		page, err := s.ListInstances(t.Context(), at, id, nil, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range page {
+			names = append(names, in.Spec.Name)
+			at, id = in.CreatedAt, in.ID
+		}
+		if len(page) < 3 {
+			break
+		}
+	}
+	if fmt.Sprint(names) != "[n1 n2 n3 n4 n5 n6 n7 n8 n9 n10]" {
+		t.Errorf("in pages: %v", names)
+	}
+	failed, err := s.ListInstances(t.Context(), time.Time{}, "", []api.Phase{api.PhaseFailed}, 100)
+	if err != nil || len(failed) != 5 {
+		t.Errorf("failed ones: %d, %v", len(failed), err)
+	}
+}
+
+func TestUpdateOfWhatIsGone(t *testing.T) {
+	s, _ := open1(t)
+	if err := s.UpdateInstance(t.Context(), instance(1), true); !errors.Is(err, ErrNotFound) {
+		t.Errorf("update: %v", err)
+	}
+	if _, err := s.DeleteInstance(t.Context(), "i-1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("delete: %v", err)
+	}
+}
+
+func TestEqualEventsAreCounted(t *testing.T) {
+	s, _ := open1(t)
+	e := api.Event{InstanceID: "i-1", Instance: "a", Container: "main", Type: api.EventWarning, Reason: "BackOff", Message: "m"}
+	var last api.Event
+	for n := range 3 {
+		e.LastSeen = time.Unix(int64(100+n), 0).UTC()
+		var err error
+		if last, err = s.AddEvent(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := e
+	other.Message = "another"
+	if _, err := s.AddEvent(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Events(t.Context(), "i-1", 0, 10)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d events, %v", len(all), err)
+	}
+	if got := all[0]; got != last || got.Count != 3 || got.FirstSeen.Unix() != 100 || got.LastSeen.Unix() != 102 {
+		t.Errorf("counted event: %+v", got)
+	}
+	if later, _ := s.Events(t.Context(), "", last.ID, 10); len(later) != 1 || later[0].Message != "another" {
+		t.Errorf("after the last: %+v", later)
+	}
+}
+
+func TestSandboxesAndSecrets(t *testing.T) {
+	s, _ := open1(t)
+	b := Sandbox{ID: "s-1", Isolation: api.IsolationGVisor, Address: "10.0.0.2", CPU: 500, Memory: 256 * api.MiB}
+	if err := s.CreateSandbox(t.Context(), b, 42); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.UpdateSandbox(t.Context(), "s-1", "i-1", true); err != nil {
+		t.Fatal(err)
+	}
+	all, cursor, err := s.Sandboxes(t.Context())
+	b.Instance, b.Ready = "i-1", true
+	if err != nil || cursor != 42 || len(all) != 1 || all[0] != b {
+		t.Errorf("sandboxes %+v, cursor %d, %v", all, cursor, err)
+	}
+	if err := s.DeleteSandbox(t.Context(), "s-1"); err != nil {
+		t.Fatal(err)
+	}
+	sec := api.Secret{Name: "x", Type: api.SecretOpaque, Data: map[string][]byte{"k": {0, 255}}, CreatedAt: time.Unix(1, 0).UTC()}
+	if err := s.PutSecret(t.Context(), sec); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Secret(t.Context(), "x"); err != nil || string(got.Data["k"]) != "\x00\xff" {
+		t.Errorf("secret %+v, %v", got, err)
+	}
+	if err := s.DeleteSecret(t.Context(), "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Secret(t.Context(), "x"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("removed secret: %v", err)
+	}
+}
+
+func TestAnotherSchemaIsRefused(t *testing.T) {
+	s, path := open1(t)
+	if _, err := s.durable.Exec("PRAGMA user_version=99"); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if _, err := Open(t.Context(), path); err == nil {
+		t.Error("a record of a later version was opened")
+	}
+}
+
+func TestACommitOutlivesItsCaller(t *testing.T) {
+	s, _ := open1(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.CreateInstance(ctx, instance(1), ""); err != nil {
+		t.Errorf("a write that began must end: %v", err)
+	}
+}
+
+func BenchmarkCreateInstance(b *testing.B) {
+	s, err := Open(b.Context(), filepath.Join(b.TempDir(), "record.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for n := 0; b.Loop(); n++ {
+		if err := s.CreateInstance(b.Context(), instance(n), ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkUpdateInstance(b *testing.B) {
+	s, err := Open(b.Context(), filepath.Join(b.TempDir(), "record.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	in := instance(1)
+	s.CreateInstance(b.Context(), in, "")
+	for b.Loop() {
+		if err := s.UpdateInstance(b.Context(), in, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkList500(b *testing.B) {
+	s, err := Open(b.Context(), filepath.Join(b.TempDir(), "record.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for n := range 500 {
+		s.CreateInstance(b.Context(), instance(n), "")
+	}
+	for b.Loop() {
+		if l, err := s.ListInstances(b.Context(), time.Time{}, "", nil, 500); err != nil || len(l) != 500 {
+			b.Fatal(err)
+		}
+	}
+}
