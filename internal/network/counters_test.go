@@ -1,0 +1,28 @@
+package network
+
+import (
+	"testing"
+
+	"cis/api"
+)
+
+func TestCounters(t *testing.T) {
+	l := newLab(t)
+	m := l.open()
+	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	n := nicAt("default", 2)
+	a := l.attach(m, n)
+	pc := listen(t, l.outside, outsideAddr+":9")
+	rx0, tx0, err := m.Counters(ctx, n.ID)
+	check(t, err)
+	l.never(a, "udp", outsideAddr+":9") // it arrives, but nobody answers
+	check(t, pc.Close())
+	rx, tx, err := m.Counters(ctx, n.ID)
+	check(t, err)
+	if tx <= tx0 || rx != rx0 {
+		t.Errorf("sent %d and received %d bytes, before %d and %d", tx, rx, tx0, rx0)
+	}
+	if _, _, err := m.Counters(ctx, "nobody"); api.CodeOf(err) != api.NotFound {
+		t.Errorf("counters of nobody: %v", err)
+	}
+}

@@ -1,0 +1,243 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Reconcile makes the host have these VPCs and NICs and, under the Manager's prefix,
+// no others. What is whole is adopted without touching its traffic; what is missing
+// is made. A NIC whose link is lost is made from nothing: a sandbox that ran on it has
+// no network until its next start. A failure with one of them does not keep it from
+// the rest; the error joins all.
+func (m *Manager) Reconcile(ctx context.Context, vpcs []VPC, nics []NIC) error {
+	m.life.Lock()
+	defer m.life.Unlock()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("reconcile network: %w", err)
+	}
+	errs := []error{m.ensureHost(), m.removeOtherVPCs(vpcs)}
+	for _, v := range vpcs {
+		errs = append(errs, m.ensureVPC(ctx, v))
+	}
+	wanted := map[string]map[string]NIC{} // by VPC, then by NIC id
+	for id := range m.vpcs {
+		wanted[id] = map[string]NIC{}
+	}
+	for _, n := range nics {
+		if of := wanted[n.VPC]; of != nil {
+			of[n.ID] = n
+			continue
+		}
+		errs = append(errs, fmt.Errorf("reconcile NIC %s: VPC %s has no network", n.ID, n.VPC))
+	}
+	errs = append(errs, m.removeOtherNICs(nics))
+	for id, of := range wanted {
+		if err := m.reconcileNICs(ctx, m.vpcs[id], of); err != nil {
+			errs = append(errs, fmt.Errorf("reconcile VPC %s: %w", id, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeOtherVPCs removes the VPCs that are not in the list, known or not.
+func (m *Manager) removeOtherVPCs(vpcs []VPC) error {
+	wanted := map[string]bool{}
+	keys := make([][]byte, 0, len(vpcs))
+	for _, v := range vpcs {
+		wanted[v.ID] = true
+		keys = append(keys, ifKey(uplinkHostName(m.cfg.Prefix, v.ID)))
+	}
+	found, err := listSpaces(vpcSpaceName(m.cfg.Prefix, ""))
+	if err != nil {
+		return err
+	}
+	links, err := m.host.route.LinkList()
+	if err != nil {
+		return fmt.Errorf("list the host's links: %w", err)
+	}
+	for _, l := range links {
+		if id, ok := strings.CutPrefix(l.Attrs().Alias, uplinkAlias("")); ok && m.ownsLink(l, "u") {
+			found = append(found, id)
+		}
+	}
+	found = slices.AppendSeq(found, maps.Keys(m.vpcs))
+	slices.Sort(found)
+	var errs []error
+	for _, id := range slices.Compact(found) {
+		if wanted[id] {
+			continue
+		}
+		m.log.Info("removing a VPC that nobody wants", "vpc", id)
+		m.forgetIf(func(n NIC) bool { return n.VPC == id })
+		errs = append(errs, m.removeVPC(id))
+	}
+	errs = append(errs, m.rules.keep(m.cfg.Prefix, uplinksSet, keys))
+	return errors.Join(errs...)
+}
+
+// removeOtherNICs forgets the NICs that are not in the list, and takes away the
+// names of their namespaces, by which their links go too.
+func (m *Manager) removeOtherNICs(nics []NIC) error {
+	wanted := make(map[string]NIC, len(nics))
+	for _, n := range nics {
+		wanted[n.ID] = n
+	}
+	m.forgetIf(func(n NIC) bool { return wanted[n.ID] != n })
+	ids, err := listSpaces(nicSpaceName(m.cfg.Prefix, ""))
+	errs := []error{err}
+	for _, id := range ids {
+		if _, ok := wanted[id]; !ok {
+			m.log.Info("removing a NIC that nobody wants", "nic", id)
+			errs = append(errs, removeSpace(nicSpaceName(m.cfg.Prefix, id)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (m *Manager) forgetIf(f func(NIC) bool) {
+	m.mu.Lock()
+	var ids []string
+	for id, n := range m.nics {
+		if f(n.NIC) {
+			ids = append(ids, id)
+		}
+	}
+	m.mu.Unlock()
+	for _, id := range ids {
+		m.forget(id)
+	}
+}
+
+// reconcileNICs makes the VPC have the wanted NICs and no others.
+func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, wanted map[string]NIC) error {
+	have, err := m.listOuter(v)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	byLink := map[string]NIC{}
+	for _, n := range wanted {
+		byLink[outerName(m.cfg.Prefix, n.ID)] = n
+	}
+	for name, o := range have {
+		if _, ok := byLink[name]; !ok {
+			errs = append(errs, m.discard(v, o.link))
+		}
+	}
+	keys := make([][]byte, 0, len(wanted))
+	for name, n := range byLink {
+		if err := ctx.Err(); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if err := m.reconcileNIC(v, n, have[name]); err != nil {
+			errs = append(errs, fmt.Errorf("NIC %s: %w", n.ID, err))
+			continue
+		}
+		keys = append(keys, nicKey(name, n.Address))
+	}
+	// A key that a crash or a hand left would let its link send as someone else.
+	errs = append(errs, v.rules.keep(v.table, nicsSet, keys))
+	return errors.Join(errs...)
+}
+
+// outerEnd is the end of a NIC in its VPC's namespace, with what belongs to it.
+type outerEnd struct {
+	link   netlink.Link
+	routes []netlink.Route
+	neighs []netlink.Neigh
+}
+
+// listOuter reads all outer ends in three dumps, whatever their number.
+func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
+	h := v.space.route
+	links, err := h.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	routes, err := h.RouteList(nil, netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	neighs, err := h.NeighList(0, netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("list neighbours: %w", err)
+	}
+	byName, byIndex := map[string]*outerEnd{}, map[int]*outerEnd{}
+	for _, l := range links {
+		if m.ownsLink(l, "n") {
+			o := &outerEnd{link: l}
+			byName[l.Attrs().Name], byIndex[l.Attrs().Index] = o, o
+		}
+	}
+	for _, r := range routes {
+		if o := byIndex[r.LinkIndex]; o != nil {
+			o.routes = append(o.routes, r)
+		}
+	}
+	for _, n := range neighs {
+		if o := byIndex[n.LinkIndex]; o != nil {
+			o.neighs = append(o.neighs, n)
+		}
+	}
+	return byName, nil
+}
+
+// discard removes an outer end that no NIC wants. It goes with its namespace if that
+// has just lost its name; otherwise something holds it.
+func (m *Manager) discard(v *vpc, link netlink.Link) error {
+	m.log.Info("removing a link that nobody wants", "link", link.Attrs().Name, "alias", link.Attrs().Alias)
+	if err := deleteLink(v.space.route, link); err != nil {
+		return fmt.Errorf("remove link %s: %w", link.Attrs().Name, err)
+	}
+	return nil
+}
+
+// reconcileNIC adopts the NIC, of which o is what is there, or makes it.
+func (m *Manager) reconcileNIC(v *vpc, n NIC, o *outerEnd) error {
+	if err := checkID("id", n.ID); err != nil {
+		return err
+	}
+	if o == nil || o.link.Attrs().Alias != nicAlias(n.ID, n.Address) {
+		m.log.Info("making a NIC that is missing", "nic", n.ID, "vpc", v.ID)
+		return m.ensureNIC(v, n)
+	}
+	if !o.whole(n) {
+		m.log.Info("repairing a NIC", "nic", n.ID, "vpc", v.ID)
+		for _, r := range o.routes {
+			if prefixOf(r.Dst) != netip.PrefixFrom(n.Address, 32) {
+				if err := ignoring(unix.ESRCH, v.space.route.RouteDel(&r)); err != nil {
+					return err
+				}
+			}
+		}
+		return m.ensureNIC(v, n)
+	}
+	if _, err := m.claim(v, n); err != nil {
+		return err
+	}
+	if !m.reopenNIC(n.ID) {
+		m.log.Info("making a NIC whose namespace is lost", "nic", n.ID, "vpc", v.ID)
+		return m.ensureNIC(v, n)
+	}
+	return nil
+}
+
+// whole says whether the outer end is up and has exactly its route and neighbour.
+func (o *outerEnd) whole(n NIC) bool {
+	mac := nicMAC(n.Address)
+	return o.link.Attrs().Flags&net.FlagUp != 0 &&
+		len(o.routes) == 1 && prefixOf(o.routes[0].Dst) == netip.PrefixFrom(n.Address, 32) &&
+		slices.ContainsFunc(o.neighs, func(e netlink.Neigh) bool {
+			return e.State == netlink.NUD_PERMANENT && e.IP.Equal(n.Address.AsSlice()) && slices.Equal(e.HardwareAddr, mac)
+		})
+}

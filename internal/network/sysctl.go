@@ -1,0 +1,146 @@
+package network
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A sysctl is a file under /proc/sys and the value it shall have. Settings under
+// net belong to the namespace of the thread that opens the file.
+type sysctl struct{ path, value string }
+
+const sysctlDir = "/proc/sys/"
+
+// forwarding is the one setting that is changed for the whole host.
+var forwarding = sysctl{"net/ipv4/ip_forward", "1"}
+
+// vpcSysctls make a namespace a router that answers ARP for its gateway address on
+// every link and checks sources against its routes. A new namespace may inherit
+// other values from the host (net.core.devconf_inherit_init_net).
+var vpcSysctls = []sysctl{
+	forwarding,
+	{"net/ipv4/conf/all/rp_filter", "1"},
+	{"net/ipv4/conf/default/rp_filter", "1"},
+	{"net/ipv4/conf/all/arp_ignore", "0"},
+	{"net/ipv4/conf/default/arp_ignore", "0"},
+	{"net/ipv6/conf/all/disable_ipv6", "1"},
+	{"net/ipv6/conf/default/disable_ipv6", "1"},
+}
+
+// ensure sets the value unless it is set, and returns the value before. A setting
+// of IPv6 on a kernel without IPv6 is left alone.
+func (s sysctl) ensure() (before string, err error) {
+	path := sysctlDir + s.path
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) && strings.HasPrefix(s.path, "net/ipv6/") {
+		return s.value, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	before = strings.TrimSpace(string(data))
+	if before == s.value {
+		return before, nil
+	}
+	return before, os.WriteFile(path, []byte(s.value), 0o644)
+}
+
+func ensureSysctls(list []sysctl) error {
+	for _, s := range list {
+		if _, err := s.ensure(); err != nil {
+			return fmt.Errorf("set %s: %w", s.path, err)
+		}
+	}
+	return nil
+}
+
+// hostState is what the host had before the package changed it.
+type hostState struct {
+	// Sysctls are the values before, by path under /proc/sys.
+	Sysctls map[string]string `json:"sysctls"`
+}
+
+func readHostState(file string) (hostState, error) {
+	st := hostState{Sysctls: map[string]string{}}
+	data, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return st, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &st)
+	}
+	if err != nil {
+		return st, fmt.Errorf("read host state %s: %w", file, err)
+	}
+	return st, nil
+}
+
+func (st hostState) write(file string) error {
+	data, err := json.MarshalIndent(st, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	tmp := file + ".new"
+	if err := os.WriteFile(tmp, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, file)
+}
+
+// enableForwarding turns routing on in the thread's namespace. The value before is
+// noted in the file first, unless the file is "" or already knows an older one.
+func enableForwarding(file string) error {
+	data, err := os.ReadFile(sysctlDir + forwarding.path)
+	if err != nil {
+		return err
+	}
+	before := strings.TrimSpace(string(data))
+	if before == forwarding.value {
+		return nil
+	}
+	if file != "" {
+		st, err := readHostState(file)
+		if err != nil {
+			return err
+		}
+		if _, known := st.Sysctls[forwarding.path]; !known {
+			st.Sysctls[forwarding.path] = before
+			if err := st.write(file); err != nil {
+				return fmt.Errorf("note host state: %w", err)
+			}
+		}
+	}
+	_, err = forwarding.ensure()
+	return err
+}
+
+// restoreHost puts back what the file says the thread's namespace had, and removes
+// the file.
+func restoreHost(file string) error {
+	if file == "" {
+		return nil
+	}
+	st, err := readHostState(file)
+	if err != nil {
+		return err
+	}
+	for path, value := range st.Sysctls {
+		if path != forwarding.path {
+			continue // never ours, so never to be written
+		}
+		if _, err := (sysctl{path, value}).ensure(); err != nil {
+			return fmt.Errorf("restore %s: %w", path, err)
+		}
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
