@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"sync"
+
+	"cis/api"
+)
+
+// sandboxOverhead is what an instance takes of the host's memory beside its own:
+// the agent. Everything else of a sandbox counts inside its limit.
+const sandboxOverhead = 12 * api.MiB
+
+// capacity counts what live instances were given of the host.
+type capacity struct {
+	mu     sync.Mutex
+	limits Limits
+	cpu    api.CPU
+	memory api.Bytes
+}
+
+func newCapacity(l Limits) *capacity { return &capacity{limits: l} }
+
+// total is what may be given in all.
+func (c *capacity) total() (api.CPU, api.Bytes) {
+	return api.CPU(float64(c.limits.CPUs) * 1000 * c.limits.CPUOvercommit), c.limits.Memory - c.limits.Reserved
+}
+
+// admit takes what a spec asks for, or says what is missing and what would fit.
+func (c *capacity) admit(cpu api.CPU, memory api.Bytes) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	allCPU, allMemory := c.total()
+	freeCPU, freeMemory := allCPU-c.cpu, allMemory-c.memory
+	fits := max(0, (freeMemory-sandboxOverhead)/api.MiB*api.MiB)
+	if cpu > freeCPU {
+		return api.Errorf(api.Exhausted, "not enough cpu: %s cores asked for, %s of %s free", cpu, max(0, freeCPU), allCPU).
+			WithNext("ask for at most %s cores, wait for an instance to end, or raise cpuOvercommit", max(0, freeCPU/50*50))
+	}
+	if memory+sandboxOverhead > freeMemory {
+		return api.Errorf(api.Exhausted, "not enough memory: %s asked for (and %s for its agent), %d MiB of %d MiB free",
+			memory, sandboxOverhead, max(0, freeMemory/api.MiB), allMemory/api.MiB).
+			WithNext("ask for at most %s, or wait for an instance to end", fits)
+	}
+	c.cpu += cpu
+	c.memory += memory + sandboxOverhead
+	return nil
+}
+
+// take counts an instance that is on record already.
+func (c *capacity) take(cpu api.CPU, memory api.Bytes) { c.add(cpu, memory+sandboxOverhead) }
+
+// release gives back what admit or take took.
+func (c *capacity) release(cpu api.CPU, memory api.Bytes) { c.add(-cpu, -memory-sandboxOverhead) }
+
+func (c *capacity) add(cpu api.CPU, memory api.Bytes) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cpu += cpu
+	c.memory += memory
+}
+
+// info describes it for people; held is what the standby pool takes.
+func (c *capacity) info() api.Capacity {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cpu, memory := c.total()
+	return api.Capacity{
+		CPU: cpu, CPUUsed: c.cpu, CPUOvercommit: c.limits.CPUOvercommit,
+		Memory: memory, MemoryUsed: c.memory, MemoryReserved: c.limits.Reserved,
+	}
+}
+
+// free is the memory not given to instances.
+func (c *capacity) free() api.Bytes {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, memory := c.total()
+	return memory - c.memory
+}

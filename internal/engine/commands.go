@@ -1,0 +1,247 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cis/api"
+	"cis/internal/store"
+)
+
+// find reads an instance by name, ID or beginning of an ID.
+func (e *Engine) find(ctx context.Context, ref string) (*store.Instance, error) {
+	rec, err := e.cfg.Store.FindInstance(ctx, ref)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, api.Errorf(api.NotFound, "there is no instance %q", ref).WithNext("`cis ps -a` lists them")
+	}
+	return rec, err
+}
+
+// lookup finds an instance and, if it has not ended, its life. An end that is
+// being concluded is waited for.
+func (e *Engine) lookup(ctx context.Context, ref string) (*store.Instance, *life, error) {
+	rec, err := e.find(ctx, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := e.life(rec.ID)
+	if l == nil || !rec.Status.Phase.Finished() {
+		return rec, l, nil
+	}
+	select {
+	case <-l.done:
+		return rec, nil, nil
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+}
+
+// findLive finds an instance that has not ended.
+func (e *Engine) findLive(ctx context.Context, ref string) (*life, error) {
+	rec, l, err := e.lookup(ctx, ref)
+	if err != nil || l != nil {
+		return l, err
+	}
+	return nil, api.Errorf(api.Conflict, "instance %s does not run: it has %s", rec.Spec.Name, ended(rec.Status.Phase)).
+		WithNext("start it with `cis start %s`", rec.Spec.Name)
+}
+
+func ended(p api.Phase) string {
+	if p == api.PhaseSucceeded {
+		return "succeeded"
+	}
+	return "failed"
+}
+
+// Get returns an instance.
+func (e *Engine) Get(ctx context.Context, ref string) (api.Instance, error) {
+	rec, err := e.find(ctx, ref)
+	return instanceOf(rec), err
+}
+
+// Wait returns the instance once it has ended, or as it was last if it is
+// removed meanwhile.
+func (e *Engine) Wait(ctx context.Context, ref string) (api.Instance, error) {
+	rec, l, err := e.lookup(ctx, ref)
+	if err != nil {
+		return api.Instance{}, err
+	}
+	if l == nil {
+		return rec.Instance, nil
+	}
+	return l.waitEnd(ctx)
+}
+
+// waitEnd waits until the record says that the instance has ended.
+func (l *life) waitEnd(ctx context.Context) (api.Instance, error) {
+	for {
+		rec, changed := l.snapshot()
+		if rec.Status.Phase.Finished() && !rec.Run.Again {
+			return rec.Instance, nil
+		}
+		select {
+		case <-changed:
+		case <-l.done:
+			rec, _ := l.snapshot()
+			return rec.Instance, l.e.ctx.Err()
+		case <-ctx.Done():
+			return rec.Instance, context.Cause(ctx)
+		}
+	}
+}
+
+// Stop ends the programs and the sandbox, and returns when both are gone.
+func (e *Engine) Stop(ctx context.Context, ref string, grace *time.Duration) (api.Instance, error) {
+	rec, l, err := e.lookup(ctx, ref)
+	if err != nil {
+		return api.Instance{}, err
+	}
+	if l == nil {
+		return rec.Instance, nil
+	}
+	err = l.requestStop(grace, func(r *store.Run) {
+		r.StopReason, r.StopMessage = api.ReasonStopped, "stopped by request"
+	})
+	if err != nil {
+		return api.Instance{}, err
+	}
+	return l.waitEnd(ctx)
+}
+
+// requestStop records that the instance shall end, durably, and sets it going.
+// One that has just ended by itself stays as it is.
+func (l *life) requestStop(grace *time.Duration, why func(*store.Run)) error {
+	if rec, _ := l.snapshot(); rec.Status.Phase.Finished() {
+		return nil
+	}
+	err := l.update(true, func(in *store.Instance) {
+		in.Run.Stop, in.Status.Stopping = true, true
+		if grace != nil {
+			s := grace.Seconds()
+			in.Run.GraceSeconds = &s
+		}
+		why(&in.Run)
+	})
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	select {
+	case <-l.stop:
+	default:
+		close(l.stop)
+	}
+	l.mu.Unlock()
+	l.askStop()
+	return nil
+}
+
+// Start runs an ended instance again, with the address it had.
+func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
+	rec, l, err := e.lookup(ctx, ref)
+	if err != nil {
+		return api.Instance{}, err
+	}
+	if l != nil {
+		return rec.Instance, nil
+	}
+	arrived := time.Now()
+	if err := e.check(ctx, rec.Spec); err != nil {
+		return api.Instance{}, err
+	}
+	if err := e.capacity.admit(rec.Spec.CPU, rec.Spec.Memory); err != nil {
+		return api.Instance{}, err
+	}
+	reset(rec)
+	if err := e.cfg.Store.UpdateInstance(ctx, rec, true); err != nil {
+		e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
+		return api.Instance{}, err
+	}
+	rec.Status.Timings.Admission = since(arrived)
+	e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
+	e.begin(*rec, arrived)
+	return rec.Instance, nil
+}
+
+// Restart stops an instance and starts it again; one that has ended it starts.
+func (e *Engine) Restart(ctx context.Context, ref string, grace *time.Duration) (api.Instance, error) {
+	l, err := e.findLive(ctx, ref)
+	if api.CodeOf(err) == api.Conflict {
+		return e.Start(ctx, ref)
+	}
+	if err != nil {
+		return api.Instance{}, err
+	}
+	before, _ := l.snapshot()
+	err = l.requestStop(grace, func(r *store.Run) {
+		r.Again, r.StopReason, r.StopMessage = true, api.ReasonStopped, "restarted by request"
+	})
+	if err != nil {
+		return api.Instance{}, err
+	}
+	for {
+		rec, changed := l.snapshot()
+		if rec.Run.Number > before.Run.Number {
+			return rec.Instance, nil
+		}
+		select {
+		case <-changed:
+		case <-l.done:
+			return e.Start(ctx, rec.ID)
+		case <-ctx.Done():
+			return rec.Instance, context.Cause(ctx)
+		}
+	}
+}
+
+// Remove deletes the record and the logs of an ended instance. With force it
+// first ends a live one.
+func (e *Engine) Remove(ctx context.Context, ref string, force bool, grace *time.Duration) error {
+	rec, l, err := e.lookup(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if l == nil {
+		return e.forget(ctx, *rec)
+	}
+	if !force {
+		return api.Errorf(api.Conflict, "instance %s runs", rec.Spec.Name).
+			WithNext("stop it first, or use `cis rm -f %s`", rec.Spec.Name)
+	}
+	if grace == nil {
+		grace = new(time.Duration)
+	}
+	err = l.requestStop(grace, func(r *store.Run) {
+		r.Remove, r.Again, r.StopReason, r.StopMessage = true, false, api.ReasonStopped, "removed by request"
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if rec, err = e.cfg.Store.FindInstance(ctx, rec.ID); errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// It ended by itself just before the request.
+	return e.forget(ctx, *rec)
+}
+
+// Kill sends a signal to a container's program (empty: the first container's).
+func (e *Engine) Kill(ctx context.Context, ref, container string, signal int) error {
+	l, err := e.findLive(ctx, ref)
+	if err != nil {
+		return err
+	}
+	client, name, err := l.running(container)
+	if err != nil {
+		return err
+	}
+	return client.Signal(ctx, name, signal)
+}

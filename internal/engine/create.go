@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"cis/api"
+	"cis/internal/store"
+)
+
+// Create records an instance and starts it. The spec must be valid and have its
+// defaults. The second result is false when the client token named an instance
+// that exists already.
+func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instance, bool, error) {
+	arrived := time.Now()
+	hash := specHash(req)
+	if req.ClientToken != "" {
+		if old, err := e.repeated(ctx, req.ClientToken, hash); old != nil || err != nil {
+			return instanceOf(old), false, err
+		}
+	}
+	if err := e.check(ctx, req.InstanceSpec); err != nil {
+		return api.Instance{}, false, err
+	}
+	if err := e.capacity.admit(req.CPU, req.Memory); err != nil {
+		return api.Instance{}, false, err
+	}
+	rec, err := e.recordInstance(ctx, req, hash, arrived)
+	if err != nil {
+		e.capacity.release(req.CPU, req.Memory)
+		if errors.Is(err, store.ErrTokenTaken) {
+			old, err := e.repeated(ctx, req.ClientToken, hash)
+			return instanceOf(old), false, err
+		}
+		return api.Instance{}, false, err
+	}
+	e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchAdded, Object: rec.Instance})
+	e.begin(*rec, arrived)
+	e.pool.nudge()
+	return rec.Instance, true, nil
+}
+
+// recordInstance writes the instance down, under the name asked for or a new one.
+func (e *Engine) recordInstance(ctx context.Context, req api.CreateInstance, hash string, arrived time.Time) (*store.Instance, error) {
+	madeUp := req.Name == ""
+	for try := 0; ; try++ {
+		spec := req.InstanceSpec
+		if madeUp {
+			spec.Name = newName()
+		}
+		if spec.Hostname == "" {
+			spec.Hostname = spec.Name
+		}
+		rec := &store.Instance{
+			Instance: api.Instance{ID: newID("i-"), Spec: spec, CreatedAt: arrived.UTC(), Status: api.InstanceStatus{
+				Phase: api.PhasePending, InitContainerStatuses: waiting(spec.InitContainers), ContainerStatuses: waiting(spec.Containers),
+			}},
+			Run: store.Run{Number: 1, RemoveAfter: req.RemoveAfter, RegistryAuth: req.RegistryAuth, SpecHash: hash},
+		}
+		err := e.cfg.Store.CreateInstance(ctx, rec, req.ClientToken)
+		switch {
+		case err == nil:
+			// The record has it with its next change.
+			rec.Status.Timings.Admission = since(arrived)
+			return rec, nil
+		case errors.Is(err, store.ErrNameTaken) && madeUp && try < 10:
+			continue
+		case errors.Is(err, store.ErrNameTaken):
+			taken := api.Errorf(api.Conflict, "an instance named %q exists", spec.Name)
+			taken.Field = "name"
+			return nil, taken.WithNext("choose another name, or remove it first: `cis rm %s`", spec.Name)
+		}
+		return nil, err
+	}
+}
+
+// check refuses what the record or the host rules out, before anything is made.
+func (e *Engine) check(ctx context.Context, spec api.InstanceSpec) error {
+	if _, err := e.machine(spec.Isolation); err != nil {
+		return err
+	}
+	for i, name := range spec.ImagePullSecrets {
+		if err := e.checkSecret(ctx, fmt.Sprintf("imagePullSecrets[%d]", i), name, api.SecretRegistry); err != nil {
+			return err
+		}
+	}
+	for i, v := range spec.Volumes {
+		if v.Secret != nil {
+			field := fmt.Sprintf("volumes[%d].secret.secretName", i)
+			if err := e.checkSecret(ctx, field, v.Secret.SecretName, ""); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// repeated finds the instance that a client token made already, if any.
+func (e *Engine) repeated(ctx context.Context, token, hash string) (*store.Instance, error) {
+	old, err := e.cfg.Store.InstanceByToken(ctx, token, time.Now().Add(-tokenLife))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err == nil && old.Run.SpecHash != hash {
+		clash := api.Errorf(api.Conflict, "this client token made instance %s with another spec", old.Spec.Name)
+		clash.Field = "clientToken"
+		err = clash.WithNext("use a new token for a new instance")
+	}
+	return old, err
+}
+
+func instanceOf(rec *store.Instance) api.Instance {
+	if rec == nil {
+		return api.Instance{}
+	}
+	return rec.Instance
+}
+
+// specHash identifies what a create asks for.
+func specHash(req api.CreateInstance) string {
+	data, _ := json.Marshal(req.InstanceSpec)
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// waiting are the statuses of containers of which nothing exists yet.
+func waiting(containers []api.Container) (statuses []api.ContainerStatus) {
+	for _, c := range containers {
+		statuses = append(statuses, api.ContainerStatus{Name: c.Name, Image: c.Image,
+			State: api.ContainerState{Waiting: &api.StateWaiting{Reason: api.ReasonContainerCreating}}})
+	}
+	return statuses
+}

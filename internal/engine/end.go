@@ -1,0 +1,300 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"cis/api"
+	"cis/internal/store"
+)
+
+// lostError: the sandbox died under the programs.
+type lostError struct {
+	reason, message string
+}
+
+func (e *lostError) Error() string { return e.reason + ": " + e.message }
+
+// startError: the sandbox or the workload could not be started; Permanent ones
+// cannot succeed later either.
+type startError struct {
+	reason    string
+	permanent bool
+	err       error
+}
+
+func (e *startError) Error() string { return e.err.Error() }
+func (e *startError) Unwrap() error { return e.err }
+
+// again tells whether, after err, the instance gets a new sandbox, and when:
+// after a loss or a failed start, by the restart policy, with the back-off that a
+// restarted container has.
+func (l *life) again(err error) (time.Duration, bool) {
+	rec, _ := l.snapshot()
+	var start *startError
+	permanent := errors.As(err, &start) && start.permanent
+	if err == nil || permanent || l.stopping() || rec.Spec.RestartPolicy == api.RestartNever {
+		return 0, false
+	}
+	wait := backOff(rec.Run.LostSandboxes)
+	l.set(func(in *store.Instance) {
+		in.Run.LostSandboxes++
+		in.Status.Phase, in.Status.Ready = api.PhasePending, false
+		in.Status.Reason, in.Status.Message = reasonOf(err), err.Error()
+		in.Status.ContainerStatuses = waitAgain(in.Status.ContainerStatuses, wait)
+	})
+	l.event(api.EventWarning, "", "BackOff", fmt.Sprintf("a new sandbox in %s: %v", wait, err))
+	return wait, true
+}
+
+// waitAgain shows containers that wait for a new sandbox; what they were is
+// their last state, and the restart is counted.
+func waitAgain(statuses []api.ContainerStatus, wait time.Duration) []api.ContainerStatus {
+	next := append([]api.ContainerStatus(nil), statuses...)
+	for i := range next {
+		s := &next[i]
+		if s.State.Terminated != nil {
+			s.LastState = s.State
+			s.RestartCount++
+		}
+		s.Ready, s.Started = false, false
+		s.State = api.ContainerState{Waiting: &api.StateWaiting{
+			Reason: api.ReasonCrashLoopBackOff, Message: fmt.Sprintf("back-off %s starting a new sandbox", wait)}}
+	}
+	return next
+}
+
+// backOff is the wait before the n-th new try: none, then 10 s doubling to 5 min.
+func backOff(n int) time.Duration {
+	if n == 0 {
+		return 0
+	}
+	return min(10*time.Second<<min(n-1, 6), 5*time.Minute)
+}
+
+func reasonOf(err error) string {
+	var lost *lostError
+	var start *startError
+	switch {
+	case errors.As(err, &lost):
+		return lost.reason
+	case errors.As(err, &start):
+		return start.reason
+	}
+	return api.ReasonError
+}
+
+// finish records the end of a run: the phase and why.
+func (l *life) finish(err error) {
+	now := time.Now().UTC()
+	// A stop that came with the natural end is done, too.
+	l.durably(func(in *store.Instance) {
+		s := &in.Status
+		s.Stopping, s.Ready = false, false
+		s.ContainerStatuses = endAll(s.ContainerStatuses, err, now)
+		s.InitContainerStatuses = endAll(s.InitContainerStatuses, err, now)
+		s.FinishedAt = lastEnd(s.ContainerStatuses, now)
+		s.ExitCode = exitCode(s.InitContainerStatuses, s.ContainerStatuses)
+		s.Phase, s.Reason, s.Message = verdict(in, err)
+		in.Run.Stop = false
+		in.Run.GraceSeconds = nil
+		in.Run.RegistryAuth = nil
+	})
+	os.RemoveAll(l.e.runDir(l.id))
+	rec, _ := l.snapshot()
+	l.e.names.remove(rec.Spec.Name)
+	l.e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
+	switch {
+	case rec.Run.StopReason == api.ReasonStopped:
+		l.event(api.EventNormal, "", "Stopped", rec.Run.StopMessage)
+	case rec.Status.Phase == api.PhaseFailed:
+		l.event(api.EventWarning, "", "Failed", rec.Status.Message)
+	default:
+		l.event(api.EventNormal, "", "Finished", "every program has ended")
+	}
+}
+
+// durably is update, tried until it is on disk or the engine closes: without it
+// the end would be forgotten.
+func (l *life) durably(fn func(*store.Instance)) {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := l.update(true, fn)
+		if err == nil || errors.Is(err, store.ErrNotFound) {
+			return
+		}
+		l.e.log.Error("the record cannot be written", "instance", l.id, "error", err, "again in", wait)
+		select {
+		case <-l.e.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// endAll gives containers that never came to an end one: they did not run.
+func endAll(statuses []api.ContainerStatus, err error, now time.Time) []api.ContainerStatus {
+	next := append([]api.ContainerStatus(nil), statuses...)
+	for i := range next {
+		s := &next[i]
+		s.Ready, s.Started = false, false
+		if s.State.Terminated != nil {
+			continue
+		}
+		end := &api.StateTerminated{ExitCode: 128, Reason: api.ReasonNotStarted, FinishedAt: now}
+		if s.State.Running != nil {
+			end.ExitCode, end.Signal, end.StartedAt = 137, 9, s.State.Running.StartedAt
+		}
+		if errors.Is(err, errStopped) {
+			end.Reason, end.Message = api.ReasonStopped, err.Error()
+		} else if err != nil {
+			end.Reason, end.Message = reasonOf(err), err.Error()
+		}
+		s.State = api.ContainerState{Terminated: end}
+	}
+	return next
+}
+
+func lastEnd(statuses []api.ContainerStatus, now time.Time) *time.Time {
+	var last time.Time
+	for _, s := range statuses {
+		if t := s.State.Terminated; t != nil && t.FinishedAt.After(last) {
+			last = t.FinishedAt
+		}
+	}
+	if last.IsZero() || last.After(now) {
+		last = now
+	}
+	return &last
+}
+
+// exitCode is the first container's, or that of an init container that failed
+// before it.
+func exitCode(inits, statuses []api.ContainerStatus) *int {
+	first := failed(inits)
+	if first == nil && len(statuses) > 0 {
+		first = &statuses[0]
+	}
+	if first == nil || first.State.Terminated == nil {
+		return nil
+	}
+	return &first.State.Terminated.ExitCode
+}
+
+// verdict is the phase at the end and why.
+func verdict(in *store.Instance, err error) (api.Phase, string, string) {
+	if in.Run.StopReason != "" {
+		phase := api.PhaseSucceeded
+		if in.Run.StopReason == api.ReasonDeadlineExceeded || failed(in.Status.ContainerStatuses) != nil {
+			phase = api.PhaseFailed
+		}
+		return phase, in.Run.StopReason, in.Run.StopMessage
+	}
+	if err != nil {
+		return api.PhaseFailed, reasonOf(err), err.Error()
+	}
+	for _, statuses := range [][]api.ContainerStatus{in.Status.InitContainerStatuses, in.Status.ContainerStatuses} {
+		if s := failed(statuses); s != nil {
+			t := s.State.Terminated
+			message := fmt.Sprintf("container %s ended with exit code %d", s.Name, t.ExitCode)
+			if t.Message != "" {
+				message += ": " + t.Message
+			}
+			return api.PhaseFailed, t.Reason, message
+		}
+	}
+	return api.PhaseSucceeded, api.ReasonCompleted, ""
+}
+
+// failed returns the first container that did not end well.
+func failed(statuses []api.ContainerStatus) *api.ContainerStatus {
+	for i, s := range statuses {
+		if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
+			return &statuses[i]
+		}
+	}
+	return nil
+}
+
+// rerun prepares another run where a restart was asked for.
+func (l *life) rerun() bool {
+	rec, _ := l.snapshot()
+	if !rec.Run.Again || rec.Run.Remove {
+		return false
+	}
+	if err := l.e.capacity.admit(rec.Spec.CPU, rec.Spec.Memory); err != nil {
+		l.event(api.EventWarning, "", "Failed", "not restarted: "+err.Error())
+		return false
+	}
+	l.durably(func(in *store.Instance) { reset(in) })
+	rec, _ = l.snapshot()
+	l.mu.Lock()
+	l.stop = make(chan struct{})
+	l.logs.close()
+	l.logs = openLogs(l.e.logDir(l.id), rec.Run.Number)
+	l.arrived = time.Now()
+	l.mu.Unlock()
+	return true
+}
+
+// reset makes the record that of a new run.
+func reset(in *store.Instance) {
+	in.Run = store.Run{Number: in.Run.Number + 1, SpecHash: in.Run.SpecHash, RemoveAfter: in.Run.RemoveAfter}
+	in.Status = api.InstanceStatus{Phase: api.PhasePending, Address: in.Status.Address, Isolation: in.Status.Isolation,
+		InitContainerStatuses: waiting(in.Spec.InitContainers), ContainerStatuses: waiting(in.Spec.Containers)}
+}
+
+// conclude does what is due after the end: the removal, now or after the TTL.
+func (l *life) conclude() {
+	rec, _ := l.snapshot()
+	if rec.Run.Remove || rec.Run.RemoveAfter {
+		if err := l.e.forget(l.e.ctx, rec); err != nil {
+			l.e.log.Error("an instance cannot be removed", "instance", l.id, "error", err)
+		}
+		return
+	}
+	l.e.expire(rec)
+}
+
+// expire removes a finished instance when its TTL is over.
+func (e *Engine) expire(rec store.Instance) {
+	ttl := rec.Spec.TTLSecondsAfterFinished
+	if ttl == nil || rec.Status.FinishedAt == nil {
+		return
+	}
+	due := rec.Status.FinishedAt.Add(time.Duration(*ttl) * time.Second)
+	e.wg.Go(func() {
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-time.After(time.Until(due)):
+		}
+		now, err := e.cfg.Store.FindInstance(e.ctx, rec.ID)
+		// Started again since: its next end counts.
+		if err != nil || now.Run.Number != rec.Run.Number || !now.Status.Phase.Finished() {
+			return
+		}
+		if err := e.forget(e.ctx, *now); err != nil {
+			e.log.Error("an instance cannot be removed after its ttl", "instance", rec.ID, "error", err)
+		}
+	})
+}
+
+// forget removes a finished instance's record and logs.
+func (e *Engine) forget(ctx context.Context, rec store.Instance) error {
+	revision, err := e.cfg.Store.DeleteInstance(ctx, rec.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if rec.Status.Address != "" {
+		e.addresses.release(rec.Status.Address)
+	}
+	rec.Revision = revision
+	e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchDeleted, Object: rec.Instance})
+	return os.RemoveAll(e.logDir(rec.ID))
+}

@@ -1,0 +1,197 @@
+// Package engine turns a wanted instance into a running one and keeps the
+// record true: it admits, pulls, makes the network and the sandbox, hands the
+// workload to the agent, follows it to its end, and takes everything away again.
+//
+// Each live instance has one goroutine (life.go) that takes it from where the
+// record says it is to its end; a restart of the process begins at the same
+// place. Nothing polls. The engine knows neither HTTP nor what a sandbox is made
+// of.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"cis/api"
+	"cis/internal/image"
+	"cis/internal/machine"
+	"cis/internal/network"
+	"cis/internal/store"
+)
+
+// Network is what the engine needs of package network.
+type Network interface {
+	EnsureVPC(ctx context.Context, v network.VPC) error
+	Attach(ctx context.Context, n network.NIC) (network.Link, error)
+	Detach(ctx context.Context, nicID string) error
+	Reconcile(ctx context.Context, vpcs []network.VPC, nics []network.NIC) error
+	NetNS(vpcID string) (string, error)
+	Counters(ctx context.Context, nicID string) (rx, tx int64, err error)
+}
+
+// Images is what the engine needs of package image.
+type Images interface {
+	Ensure(ctx context.Context, req image.Request) (*image.Lease, error)
+	Lease(digest string) (*image.Lease, error)
+	List() []image.Image
+	Get(ref string) (image.Image, error)
+	Remove(ref string) error
+	Import(ctx context.Context, r io.Reader, opts image.ImportOptions) ([]image.Image, error)
+	Collect(ctx context.Context) ([]image.Image, error)
+}
+
+// Config of an engine.
+type Config struct {
+	Store   *store.Store
+	Images  Images
+	Network Network
+	// Machines by isolation; Default is what auto means here.
+	Machines map[api.Isolation]machine.Machine
+	Default  api.Isolation
+	Log      *slog.Logger
+
+	// DataDir keeps logs; RunDir what a reboot may take (volumes' files).
+	DataDir, RunDir string
+	// VPC is the ID of the default VPC, CIDR its one subnet.
+	VPC  string
+	CIDR netip.Prefix
+	// Limits are what specs are checked against and capacity is counted by.
+	Limits Limits
+	// Standby says which sandboxes wait ready.
+	Standby StandbyConfig
+	Version string
+}
+
+// Limits of the host and the operator.
+type Limits struct {
+	CPUs          int
+	Memory        api.Bytes
+	Reserved      api.Bytes
+	CPUOvercommit float64
+	DefaultSize   api.Size
+	Sizes         []api.Size
+	AnySize       bool
+	// Pids is the most processes and threads in one instance.
+	Pids int64
+	// ImagesMaxSize is shown, not used, here.
+	ImagesMaxSize api.Bytes
+}
+
+// Engine is a running engine.
+type Engine struct {
+	cfg       Config
+	log       *slog.Logger
+	addresses *addresses
+	capacity  *capacity
+	names     *names
+	pool      *pool
+	instances *hub[api.WatchEvent[api.Instance]]
+	events    *hub[api.Event]
+
+	// ctx ends at Close; lives then leave their sandboxes as they are.
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex
+	lives map[string]*life
+}
+
+// Open makes an engine that goes on with what is on record: it takes the
+// running instances up again, finishes what was half done, and removes what
+// belongs to no record. It returns once that is under way.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	e := &Engine{
+		cfg: cfg, log: cfg.Log, capacity: newCapacity(cfg.Limits), names: newNames(),
+		instances: newHub[api.WatchEvent[api.Instance]](), events: newHub[api.Event](),
+		lives: map[string]*life{},
+	}
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	e.pool = newPool(e, cfg.Standby)
+	if err := e.reconcile(ctx); err != nil {
+		e.cancel()
+		return nil, fmt.Errorf("reconcile: %w", err)
+	}
+	e.wg.Go(func() { e.pool.run(e.ctx) })
+	e.wg.Go(func() { e.housekeep(e.ctx) })
+	return e, nil
+}
+
+// Close stops following the instances; they run on.
+func (e *Engine) Close() {
+	e.cancel()
+	e.wg.Wait()
+}
+
+// housekeep forgets what is too old, once an hour.
+func (e *Engine) housekeep(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if err := e.forgetOld(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			e.log.Warn("housekeeping failed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (e *Engine) forgetOld(ctx context.Context, now time.Time) error {
+	collected, err := e.cfg.Images.Collect(ctx)
+	for _, im := range collected {
+		e.log.Info("an unused image was removed", "image", im.Digest, "refs", im.Refs, "size", im.DiskSize)
+	}
+	return errors.Join(err,
+		e.cfg.Store.ForgetTokens(ctx, now.Add(-tokenLife)),
+		e.cfg.Store.ForgetEvents(ctx, now.Add(-eventLife)))
+}
+
+const (
+	tokenLife = 24 * time.Hour
+	eventLife = 24 * time.Hour
+)
+
+// machine returns the machine of an isolation, with auto resolved.
+func (e *Engine) machine(iso api.Isolation) (machine.Machine, error) {
+	if iso == api.IsolationAuto || iso == "" {
+		iso = e.cfg.Default
+	}
+	if m := e.cfg.Machines[iso]; m != nil {
+		return m, nil
+	}
+	err := api.FieldError("isolation", "%q does not work on this host", iso)
+	return nil, err.WithNext("leave it out, or see `cis info` for what works and why")
+}
+
+// life returns the live instance of that ID, or nil.
+func (e *Engine) life(id string) *life {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lives[id]
+}
+
+// gateway is where instances find DNS.
+func (e *Engine) gateway() netip.Addr { return network.Gateway }
+
+func (e *Engine) logDir(id string) string { return filepath.Join(e.cfg.DataDir, "logs", id) }
+func (e *Engine) runDir(id string) string { return filepath.Join(e.cfg.RunDir, "instances", id) }
+
+// connect opens a stream to the agent of a sandbox.
+func (e *Engine) connect(ctx context.Context, iso api.Isolation, sandbox string) (net.Conn, error) {
+	m, err := e.machine(iso)
+	if err != nil {
+		return nil, err
+	}
+	return m.Connect(ctx, sandbox)
+}

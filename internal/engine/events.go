@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"context"
+
+	"cis/api"
+)
+
+// record writes an event down and tells the watchers. An event that cannot be
+// written is logged: the instance goes on.
+func (e *Engine) record(ev api.Event) {
+	ev, err := e.cfg.Store.AddEvent(e.ctx, ev)
+	if err != nil {
+		e.log.Error("an event is not on record", "instance", ev.InstanceID, "reason", ev.Reason, "message", ev.Message, "error", err)
+	}
+	e.events.publish(ev)
+}
+
+// Events returns events, oldest first.
+func (e *Engine) Events(ctx context.Context, opts api.EventOptions) (api.List[api.Event], error) {
+	page := api.List[api.Event]{Items: []api.Event{}}
+	limit := opts.Limit
+	if limit == 0 {
+		limit = defaultPage
+	}
+	if limit < 1 || limit > maxPage {
+		return page, api.FieldError("limit", "must be 1 to %d", maxPage)
+	}
+	id, err := e.eventInstance(ctx, opts.Instance)
+	if err != nil {
+		return page, err
+	}
+	events, err := e.cfg.Store.Events(ctx, id, opts.Since, limit)
+	if err == nil {
+		page.Items = append(page.Items, events...)
+	}
+	return page, err
+}
+
+// WatchEvents calls fn for each event after opts.Since, until fn fails or ctx ends.
+func (e *Engine) WatchEvents(ctx context.Context, opts api.EventOptions, fn func(api.Event) error) error {
+	from := e.events.next()
+	opts.Limit = maxPage
+	id, err := e.eventInstance(ctx, opts.Instance)
+	if err != nil {
+		return err
+	}
+	for {
+		page, err := e.Events(ctx, opts)
+		if err != nil {
+			return err
+		}
+		for _, ev := range page.Items {
+			opts.Since = ev.ID
+			if err := fn(ev); err != nil {
+				return err
+			}
+		}
+		if len(page.Items) < maxPage {
+			break
+		}
+	}
+	return e.events.follow(ctx, from, func(ev api.Event) error {
+		if ev.ID <= opts.Since || id != "" && ev.InstanceID != id {
+			return nil
+		}
+		return fn(ev)
+	})
+}
+
+// eventInstance is the ID behind a ref. Events outlive their instance, so a whole
+// ID need not be on record.
+func (e *Engine) eventInstance(ctx context.Context, ref string) (string, error) {
+	if ref == "" {
+		return "", nil
+	}
+	rec, err := e.find(ctx, ref)
+	if api.CodeOf(err) == api.NotFound && len(ref) == len("i-")+12 {
+		return ref, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return rec.ID, nil
+}

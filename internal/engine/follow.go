@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"cis/api"
+	"cis/internal/agent/agentpb"
+	"cis/internal/store"
+)
+
+// drainLimit is how long the end of an instance waits for the last of its output.
+const drainLimit = 5 * time.Second
+
+// follow watches the agent until its workload has finished or is lost.
+func (l *life) follow(ctx context.Context) error {
+	if l.stopping() {
+		l.askStop()
+	}
+	for {
+		rec, _ := l.snapshot()
+		last, err := l.watch(ctx, rec.Run.AgentEvent)
+		switch {
+		case last.Finished:
+			return l.finished(ctx, last)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		l.e.log.Warn("the agent's connection ended", "instance", l.id, "sandbox", l.sandbox.ID, "error", err)
+		l.sandbox.hangUp()
+		if err := l.e.dial(ctx, l.sandbox); err != nil {
+			return &lostError{api.ReasonSandboxLost, "the sandbox's agent does not answer any more"}
+		}
+		l.setClient(l.sandbox.client)
+	}
+}
+
+// watch takes over every state until the workload has finished or the connection
+// ends; it returns the last one.
+func (l *life) watch(ctx context.Context, after uint64) (last agentpb.State, err error) {
+	for s, err := range l.sandbox.client.Watch(ctx, after) {
+		if err != nil {
+			return last, err
+		}
+		last = s
+		l.apply(s)
+		if s.Finished {
+			break
+		}
+	}
+	return last, nil
+}
+
+// finished takes the last of the output and turns the agent's last state into
+// the end of the run.
+func (l *life) finished(ctx context.Context, s agentpb.State) error {
+	drain, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	if err := l.logs.drain(drain); err != nil {
+		l.e.log.Warn("the end of the output is lost", "instance", l.id, "error", err)
+	}
+	if s.SandboxLost {
+		return &lostError{s.Reason, s.Message}
+	}
+	if s.Reason != "" {
+		l.set(func(in *store.Instance) {
+			if in.Run.StopReason == "" {
+				in.Run.StopReason, in.Run.StopMessage = s.Reason, s.Message
+			}
+		})
+	}
+	return nil
+}
+
+// apply takes over what the agent says.
+func (l *life) apply(s agentpb.State) {
+	for _, e := range s.Events {
+		l.eventAt(e.Time, e.Type, e.Container, e.Reason, e.Message)
+	}
+	for _, statuses := range [][]agentpb.ContainerStatus{s.InitContainers, s.Containers} {
+		for _, c := range statuses {
+			l.logs.follow(l.e.ctx, l.sandbox.client, c)
+		}
+	}
+	l.set(func(in *store.Instance) {
+		st := &in.Status
+		st.InitContainerStatuses = merge(st.InitContainerStatuses, s.InitContainers)
+		st.ContainerStatuses = merge(st.ContainerStatuses, s.Containers)
+		st.Ready = !s.Finished && len(s.Containers) > 0
+		for _, c := range s.Containers {
+			st.Ready = st.Ready && c.Ready
+			if !startOf(c.State).IsZero() {
+				st.Phase, st.Reason, st.Message = api.PhaseRunning, "", ""
+			}
+		}
+		if n := len(s.Events); n > 0 {
+			in.Run.AgentEvent = s.Events[n-1].Seq
+		}
+		l.time(in, s)
+	})
+}
+
+// merge takes the agent's states over into the record's statuses.
+func merge(have []api.ContainerStatus, news []agentpb.ContainerStatus) []api.ContainerStatus {
+	next := append([]api.ContainerStatus(nil), have...)
+	for i := range next {
+		for _, n := range news {
+			if n.Name == next[i].Name {
+				next[i].State, next[i].LastState = n.State, n.LastState
+				next[i].Ready, next[i].Started, next[i].RestartCount = n.Ready, n.Started, n.RestartCount
+			}
+		}
+	}
+	return next
+}
+
+// time notes when the first program started and first wrote something.
+func (l *life) time(in *store.Instance, s agentpb.State) {
+	first := firstStarted(s)
+	if first == nil {
+		return
+	}
+	began := startOf(first.State)
+	t := &in.Status.Timings
+	if in.Status.StartedAt == nil {
+		in.Status.StartedAt = &began
+		if !l.issued.IsZero() {
+			t.Container = ms(began.Sub(l.issued))
+			t.Total = ms(began.Sub(l.arrived))
+		}
+	}
+	if t.FirstOutput == 0 && first.RestartCount == 0 && first.FirstOutput.After(began) {
+		t.FirstOutput = ms(first.FirstOutput.Sub(began))
+	}
+}
+
+// firstStarted is the first container, in the order they run, that has started.
+func firstStarted(s agentpb.State) *agentpb.ContainerStatus {
+	for _, statuses := range [][]agentpb.ContainerStatus{s.InitContainers, s.Containers} {
+		for i := range statuses {
+			if !startOf(statuses[i].State).IsZero() {
+				return &statuses[i]
+			}
+		}
+	}
+	return nil
+}
+
+func startOf(s api.ContainerState) time.Time {
+	switch {
+	case s.Running != nil:
+		return s.Running.StartedAt
+	case s.Terminated != nil:
+		return s.Terminated.StartedAt
+	}
+	return time.Time{}
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// askStop passes a stop that was asked for on to the agent.
+func (l *life) askStop() {
+	l.mu.Lock()
+	client, run := l.client, l.rec.Run
+	grace := *l.rec.Spec.TerminationGracePeriodSeconds
+	l.mu.Unlock()
+	if client == nil {
+		return
+	}
+	wait := time.Duration(grace) * time.Second
+	if run.GraceSeconds != nil {
+		wait = time.Duration(*run.GraceSeconds * float64(time.Second))
+	}
+	if err := client.Stop(l.e.ctx, wait, run.StopMessage); err != nil && l.e.ctx.Err() == nil {
+		l.e.log.Warn("the agent did not take the stop", "instance", l.id, "error", err)
+	}
+}

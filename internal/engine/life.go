@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"cis/api"
+	"cis/internal/agent/agentclient"
+	"cis/internal/image"
+	"cis/internal/store"
+)
+
+// life takes one instance from where its record says it is to its end, in one
+// goroutine (run). Other goroutines read its record and ask it to stop.
+type life struct {
+	e  *Engine
+	id string
+	// arrived is when the request came, for the timings.
+	arrived time.Time
+
+	mu  sync.Mutex
+	rec store.Instance
+	// changed is closed, and replaced, whenever the record or the client changes.
+	changed chan struct{}
+	// client is open while an agent answers.
+	client *agentclient.Client
+	logs   *logs
+	// stop is closed when a stop was asked for; a new run gets a new one.
+	stop chan struct{}
+
+	// Only run uses these. issued is when the agent was given the workload.
+	issued  time.Time
+	sandbox *sandbox
+	leases  map[string]*image.Lease
+	// done is closed when the goroutine has ended.
+	done chan struct{}
+}
+
+// errStopped: a stop was asked for before the programs ran.
+var errStopped = errors.New("stopped before it ran")
+
+// begin makes the life of a recorded instance and starts it.
+func (e *Engine) begin(rec store.Instance, arrived time.Time) *life {
+	l := &life{
+		e: e, id: rec.ID, arrived: arrived, rec: rec, changed: make(chan struct{}),
+		stop: make(chan struct{}), leases: map[string]*image.Lease{}, done: make(chan struct{}),
+		logs: openLogs(e.logDir(rec.ID), rec.Run.Number),
+	}
+	if rec.Run.Stop {
+		close(l.stop)
+	}
+	e.mu.Lock()
+	e.lives[rec.ID] = l
+	e.mu.Unlock()
+	e.wg.Go(l.run)
+	return l
+}
+
+// run lives the instance to its end. When the engine closes it leaves everything
+// as it is, for the next start to go on.
+func (l *life) run() {
+	defer close(l.done)
+	defer l.retire()
+	for {
+		err := l.once()
+		if l.e.ctx.Err() != nil {
+			return
+		}
+		l.release()
+		if wait, again := l.again(err); again {
+			if l.pause(wait) {
+				continue
+			}
+			err = errStopped
+		}
+		l.finish(err)
+		if !l.rerun() {
+			break
+		}
+	}
+	l.conclude()
+}
+
+// once makes what is missing of a sandbox with the workload in it, and follows
+// that until it has finished or the sandbox is lost.
+func (l *life) once() error {
+	ctx, cancel := l.untilStop()
+	err := l.start(ctx)
+	cancel()
+	if err != nil {
+		if l.stopping() && errors.Is(err, context.Canceled) {
+			return errStopped
+		}
+		return err
+	}
+	return l.follow(l.e.ctx)
+}
+
+// untilStop returns a context that also ends when a stop is asked for.
+func (l *life) untilStop() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(l.e.ctx)
+	stop := l.stopped()
+	unhook := make(chan struct{})
+	go func() {
+		select {
+		case <-stop:
+			cancel()
+		case <-unhook:
+		}
+	}()
+	return ctx, sync.OnceFunc(func() { close(unhook); cancel() })
+}
+
+func (l *life) stopped() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stop
+}
+
+func (l *life) stopping() bool {
+	select {
+	case <-l.stopped():
+		return true
+	default:
+		return false
+	}
+}
+
+// pause waits, unless a stop or the engine's end comes first (then false).
+func (l *life) pause(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-l.stopped():
+		return false
+	case <-l.e.ctx.Done():
+		return false
+	}
+}
+
+// snapshot returns the record as it is now, and what is closed when it changes.
+func (l *life) snapshot() (store.Instance, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rec, l.changed
+}
+
+// update changes the record, writes it down and tells the watchers. Slices and
+// pointers of the record are replaced, never changed in place: others hold them.
+func (l *life) update(durable bool, fn func(*store.Instance)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := l.rec
+	fn(&next)
+	if err := l.e.cfg.Store.UpdateInstance(l.e.ctx, &next, durable); err != nil {
+		return err
+	}
+	l.rec = next
+	l.announce(api.WatchModified)
+	return nil
+}
+
+// set is update for changes that the next start would find again by itself; a
+// failure to write is logged.
+func (l *life) set(fn func(*store.Instance)) {
+	if err := l.update(false, fn); err != nil {
+		l.e.log.Error("the record cannot be written", "instance", l.id, "error", err)
+	}
+}
+
+// announce tells watchers and waiters of the record; l.mu is held.
+func (l *life) announce(kind string) {
+	close(l.changed)
+	l.changed = make(chan struct{})
+	l.e.instances.publish(api.WatchEvent[api.Instance]{Type: kind, Object: l.rec.Instance})
+}
+
+// setClient shows the agent's connection to exec, attach and the like.
+func (l *life) setClient(c *agentclient.Client) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.client = c
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// event records a step of the instance.
+func (l *life) event(kind api.EventType, container, reason, message string) {
+	l.eventAt(time.Now().UTC(), kind, container, reason, message)
+}
+
+func (l *life) eventAt(at time.Time, kind api.EventType, container, reason, message string) {
+	rec, _ := l.snapshot()
+	l.e.record(api.Event{InstanceID: l.id, Instance: rec.Spec.Name, Container: container,
+		Type: kind, Reason: reason, Message: message, LastSeen: at})
+}
+
+// release gives back what a run held: the sandbox and the images.
+func (l *life) release() {
+	l.setClient(nil)
+	if l.sandbox != nil {
+		l.e.destroy(l.sandbox)
+		l.sandbox = nil
+		l.set(func(in *store.Instance) { in.Run.Sandbox, in.Run.AgentEvent = "", 0 })
+	}
+	for name, lease := range l.leases {
+		lease.Release()
+		delete(l.leases, name)
+	}
+}
+
+// retire takes the life off the engine's list; a finished instance is read from
+// the record.
+func (l *life) retire() {
+	l.logs.close()
+	l.e.mu.Lock()
+	delete(l.e.lives, l.id)
+	l.e.mu.Unlock()
+}

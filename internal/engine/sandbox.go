@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"cis/api"
+	"cis/internal/agent/agentclient"
+	"cis/internal/machine"
+	"cis/internal/network"
+	"cis/internal/store"
+)
+
+// sandbox is one that exists, or is being made: recorded, with its address held.
+type sandbox struct {
+	store.Sandbox
+	machine machine.Machine
+	link    network.Link
+	// client is open once the agent answers.
+	client *agentclient.Client
+	// held is the memory it took when it became ready.
+	held api.Bytes
+}
+
+// want is what a sandbox is made for.
+type want struct {
+	instance string
+	iso      api.Isolation
+	cpu      api.CPU
+	memory   api.Bytes
+	hostname string
+	// address to use; empty: a free one.
+	address string
+	volumes []machine.Volume
+}
+
+// recordSandbox takes an address and records the sandbox; nothing is made yet.
+func (e *Engine) recordSandbox(ctx context.Context, w want) (*sandbox, error) {
+	m, err := e.machine(w.iso)
+	if err != nil {
+		return nil, err
+	}
+	sb := &sandbox{machine: m, Sandbox: store.Sandbox{
+		ID: newID("s-"), Instance: w.instance, Isolation: m.Isolation(), Address: w.address, CPU: w.cpu, Memory: w.memory,
+	}}
+	cursor := e.addresses.cursorNow()
+	if sb.Address == "" {
+		if sb.Address, cursor, err = e.addresses.take(); err != nil {
+			return nil, err
+		}
+	} else {
+		e.addresses.hold(sb.Address)
+	}
+	if err := e.cfg.Store.CreateSandbox(ctx, sb.Sandbox, cursor); err != nil {
+		e.addresses.release(sb.Address)
+		return nil, err
+	}
+	return sb, nil
+}
+
+// attach makes the sandbox's NIC, or finds it as it should be.
+func (e *Engine) attach(ctx context.Context, sb *sandbox) (err error) {
+	sb.link, err = e.cfg.Network.Attach(ctx, nic(e.cfg.VPC, sb.Sandbox))
+	if err != nil {
+		return fmt.Errorf("make the network interface: %w", err)
+	}
+	return nil
+}
+
+func nic(vpc string, b store.Sandbox) network.NIC {
+	ip, _ := netip.ParseAddr(b.Address)
+	return network.NIC{ID: b.ID, VPC: vpc, Address: ip}
+}
+
+// boot starts the sandbox and connects to its agent.
+func (e *Engine) boot(ctx context.Context, sb *sandbox, w want) error {
+	router, err := e.cfg.Network.NetNS(e.cfg.VPC)
+	if err != nil {
+		return fmt.Errorf("start the sandbox: %w", err)
+	}
+	err = sb.machine.Start(ctx, machine.Sandbox{
+		ID: sb.ID, CPU: w.cpu, Memory: w.memory, Pids: e.cfg.Limits.Pids, Hostname: w.hostname,
+		NIC:     machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address},
+		Volumes: w.volumes,
+	})
+	if err != nil {
+		return fmt.Errorf("start the sandbox: %w", err)
+	}
+	if err := e.dial(ctx, sb); err != nil {
+		return err
+	}
+	sb.Ready = true
+	return e.cfg.Store.UpdateSandbox(ctx, sb.ID, sb.Instance, true)
+}
+
+// dial connects to the agent of a running sandbox.
+func (e *Engine) dial(ctx context.Context, sb *sandbox) error {
+	conn, err := sb.machine.Connect(ctx, sb.ID)
+	if err != nil {
+		return fmt.Errorf("connect to the agent: %w", err)
+	}
+	sb.client = agentclient.New(conn)
+	return nil
+}
+
+// hangUp closes the connection to the agent; the sandbox lives on.
+func (sb *sandbox) hangUp() {
+	if sb.client != nil {
+		sb.client.Close()
+	}
+}
+
+// destroy takes a sandbox away with all that was made for it, however far that
+// had come. What fails is tried again, more and more slowly, until the engine
+// closes; then it is still on record and the next start goes on.
+func (e *Engine) destroy(sb *sandbox) {
+	sb.hangUp()
+	ctx := context.WithoutCancel(e.ctx)
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, time.Minute) {
+		err := e.tryDestroy(ctx, sb)
+		if err == nil {
+			return
+		}
+		e.log.Error("a sandbox cannot be removed", "sandbox", sb.ID, "instance", sb.Instance, "error", err, "again in", wait)
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (e *Engine) tryDestroy(ctx context.Context, sb *sandbox) error {
+	// The sandbox goes first: its processes hold the interface.
+	if err := sb.machine.Destroy(ctx, sb.ID); err != nil {
+		return err
+	}
+	if err := e.cfg.Network.Detach(ctx, sb.ID); err != nil {
+		return err
+	}
+	if err := e.cfg.Store.DeleteSandbox(ctx, sb.ID); err != nil {
+		return err
+	}
+	e.addresses.release(sb.Address)
+	return nil
+}
+
+// isGone tells whether an error of the agent's connection means that there is no
+// agent to try again.
+func isGone(err error) bool {
+	return err != nil && (api.CodeOf(err) == api.NotFound || errors.Is(err, context.Canceled))
+}

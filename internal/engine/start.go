@@ -1,0 +1,308 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cis/api"
+	"cis/internal/agent/agentpb"
+	"cis/internal/image"
+	"cis/internal/machine"
+	"cis/internal/store"
+)
+
+// start brings the instance to where its workload runs, from wherever it is:
+// images, network and sandbox are made where they are missing, and the agent
+// ignores a workload that it has already.
+func (l *life) start(ctx context.Context) error {
+	rec, _ := l.snapshot()
+	if rec.Run.Sandbox != "" {
+		sb, err := l.e.recorded(ctx, rec.Run.Sandbox)
+		if err != nil {
+			return &lostError{api.ReasonSandboxLost, "its sandbox is not on record"}
+		}
+		l.sandbox = sb
+		if sb.Ready {
+			return l.resume(ctx, rec)
+		}
+		l.release() // cisd ended while it was being made: nothing has run in it
+		rec, _ = l.snapshot()
+	}
+	w := l.want(rec)
+	var sb *sandbox
+	group, both := errgroup.WithContext(ctx)
+	begin := time.Now()
+	var t api.Timings
+	if !l.e.pool.serves(w) {
+		group.Go(func() (err error) {
+			sb, err = l.prepare(both, w)
+			t.Network = since(begin)
+			return err
+		})
+	}
+	group.Go(func() error {
+		err := l.fetch(both, rec)
+		t.Image = since(begin)
+		return err
+	})
+	err := group.Wait()
+	l.e.pool.begin()
+	defer l.e.pool.end()
+	if err == nil && sb == nil {
+		if sb = l.e.pool.take(ctx, w); sb == nil {
+			at := time.Now()
+			sb, err = l.prepare(ctx, w)
+			t.Network = since(at)
+		}
+	}
+	l.sandbox = sb
+	if err != nil {
+		return err
+	}
+	standby := sb.client != nil
+	at := time.Now()
+	l.adopt(sb, standby)
+	if !standby {
+		if err := l.e.boot(ctx, sb, w); err != nil {
+			return &startError{reason: api.ReasonCreateError, err: err}
+		}
+		t.Sandbox = since(at)
+	}
+	l.event(api.EventNormal, "", "SandboxReady", fmt.Sprintf("%s sandbox %s with address %s", sb.Isolation, sb.ID, sb.Address))
+	return l.load(ctx, t)
+}
+
+// prepare records a sandbox and makes its network.
+func (l *life) prepare(ctx context.Context, w want) (*sandbox, error) {
+	sb, err := l.e.recordSandbox(ctx, w)
+	if err == nil {
+		err = l.e.attach(ctx, sb)
+	}
+	if err != nil {
+		return sb, &startError{reason: api.ReasonCreateError, err: err}
+	}
+	return sb, nil
+}
+
+// want says what sandbox the instance needs.
+func (l *life) want(rec store.Instance) want {
+	return want{instance: l.id, iso: rec.Spec.Isolation, cpu: rec.Spec.CPU, memory: rec.Spec.Memory,
+		hostname: rec.Spec.Hostname, address: rec.Status.Address, volumes: scratch(rec.Spec)}
+}
+
+// scratch are the volumes that start empty.
+func scratch(spec api.InstanceSpec) (volumes []machine.Volume) {
+	for _, v := range spec.Volumes {
+		if v.EmptyDir != nil {
+			volumes = append(volumes, machine.Volume{Name: v.Name, Memory: v.EmptyDir.Medium == "Memory", SizeLimit: v.EmptyDir.SizeLimit})
+		}
+	}
+	return volumes
+}
+
+// adopt records that the sandbox is the instance's. The address is then the
+// instance's for as long as it is on record.
+func (l *life) adopt(sb *sandbox, standby bool) {
+	l.set(func(in *store.Instance) {
+		in.Run.Sandbox = sb.ID
+		if in.Status.Address == "" {
+			in.Status.Address = sb.Address
+			l.e.addresses.hold(sb.Address)
+		}
+		in.Status.Isolation, in.Status.Standby = sb.Isolation, standby
+	})
+	rec, _ := l.snapshot()
+	l.e.names.set(rec.Spec.Name, sb.Address)
+}
+
+// load hands the workload to the agent and keeps the timings.
+func (l *life) load(ctx context.Context, t api.Timings) error {
+	rec, _ := l.snapshot()
+	w, err := l.workload(ctx, rec)
+	if err != nil {
+		return &startError{reason: api.ReasonCreateError, permanent: true, err: err}
+	}
+	t.Admission = rec.Status.Timings.Admission
+	l.issued = time.Now()
+	l.set(func(in *store.Instance) {
+		in.Status.Timings = t
+		in.Run.RegistryAuth = nil
+	})
+	return l.hand(ctx, w)
+}
+
+// hand gives the workload to the agent and shows the agent to others.
+func (l *life) hand(ctx context.Context, w *agentpb.Workload) error {
+	if err := l.sandbox.client.Run(ctx, w); err != nil {
+		return &startError{reason: api.ReasonRunError, err: fmt.Errorf("start the workload: %w", err)}
+	}
+	l.setClient(l.sandbox.client)
+	return nil
+}
+
+// resume takes up the sandbox that is on record: it runs, or is lost.
+func (l *life) resume(ctx context.Context, rec store.Instance) error {
+	l.e.names.set(rec.Spec.Name, l.sandbox.Address)
+	if err := l.fetch(ctx, rec); err != nil {
+		return err
+	}
+	if err := l.e.dial(ctx, l.sandbox); err != nil {
+		return &lostError{api.ReasonSandboxLost, "the sandbox was gone when cisd came back"}
+	}
+	w, err := l.workload(ctx, rec)
+	if err != nil {
+		return &startError{reason: api.ReasonCreateError, permanent: true, err: err}
+	}
+	return l.hand(ctx, w)
+}
+
+// fetch makes sure that every image is on disk and leased. Transient failures,
+// and any failure of an instance that restarts, are tried again with back-off.
+func (l *life) fetch(ctx context.Context, rec store.Instance) error {
+	containers := append(append([]api.Container(nil), rec.Spec.InitContainers...), rec.Spec.Containers...)
+	for try := 0; ; try++ {
+		failed, err := l.fetchAll(ctx, rec, containers)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		reason, permanent := pullReason(err, policyOf(containers, failed))
+		l.setWaiting(failed, reason, err.Error())
+		l.event(api.EventWarning, failed, "Failed", err.Error())
+		if permanent && rec.Spec.RestartPolicy == api.RestartNever {
+			return &startError{reason: reason, permanent: true, err: err}
+		}
+		wait := backOff(try + 1)
+		l.event(api.EventNormal, failed, "BackOff", fmt.Sprintf("pulling the image again in %s", wait))
+		l.setWaiting(failed, api.ReasonImagePullBackOff, fmt.Sprintf("again in %s: %v", wait, err))
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// fetchAll leases the images side by side; it returns the container whose image
+// failed.
+func (l *life) fetchAll(ctx context.Context, rec store.Instance, containers []api.Container) (failed string, err error) {
+	results := make([]*image.Lease, len(containers))
+	errs := make([]error, len(containers))
+	var group errgroup.Group
+	for i, c := range containers {
+		if l.leases[c.Name] != nil {
+			continue
+		}
+		group.Go(func() error {
+			results[i], errs[i] = l.fetchOne(ctx, rec, c)
+			return nil
+		})
+	}
+	group.Wait()
+	digests := map[string]string{}
+	for i, c := range containers {
+		if results[i] != nil {
+			l.leases[c.Name] = results[i]
+		}
+		if errs[i] != nil && err == nil {
+			failed, err = c.Name, errs[i]
+		}
+		if lease := l.leases[c.Name]; lease != nil {
+			digests[c.Name] = lease.Image.Digest
+		}
+	}
+	if rec.Run.Images == nil && err == nil {
+		l.set(func(in *store.Instance) {
+			in.Run.Images = digests
+			in.Status.InitContainerStatuses = withImages(in.Status.InitContainerStatuses, digests)
+			in.Status.ContainerStatuses = withImages(in.Status.ContainerStatuses, digests)
+		})
+	}
+	return failed, err
+}
+
+// fetchOne leases one image: in a run whose images are resolved, exactly that
+// digest if it is still here.
+func (l *life) fetchOne(ctx context.Context, rec store.Instance, c api.Container) (*image.Lease, error) {
+	if digest := rec.Run.Images[c.Name]; digest != "" {
+		if lease, err := l.e.cfg.Images.Lease(digest); err == nil {
+			return lease, nil
+		}
+	}
+	auths, err := l.e.registryAuths(ctx, rec.Spec.ImagePullSecrets, rec.Run.RegistryAuth)
+	if err != nil {
+		return nil, err
+	}
+	pulling := false
+	begin := time.Now()
+	lease, err := l.e.cfg.Images.Ensure(ctx, image.Request{Ref: c.Image, Policy: image.Policy(c.ImagePullPolicy), Auths: auths,
+		Progress: func(p image.Progress) {
+			if !pulling {
+				pulling = true
+				l.event(api.EventNormal, c.Name, "Pulling", fmt.Sprintf("pulling image %q", c.Image))
+			}
+		}})
+	if err != nil {
+		return nil, err
+	}
+	if pulling {
+		l.event(api.EventNormal, c.Name, "Pulled", fmt.Sprintf("image %q is here after %s", c.Image, time.Since(begin).Round(time.Millisecond)))
+	}
+	return lease, nil
+}
+
+// pullReason names a failed pull as Kubernetes does, and tells whether trying
+// again without a change elsewhere is pointless.
+func pullReason(err error, policy api.PullPolicy) (reason string, permanent bool) {
+	switch code := api.CodeOf(err); {
+	case code == api.NotFound && policy == api.PullNever:
+		return api.ReasonErrImageNeverPull, true
+	case code == api.Invalid:
+		return api.ReasonInvalidImageName, true
+	case code == api.NotFound, code == api.Unauthenticated, code == api.Forbidden:
+		return api.ReasonErrImagePull, true
+	}
+	return api.ReasonErrImagePull, false
+}
+
+func policyOf(containers []api.Container, name string) api.PullPolicy {
+	for _, c := range containers {
+		if c.Name == name {
+			return c.ImagePullPolicy
+		}
+	}
+	return ""
+}
+
+// setWaiting shows why a container waits.
+func (l *life) setWaiting(container, reason, message string) {
+	l.set(func(in *store.Instance) {
+		in.Status.InitContainerStatuses = withWaiting(in.Status.InitContainerStatuses, container, reason, message)
+		in.Status.ContainerStatuses = withWaiting(in.Status.ContainerStatuses, container, reason, message)
+	})
+}
+
+func withWaiting(statuses []api.ContainerStatus, container, reason, message string) []api.ContainerStatus {
+	next := append([]api.ContainerStatus(nil), statuses...)
+	for i := range next {
+		if next[i].Name == container {
+			next[i].State = api.ContainerState{Waiting: &api.StateWaiting{Reason: reason, Message: message}}
+		}
+	}
+	return next
+}
+
+func withImages(statuses []api.ContainerStatus, digests map[string]string) []api.ContainerStatus {
+	next := append([]api.ContainerStatus(nil), statuses...)
+	for i := range next {
+		next[i].ImageID = digests[next[i].Name]
+	}
+	return next
+}
+
+func since(t time.Time) float64 { return ms(time.Since(t)) }

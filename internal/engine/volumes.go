@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cis/api"
+	"cis/internal/agent/agentpb"
+	"cis/internal/image/flatten"
+)
+
+// volumes makes the workload's volumes: empty directories are the agent's to
+// make, inline files and secrets become a read-only image each.
+func (l *life) volumes(ctx context.Context, spec api.InstanceSpec) ([]agentpb.Volume, error) {
+	var out []agentpb.Volume
+	for _, v := range spec.Volumes {
+		if v.EmptyDir != nil {
+			out = append(out, agentpb.Volume{Name: v.Name, Memory: v.EmptyDir.Medium == "Memory", SizeLimit: v.EmptyDir.SizeLimit})
+			continue
+		}
+		files, err := l.files(ctx, v)
+		if err == nil {
+			var file string
+			file, err = l.volumeImage(ctx, v.Name, files)
+			out = append(out, agentpb.Volume{Name: v.Name, Image: file})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("volume %s: %w", v.Name, err)
+		}
+	}
+	return out, nil
+}
+
+// file is one small file of a volume.
+type file struct {
+	path string
+	mode int64
+	data []byte
+}
+
+func (l *life) files(ctx context.Context, v api.Volume) (files []file, err error) {
+	if v.Secret != nil {
+		secret, err := l.e.cfg.Store.Secret(ctx, v.Secret.SecretName)
+		if err != nil {
+			return nil, fmt.Errorf("secret %s: %w", v.Secret.SecretName, err)
+		}
+		mode, err := parseMode(v.Secret.DefaultMode, 0o400)
+		for _, key := range slices.Sorted(maps.Keys(secret.Data)) {
+			files = append(files, file{key, mode, secret.Data[key]})
+		}
+		return files, err
+	}
+	for _, item := range v.Files.Items {
+		mode, err := parseMode(item.Mode, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		data := []byte(item.Content)
+		if item.ContentBase64 != "" {
+			if data, err = base64.StdEncoding.DecodeString(item.ContentBase64); err != nil {
+				return nil, err
+			}
+		}
+		files = append(files, file{path.Clean(item.Path), mode, data})
+	}
+	return files, nil
+}
+
+func parseMode(s string, otherwise int64) (int64, error) {
+	if s == "" {
+		return otherwise, nil
+	}
+	return strconv.ParseInt(s, 8, 32)
+}
+
+// volumeImage writes the files as an EROFS image into the instance's run
+// directory, which lies in memory where the operator keeps /run there.
+func (l *life) volumeImage(ctx context.Context, name string, files []file) (string, error) {
+	dir := filepath.Join(l.e.runDir(l.id), "volumes")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	out, err := os.CreateTemp(dir, name+".*")
+	if err != nil {
+		return "", err
+	}
+	defer out.Close()
+	archive, err := tarOf(files)
+	if err == nil {
+		f := flatten.New(out, flatten.Limits{})
+		if _, err = f.Layer(ctx, archive); err == nil {
+			_, err = f.Finish()
+		}
+	}
+	final := filepath.Join(dir, name+".erofs")
+	if err == nil {
+		err = os.Rename(out.Name(), final)
+	}
+	if err != nil {
+		os.Remove(out.Name())
+		return "", err
+	}
+	return final, nil
+}
+
+// tarOf packs the files with the directories above them.
+func tarOf(files []file) (*bytes.Buffer, error) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "./", Mode: 0o755})
+	made := map[string]bool{}
+	for _, f := range files {
+		for i, r := range f.path {
+			if dir := f.path[:i]; r == '/' && !made[dir] {
+				made[dir] = true
+				w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755})
+			}
+		}
+		w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(f.path, "/"), Mode: f.mode, Size: int64(len(f.data))})
+		w.Write(f.data)
+	}
+	return &buf, w.Close()
+}

@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cis/api"
+	"cis/internal/agent/agentpb"
+	"cis/internal/image"
+	"cis/internal/network"
+	"cis/internal/store"
+)
+
+// workload resolves the spec against images and secrets, into all that the agent
+// must know.
+func (l *life) workload(ctx context.Context, rec store.Instance) (*agentpb.Workload, error) {
+	spec := rec.Spec
+	volumes, err := l.volumes(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	w := &agentpb.Workload{
+		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.Hostname, Address: rec.Status.Address,
+		Nameservers: []string{network.Gateway.String()}, Searches: []string{l.e.cfg.VPC + ".internal"},
+		Volumes: volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids,
+		GracePeriod: time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
+	}
+	if spec.ActiveDeadlineSeconds != nil {
+		began := time.Now()
+		if rec.Status.StartedAt != nil {
+			began = *rec.Status.StartedAt
+		}
+		w.Deadline = began.Add(time.Duration(*spec.ActiveDeadlineSeconds) * time.Second)
+	}
+	for _, c := range spec.InitContainers {
+		out, err := l.container(rec, c)
+		if err != nil {
+			return nil, err
+		}
+		w.InitContainers = append(w.InitContainers, out)
+	}
+	for _, c := range spec.Containers {
+		out, err := l.container(rec, c)
+		if err != nil {
+			return nil, err
+		}
+		w.Containers = append(w.Containers, out)
+	}
+	return w, nil
+}
+
+func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container, error) {
+	im := l.leases[c.Name].Image
+	user, err := im.User(c.User)
+	if err != nil {
+		return agentpb.Container{}, fmt.Errorf("container %s: %w", c.Name, err)
+	}
+	args, err := command(c, im)
+	if err != nil {
+		return agentpb.Container{}, err
+	}
+	stop, err := stopSignal(im.Config.StopSignal)
+	if err != nil {
+		return agentpb.Container{}, fmt.Errorf("container %s: %w", c.Name, err)
+	}
+	out := agentpb.Container{
+		Name: c.Name, Rootfs: im.Rootfs, Args: args, Env: environment(rec.Spec.Hostname, c, im, user), Cwd: cwd(c, im),
+		UID: user.UID, GID: user.GID, Groups: user.AdditionalGIDs, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
+		StopSignal: stop, StartupProbe: c.StartupProbe, LivenessProbe: c.LivenessProbe, ReadinessProbe: c.ReadinessProbe,
+		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil),
+	}
+	if s := c.SecurityContext; s != nil {
+		out.ReadOnly, out.Capabilities = s.ReadOnlyRootFilesystem, capabilities(s.Capabilities)
+	}
+	for _, m := range c.VolumeMounts {
+		out.Mounts = append(out.Mounts, agentpb.Mount{Volume: m.Name, Path: m.MountPath, ReadOnly: m.ReadOnly})
+	}
+	if s := status(rec, c.Name); s != nil {
+		out.RestartCount, out.LastState = s.RestartCount, s.LastState
+	}
+	return out, nil
+}
+
+// command joins the spec's and the image's, as Kubernetes does: a command in the
+// spec drops the image's arguments too.
+func command(c api.Container, im image.Image) ([]string, error) {
+	entry, args := c.Command, c.Args
+	if len(entry) == 0 {
+		entry = im.Config.Entrypoint
+		if len(args) == 0 {
+			args = im.Config.Cmd
+		}
+	}
+	all := append(slices.Clone(entry), args...)
+	if len(all) == 0 {
+		return nil, api.Errorf(api.Invalid, "container %s: image %s names no command, and neither does the spec", c.Name, c.Image).
+			WithNext("give one: `cis run %s COMMAND`", c.Image)
+	}
+	return all, nil
+}
+
+// defaultPath is what docker gives to images that set none.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment joins defaults, the image's and the spec's variables; later ones win.
+func environment(hostname string, c api.Container, im image.Image, user image.User) []string {
+	env := []string{"PATH=" + defaultPath, "HOSTNAME=" + hostname, "HOME=" + user.Home}
+	if c.TTY {
+		env = append(env, "TERM=xterm")
+	}
+	env = append(env, im.Config.Env...)
+	for _, v := range c.Env {
+		env = append(env, v.Name+"="+v.Value)
+	}
+	last := map[string]int{}
+	for i, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		last[name] = i
+	}
+	out := env[:0]
+	for i, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		if last[name] == i {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func cwd(c api.Container, im image.Image) string {
+	switch {
+	case c.WorkingDir != "":
+		return c.WorkingDir
+	case im.Config.WorkingDir != "":
+		return im.Config.WorkingDir
+	}
+	return "/"
+}
+
+// stopSignal reads an image's STOPSIGNAL: a name, with or without SIG, or a number.
+func stopSignal(s string) (int, error) {
+	if s == "" {
+		return int(unix.SIGTERM), nil
+	}
+	if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 64 {
+		return n, nil
+	}
+	name := strings.ToUpper(s)
+	if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	if n := unix.SignalNum(name); n != 0 {
+		return int(n), nil
+	}
+	if rest, ok := strings.CutPrefix(name, "SIGRTMIN+"); ok {
+		if n, err := strconv.Atoi(rest); err == nil && n >= 0 && n <= 30 {
+			return 34 + n, nil
+		}
+	}
+	return 0, api.Errorf(api.Invalid, "the image's stop signal %q is none", s)
+}
+
+// defaultCapabilities are docker's (moby, oci/caps/defaults.go).
+var defaultCapabilities = []string{"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID",
+	"SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
+
+// capabilities applies a spec's changes to the default set.
+func capabilities(c *api.Capabilities) []string {
+	set := map[string]bool{}
+	for _, name := range defaultCapabilities {
+		set["CAP_"+name] = true
+	}
+	if c != nil {
+		apply := func(names []string, on bool) {
+			for _, name := range names {
+				if name = strings.ToUpper(name); name == "ALL" {
+					for _, all := range api.AllCapabilities() {
+						set["CAP_"+all] = on
+					}
+					continue
+				}
+				set["CAP_"+strings.TrimPrefix(name, "CAP_")] = on
+			}
+		}
+		// As docker: with "drop ALL" first, so that added ones stay.
+		apply(c.Drop, false)
+		apply(c.Add, true)
+	}
+	var out []string
+	for name, on := range set {
+		if on {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

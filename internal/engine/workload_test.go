@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"cis/api"
+	"cis/internal/image"
+)
+
+func TestCommandJoinsSpecAndImage(t *testing.T) {
+	for _, tt := range []struct {
+		name                               string
+		entrypoint, cmd, command, args, is []string
+	}{
+		{"image alone", []string{"e"}, []string{"c"}, nil, nil, []string{"e", "c"}},
+		{"args replace cmd", []string{"e"}, []string{"c"}, nil, []string{"a"}, []string{"e", "a"}},
+		{"command drops both", []string{"e"}, []string{"c"}, []string{"x"}, nil, []string{"x"}},
+		{"command and args", []string{"e"}, []string{"c"}, []string{"x"}, []string{"a"}, []string{"x", "a"}},
+		{"args without entrypoint", nil, []string{"c"}, nil, []string{"a"}, []string{"a"}},
+		{"nothing", nil, nil, nil, nil, nil},
+	} {
+		im := image.Image{Config: ocispec.ImageConfig{Entrypoint: tt.entrypoint, Cmd: tt.cmd}}
+		got, err := command(api.Container{Name: "main", Command: tt.command, Args: tt.args}, im)
+		if !slices.Equal(got, tt.is) || (err != nil) != (tt.is == nil) {
+			t.Errorf("%s: %v, %v", tt.name, got, err)
+		}
+	}
+}
+
+func TestEnvironmentLaterWins(t *testing.T) {
+	im := image.Image{Config: ocispec.ImageConfig{Env: []string{"PATH=/x", "A=image", "B=image"}}}
+	c := api.Container{TTY: true, Env: []api.EnvVar{{Name: "A", Value: "spec"}, {Name: "HOME", Value: "/h"}, {Name: "E"}}}
+	got := environment("web", c, im, image.User{Home: "/root"})
+	want := []string{"HOSTNAME=web", "TERM=xterm", "PATH=/x", "B=image", "A=spec", "HOME=/h", "E="}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestStopSignal(t *testing.T) {
+	for in, want := range map[string]int{"": 15, "SIGTERM": 15, "quit": 3, "9": 9, "SIGRTMIN+3": 37, "SIGUSR1": 10} {
+		if got, err := stopSignal(in); err != nil || got != want {
+			t.Errorf("%q: %d, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"0", "65", "-1", "SIGNOPE", "SIGRTMIN+99"} {
+		if got, err := stopSignal(in); err == nil {
+			t.Errorf("%q: %d", in, got)
+		}
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	has := func(caps []string, name string) bool { return slices.Contains(caps, "CAP_"+name) }
+	if got := capabilities(nil); len(got) != len(defaultCapabilities) || !has(got, "NET_RAW") {
+		t.Errorf("default: %v", got)
+	}
+	got := capabilities(&api.Capabilities{Drop: []string{"ALL"}, Add: []string{"NET_ADMIN"}})
+	if len(got) != 1 || !has(got, "NET_ADMIN") {
+		t.Errorf("drop ALL, add one: %v", got)
+	}
+	got = capabilities(&api.Capabilities{Add: []string{"ALL"}})
+	if len(got) != len(api.AllCapabilities()) || slices.ContainsFunc(got, func(s string) bool { return !strings.HasPrefix(s, "CAP_") }) {
+		t.Errorf("add ALL: %v", got)
+	}
+}
+
+func TestDockerConfig(t *testing.T) {
+	auths, err := parseDockerConfig([]byte(`{"auths":{"b":{"auth":"dTpwOng="},"a":{"username":"n","password":"w"}}}`))
+	if err != nil || len(auths) != 2 || auths[0].Username != "n" || auths[1].Username != "u" || auths[1].Password != "p:x" {
+		t.Errorf("%+v, %v", auths, err)
+	}
+	for _, bad := range []string{"", "{}", `{"auths":{"a":{"auth":"!"}}}`, `{"auths":{"a":{"auth":"eA=="}}}`} {
+		if _, err := parseDockerConfig([]byte(bad)); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}
