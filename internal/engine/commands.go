@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/image"
 	"cis/internal/store"
 )
 
@@ -160,7 +161,7 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 	}
 	rec.Status.Timings.Admission = since(arrived)
 	e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
-	e.begin(*rec, arrived)
+	e.begin(*rec, arrived, map[string]*image.Lease{})
 	return rec.Instance, nil
 }
 

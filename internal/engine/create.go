@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/image"
 	"cis/internal/store"
 )
 
@@ -40,7 +41,7 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 		return api.Instance{}, false, err
 	}
 	e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchAdded, Object: rec.Instance})
-	e.begin(*rec, arrived)
+	e.begin(*rec, arrived, map[string]*image.Lease{})
 	e.pool.nudge()
 	return rec.Instance, true, nil
 }

@@ -41,11 +41,12 @@ type life struct {
 // errStopped: a stop was asked for before the programs ran.
 var errStopped = errors.New("stopped before it ran")
 
-// begin makes the life of a recorded instance and starts it.
-func (e *Engine) begin(rec store.Instance, arrived time.Time) *life {
+// begin makes the life of a recorded instance, with the images that it holds
+// already, and starts it.
+func (e *Engine) begin(rec store.Instance, arrived time.Time, leases map[string]*image.Lease) {
 	l := &life{
 		e: e, id: rec.ID, arrived: arrived, rec: rec, changed: make(chan struct{}),
-		stop: make(chan struct{}), leases: map[string]*image.Lease{}, done: make(chan struct{}),
+		stop: make(chan struct{}), leases: leases, done: make(chan struct{}),
 		logs: openLogs(e.logDir(rec.ID), rec.Run.Number),
 	}
 	if rec.Run.Stop {
@@ -55,7 +56,6 @@ func (e *Engine) begin(rec store.Instance, arrived time.Time) *life {
 	e.lives[rec.ID] = l
 	e.mu.Unlock()
 	e.wg.Go(l.run)
-	return l
 }
 
 // run lives the instance to its end. When the engine closes it leaves everything

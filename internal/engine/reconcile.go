@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"cis/internal/image"
 	"cis/internal/network"
 	"cis/internal/store"
 )
@@ -43,17 +44,37 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		return err
 	}
 	e.sortSandboxes(ctx, sandboxes, instances)
-	for _, in := range instances {
-		e.takeUp(*in)
+	// All leases come before the first pull, which may collect images without one.
+	leases := make([]map[string]*image.Lease, len(instances))
+	for i, in := range instances {
+		leases[i] = e.leasesOf(*in)
+	}
+	for i, in := range instances {
+		e.takeUp(*in, leases[i])
 	}
 	return e.sweepFiles(instances)
 }
 
+// leasesOf holds the images that a live instance had resolved, as far as they are
+// still here.
+func (e *Engine) leasesOf(in store.Instance) map[string]*image.Lease {
+	leases := map[string]*image.Lease{}
+	if in.Status.Phase.Finished() {
+		return leases
+	}
+	for name, digest := range in.Run.Images {
+		if lease, err := e.cfg.Images.Lease(digest); err == nil {
+			leases[name] = lease
+		}
+	}
+	return leases
+}
+
 // takeUp goes on with an instance on record.
-func (e *Engine) takeUp(in store.Instance) {
+func (e *Engine) takeUp(in store.Instance, leases map[string]*image.Lease) {
 	switch {
 	case !in.Status.Phase.Finished():
-		e.begin(in, time.Now())
+		e.begin(in, time.Now(), leases)
 	case in.Run.Remove || in.Run.RemoveAfter:
 		if err := e.forget(e.ctx, in); err != nil {
 			e.log.Error("an instance cannot be removed", "instance", in.ID, "error", err)
