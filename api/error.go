@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is the kind of an error. The list is closed: each front door (HTTP, the
@@ -38,12 +39,22 @@ type Error struct {
 	Field string `json:"field,omitempty"`
 	// Next is the step that helps, as a sentence or a command.
 	Next string `json:"next,omitempty"`
+	// Errors lists every mistake of a request that has several; the error that
+	// holds them repeats the first.
+	Errors []*Error `json:"errors,omitempty"`
 	// Err is the inner cause; it is logged and never shown.
 	Err error `json:"-"`
 }
 
 // Error implements error.
 func (e *Error) Error() string {
+	if len(e.Errors) > 0 {
+		parts := make([]string, len(e.Errors))
+		for i, one := range e.Errors {
+			parts[i] = one.Error()
+		}
+		return strings.Join(parts, "; ")
+	}
 	s := e.Message
 	if e.Field != "" {
 		s = e.Field + ": " + s
@@ -68,6 +79,20 @@ func FieldError(field, format string, args ...any) *Error {
 	e := Errorf(Invalid, format, args...)
 	e.Field = field
 	return e
+}
+
+// Join makes one error of the mistakes of a request: nil for none, the mistake
+// itself for one.
+func Join(mistakes []*Error) error {
+	switch len(mistakes) {
+	case 0:
+		return nil
+	case 1:
+		return mistakes[0]
+	}
+	joined := *mistakes[0]
+	joined.Errors = mistakes
+	return &joined
 }
 
 // WithNext adds the next step and returns e.

@@ -397,4 +397,6 @@ const (
 	ReasonPostStartError    = "PostStartHookError"
 	ReasonSandboxLost       = "SandboxLost"
 	ReasonStopped           = "Stopped"
+	// ReasonNotStarted: something before it failed, so it was never started.
+	ReasonNotStarted = "NotStarted"
 )

@@ -105,8 +105,11 @@ func (c CPU) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
 // MarshalJSON writes the text form.
 func (b Bytes) MarshalJSON() ([]byte, error) { return json.Marshal(b.String()) }
 
-// UnmarshalJSON reads a string or a plain number of cores.
+// UnmarshalJSON reads a string or a plain number of cores; null changes nothing.
 func (c *CPU) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
 	v, err := ParseCPU(unquote(data))
 	if err == nil {
 		*c = v
@@ -114,8 +117,11 @@ func (c *CPU) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// UnmarshalJSON reads a string or a plain number of bytes.
+// UnmarshalJSON reads a string or a plain number of bytes; null changes nothing.
 func (b *Bytes) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
 	v, err := ParseBytes(unquote(data))
 	if err == nil {
 		*b = v

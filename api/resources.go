@@ -93,6 +93,15 @@ type Size struct {
 	Memory Bytes  `json:"memory"`
 }
 
+// Version of the server and of what it speaks.
+type Version struct {
+	Version string `json:"version"`
+	// API is the newest version of the API: "v1".
+	API string `json:"api"`
+	// Go is the version of Go that built the server.
+	Go string `json:"go"`
+}
+
 // Info describes the host and the server.
 type Info struct {
 	Version       string          `json:"version"`
@@ -165,9 +174,20 @@ type List[T any] struct {
 
 // WatchEvent is one line of a watch.
 type WatchEvent[T any] struct {
-	Type   string `json:"type"` // ADDED, MODIFIED, DELETED
-	Object T      `json:"object"`
+	// Type is ADDED, MODIFIED or DELETED; ERROR on the last line of a watch that failed.
+	Type   string `json:"type"`
+	Object T      `json:"object,omitzero"`
+	// Error says why the watch failed.
+	Error *Error `json:"error,omitempty"`
 }
+
+// The types of a WatchEvent.
+const (
+	WatchAdded    = "ADDED"
+	WatchModified = "MODIFIED"
+	WatchDeleted  = "DELETED"
+	WatchError    = "ERROR"
+)
 
 // CreateInstance is the body of a create request: the spec and what is not part of it.
 type CreateInstance struct {

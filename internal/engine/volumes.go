@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -16,7 +15,7 @@ import (
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
-	"cis/internal/image/flatten"
+	"cis/internal/erofs"
 )
 
 // volumes makes the workload's volumes: empty directories are the agent's to
@@ -31,7 +30,7 @@ func (l *life) volumes(ctx context.Context, spec api.InstanceSpec) ([]agentpb.Vo
 		files, err := l.files(ctx, v)
 		if err == nil {
 			var file string
-			file, err = l.volumeImage(ctx, v.Name, files)
+			file, err = l.volumeImage(v.Name, files)
 			out = append(out, agentpb.Volume{Name: v.Name, Image: file})
 		}
 		if err != nil {
@@ -44,7 +43,7 @@ func (l *life) volumes(ctx context.Context, spec api.InstanceSpec) ([]agentpb.Vo
 // file is one small file of a volume.
 type file struct {
 	path string
-	mode int64
+	mode uint32
 	data []byte
 }
 
@@ -76,16 +75,17 @@ func (l *life) files(ctx context.Context, v api.Volume) (files []file, err error
 	return files, nil
 }
 
-func parseMode(s string, otherwise int64) (int64, error) {
+func parseMode(s string, otherwise uint32) (uint32, error) {
 	if s == "" {
 		return otherwise, nil
 	}
-	return strconv.ParseInt(s, 8, 32)
+	mode, err := strconv.ParseUint(s, 8, 32)
+	return uint32(mode), err
 }
 
 // volumeImage writes the files as an EROFS image into the instance's run
 // directory, which lies in memory where the operator keeps /run there.
-func (l *life) volumeImage(ctx context.Context, name string, files []file) (string, error) {
+func (l *life) volumeImage(name string, files []file) (string, error) {
 	dir := filepath.Join(l.e.runDir(l.id), "volumes")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -95,15 +95,8 @@ func (l *life) volumeImage(ctx context.Context, name string, files []file) (stri
 		return "", err
 	}
 	defer out.Close()
-	archive, err := tarOf(files)
-	if err == nil {
-		f := flatten.New(out, flatten.Limits{})
-		if _, err = f.Layer(ctx, archive); err == nil {
-			_, err = f.Finish()
-		}
-	}
 	final := filepath.Join(dir, name+".erofs")
-	if err == nil {
+	if err = writeVolume(out, files); err == nil {
 		err = os.Rename(out.Name(), final)
 	}
 	if err != nil {
@@ -113,21 +106,25 @@ func (l *life) volumeImage(ctx context.Context, name string, files []file) (stri
 	return final, nil
 }
 
-// tarOf packs the files with the directories above them.
-func tarOf(files []file) (*bytes.Buffer, error) {
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
-	w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "./", Mode: 0o755})
-	made := map[string]bool{}
+// writeVolume writes the files, and the directories above them, as an EROFS image.
+func writeVolume(out *os.File, files []file) error {
+	w := erofs.NewWriter(out)
+	root := erofs.NewDir(0o755)
 	for _, f := range files {
-		for i, r := range f.path {
-			if dir := f.path[:i]; r == '/' && !made[dir] {
-				made[dir] = true
-				w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755})
+		dir := root
+		names := strings.Split(f.path, "/")
+		for _, name := range names[:len(names)-1] {
+			if dir.Entries[name] == nil {
+				dir.Entries[name] = erofs.NewDir(0o755)
 			}
+			dir = dir.Entries[name]
 		}
-		w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: strings.TrimPrefix(f.path, "/"), Mode: f.mode, Size: int64(len(f.data))})
-		w.Write(f.data)
+		in := &erofs.Inode{Mode: erofs.TypeRegular | f.mode}
+		if err := w.WriteData(in, bytes.NewReader(f.data), int64(len(f.data))); err != nil {
+			return err
+		}
+		dir.Entries[names[len(names)-1]] = in
 	}
-	return &buf, w.Close()
+	_, err := w.Finish(root)
+	return err
 }

@@ -65,42 +65,11 @@ type Engine interface {
 	Info(ctx context.Context) (api.Info, error)
 }
 
-// ListOptions choose instances.
-type ListOptions struct {
-	// Selector is a label selector: k=v, k!=v, k, !k, k in (a,b), comma-separated.
-	Selector string
-	// Phases: any of these; empty: all.
-	Phases []api.Phase
-	// Limit of a page, 1 to 1000; 0: 500. Continue is the token of the page before.
-	Limit    int
-	Continue string
-}
-
-// EventOptions choose events.
-type EventOptions struct {
-	// Instance ref; empty: all.
-	Instance string
-	// Since is an event ID: only later ones. Limit as in ListOptions.
-	Since int64
-	Limit int
-}
-
-// LogEntry is a piece of output: not always a whole line.
-type LogEntry struct {
-	Time time.Time
-	// Stream is 1 for standard output, 2 for standard error.
-	Stream int
-	Data   []byte
-}
-
-// Streams of an exec or attach. Nil members are not wanted.
-type Streams struct {
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
-	Resize         <-chan WindowSize
-	// Started is called once when the program runs.
-	Started func()
-}
-
-// WindowSize of a terminal, in characters.
-type WindowSize struct{ Width, Height uint16 }
+// What the engine's methods take, by the names of this package.
+type (
+	ListOptions  = api.ListOptions
+	EventOptions = api.EventOptions
+	LogEntry     = api.LogEntry
+	Streams      = api.Streams
+	WindowSize   = api.WindowSize
+)

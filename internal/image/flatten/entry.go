@@ -7,7 +7,7 @@ import (
 	"path"
 	"strings"
 
-	"cis/internal/image/erofs"
+	"cis/internal/erofs"
 )
 
 // paxXattr is the PAX record prefix of extended attributes (star's, used by

@@ -40,7 +40,7 @@ import (
 	"archive/tar"
 
 	"cis/api"
-	"cis/internal/image/erofs"
+	"cis/internal/erofs"
 )
 
 // Limits bound what the layers of one image may come to. All are required.

@@ -3,7 +3,7 @@ package flatten
 import (
 	"strings"
 
-	"cis/internal/image/erofs"
+	"cis/internal/erofs"
 )
 
 const (

@@ -3,7 +3,7 @@ package flatten
 import (
 	"strings"
 
-	"cis/internal/image/erofs"
+	"cis/internal/erofs"
 )
 
 // Whiteouts, from the OCI image specification's layer.md.

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"encoding/base64"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// MaxFiles bounds the content of all inline files of a spec, and that of a secret.
+const MaxFiles = MiB
+
+// volumes checks them and returns their names.
+func (c *checker) volumes(s *InstanceSpec) map[string]bool {
+	names := map[string]bool{}
+	var content Bytes
+	for i := range s.Volumes {
+		v, field := &s.Volumes[i], fmt.Sprintf("volumes[%d]", i)
+		c.check(isDNSLabel(v.Name), field+".name", dnsLabelRule)
+		c.unique(names, v.Name, field+".name")
+		n := 0
+		if v.EmptyDir != nil {
+			n++
+			c.emptyDir(v.EmptyDir, s, field+".emptyDir")
+		}
+		if v.Files != nil {
+			n++
+			content += c.files(v.Files, field+".files")
+		}
+		if v.Secret != nil {
+			n++
+			c.check(isDNSSubdomain(v.Secret.SecretName), field+".secret.secretName", dnsSubdomainRule)
+			c.mode(v.Secret.DefaultMode, field+".secret.defaultMode")
+		}
+		c.check(n == 1, field, "must have exactly one of emptyDir, files and secret, not %d", n)
+	}
+	c.check(content <= MaxFiles, "volumes", "the inline files have %d bytes; at most %s are allowed in all", content, MaxFiles)
+	return names
+}
+
+func (c *checker) emptyDir(e *EmptyDir, s *InstanceSpec, field string) {
+	c.check(e.Medium == "" || e.Medium == "Memory", field+".medium", "must be left out (disk) or Memory, not %q", clip(e.Medium))
+	most, of := s.EphemeralStorage, "ephemeralStorage"
+	if e.Medium == "Memory" {
+		most, of = s.Memory, "memory"
+	}
+	c.check(e.SizeLimit <= most, field+".sizeLimit", "must be at most the instance's %s of %s, not %s", of, most, e.SizeLimit)
+}
+
+// files checks inline files and returns the size of their content.
+func (c *checker) files(f *FilesVolume, field string) (content Bytes) {
+	c.check(len(f.Items) > 0, field+".items", "must have at least one file")
+	seen := map[string]bool{}
+	for i, item := range f.Items {
+		at := fmt.Sprintf("%s.items[%d]", field, i)
+		c.check(isFilePath(item.Path), at+".path", "must be a relative path of at most 1024 bytes without '.', '..' and doubled slashes")
+		c.unique(seen, item.Path, at+".path")
+		c.check(item.Content == "" || item.ContentBase64 == "", at+".contentBase64", "excludes content")
+		c.mode(item.Mode, at+".mode")
+		decoded, err := base64.StdEncoding.DecodeString(item.ContentBase64)
+		c.check(err == nil, at+".contentBase64", "must be standard base64 with padding")
+		content += Bytes(len(item.Content) + len(decoded))
+	}
+	for i, item := range f.Items {
+		if dir := fileAbove(item.Path, seen); dir != "" {
+			c.bad(fmt.Sprintf("%s.items[%d].path", field, i), "%q is a file too, so it cannot be a directory", clip(dir))
+		}
+	}
+	return content
+}
+
+// fileAbove returns the directory of a path that is listed as a file, if any.
+func fileAbove(p string, files map[string]bool) string {
+	if !isFilePath(p) {
+		return ""
+	}
+	for i := range len(p) {
+		if p[i] == '/' && files[p[:i]] {
+			return p[:i]
+		}
+	}
+	return ""
+}
+
+// isFilePath is relative and stays inside.
+func isFilePath(p string) bool {
+	return p != "" && p != "." && len(p) <= 1024 && path.Clean(p) == p && !path.IsAbs(p) &&
+		p != ".." && !strings.HasPrefix(p, "../") && !strings.ContainsRune(p, 0)
+}
+
+// mode checks permission bits, which JSON has no octal numbers for.
+func (c *checker) mode(mode, field string) {
+	bits, err := strconv.ParseUint(mode, 8, 32)
+	c.check(err == nil && bits <= 0o777, field, "must be permission bits in octal from 0000 to 0777, such as 0644, not %q", clip(mode))
+}
+
+// Validate checks a secret that is to be kept.
+func (s *Secret) Validate() error {
+	var c checker
+	c.check(isDNSSubdomain(s.Name), "name", dnsSubdomainRule)
+	oneOf(&c, s.Type, "type", SecretOpaque, SecretRegistry)
+	var size Bytes
+	for key, value := range s.Data {
+		c.check(isSecretKey(key), fmt.Sprintf("data[%s]", clip(key)), "the key must be 1 to 253 letters, digits, '-', '_' and '.'")
+		size += Bytes(len(value))
+	}
+	c.check(size <= MaxFiles, "data", "has %d bytes; at most %s are allowed in all", size, MaxFiles)
+	if s.Type == SecretRegistry {
+		c.check(len(s.Data[".dockerconfigjson"]) > 0, "data[.dockerconfigjson]", "is needed for type %s: the text of docker's config.json", SecretRegistry)
+	} else {
+		c.check(len(s.Data) > 0, "data", "must have at least one key")
+	}
+	c.check(len(s.Keys) == 0, "keys", "is shown, not set; use data")
+	c.check(s.CreatedAt.IsZero(), "createdAt", "is shown, not set")
+	return Join(c.mistakes)
+}
+
+// Validate checks a pull request.
+func (p *ImagePull) Validate() error {
+	var c checker
+	if err := checkImageRef(p.Ref); err != nil {
+		c.bad("ref", "%s", err.Error())
+	}
+	oneOf(&c, p.Policy, "policy", PullAlways, PullIfNotPresent, PullNever)
+	if p.Auth != nil {
+		c.registryAuth(p.Auth, "auth")
+	}
+	for i, name := range p.Secrets {
+		c.check(isDNSSubdomain(name), fmt.Sprintf("secrets[%d]", i), dnsSubdomainRule)
+	}
+	return Join(c.mistakes)
+}
+
+// ValidateImageRef checks the syntax of an image reference, for the field that holds it.
+func ValidateImageRef(field, ref string) error {
+	if err := checkImageRef(ref); err != nil {
+		return FieldError(field, "%s", err.Error())
+	}
+	return nil
+}
+
+func (c *checker) registryAuth(a *RegistryAuth, field string) {
+	c.check(a.Registry == "" || isRegistryHost(a.Registry), field+".registry", "must be a host name or address, optionally with a port")
+	c.check(a.Token == "" || a.Username == "" && a.Password == "", field+".token", "excludes username and password")
+	c.check(a.Token != "" || a.Username != "", field, "must have a token, or a username and a password")
+	c.check(!hasControl(a.Token+a.Username+a.Password), field, "must have no control characters")
+}
