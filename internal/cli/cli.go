@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"cis/client"
+)
+
+// Env is the world around one call of the command line.
+type Env struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Getenv reads an environment variable, as os.Getenv.
+	Getenv func(string) string
+	// Version of this program.
+	Version string
+}
+
+// DefaultHost is where cisd listens unless told otherwise.
+const DefaultHost = "unix:///run/cis/cis.sock"
+
+// app is what every command shares: the world, the global flags and the one client.
+type app struct {
+	Env
+	host, token, ca string
+	conn            *client.Client
+}
+
+// Main runs the command line and returns the exit code: 0, the program's own for
+// run, exec and attach, 125 when cis itself fails in one of these, 2 for a usage
+// error, else 1.
+func Main(ctx context.Context, args []string, env Env) int {
+	a := &app{Env: env}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(env.In)
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	cmd, err := root.ExecuteContextC(ctx)
+	return a.exitCode(cmd, err)
+}
+
+// Root returns the command tree, for the reference that is generated from it.
+func Root() *cobra.Command {
+	a := &app{Env: Env{Getenv: func(string) string { return "" }}}
+	return a.root()
+}
+
+// The groups of commands, as the help shows them.
+const (
+	groupRun     = "run"
+	groupInspect = "inspect"
+	groupObjects = "objects"
+	groupSystem  = "system"
+)
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cis",
+		Short: "Run containers as instances, isolated like virtual machines",
+		Long: "cis runs container images as instances: each one isolated like a virtual machine,\n" +
+			"with its own address, gone when its program ends.",
+		Example: example(`
+cis run --rm busybox echo hello
+cis run -d --name web --cpu 1 --memory 512Mi nginx
+cis ps -a
+cis logs -f web`),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Args:              usageArgs(cobra.NoArgs),
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(flagError)
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.host, "host", "", "where cisd listens: unix://PATH or https://HOST:PORT (env CIS_HOST; default "+DefaultHost+")")
+	flags.StringVar(&a.token, "token", "", "bearer token for an https host (env CIS_TOKEN)")
+	flags.StringVar(&a.ca, "ca", "", "file with the CA certificates to trust for an https host (env CIS_CA)")
+	root.AddGroup(
+		&cobra.Group{ID: groupRun, Title: "Run and stop:"},
+		&cobra.Group{ID: groupInspect, Title: "Look and talk:"},
+		&cobra.Group{ID: groupObjects, Title: "Images and secrets:"},
+		&cobra.Group{ID: groupSystem, Title: "The system:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(groupRun, a.runCommand(), a.createCommand(), a.stopCommand(), a.startCommand(), a.restartCommand(),
+		a.killCommand(), a.rmCommand(), a.waitCommand())
+	add(groupInspect, a.psCommand(), a.inspectCommand(), a.logsCommand(), a.execCommand(), a.attachCommand(),
+		a.cpCommand(), a.portForwardCommand(), a.eventsCommand(), a.statsCommand())
+	add(groupObjects, a.imageCommand(), a.imagesCommand(), a.secretCommand())
+	add(groupSystem, a.infoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
+	root.SetHelpCommandGroupID(groupSystem)
+	return root
+}
+
+// client connects on first use: commands that need no server pay nothing.
+func (a *app) client() (*client.Client, error) {
+	if a.conn != nil {
+		return a.conn, nil
+	}
+	c, err := client.New(client.Options{
+		Host:  firstOf(a.host, a.Getenv("CIS_HOST"), DefaultHost),
+		Token: firstOf(a.token, a.Getenv("CIS_TOKEN")),
+		CA:    firstOf(a.ca, a.Getenv("CIS_CA")),
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.conn = c
+	return c, nil
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
