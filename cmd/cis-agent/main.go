@@ -5,11 +5,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -21,6 +23,7 @@ func main() {
 	// One of these runs for each instance: keep it small.
 	debug.SetGCPercent(25)
 	debug.SetMemoryLimit(64 << 20)
+	runtime.GOMAXPROCS(2)
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	if len(os.Args) != 3 || os.Args[1] != "gvisor" {
 		fmt.Fprintln(os.Stderr, "usage: cis-agent gvisor CONFIG (cisd starts it)")
@@ -33,7 +36,7 @@ func main() {
 	}
 }
 
-// run boots the sandbox and serves until it is killed.
+// run boots the sandbox and serves until it is killed, or its socket is removed.
 func run(ctx context.Context, path string, log *slog.Logger) error {
 	c, err := runsc.LoadConfig(path)
 	if err != nil {
@@ -47,6 +50,10 @@ func run(ctx context.Context, path string, log *slog.Logger) error {
 	if err != nil {
 		return tell(fmt.Errorf("listen: %w", err))
 	}
+	removed, err := gone(c.SocketPath())
+	if err != nil {
+		return tell(err)
+	}
 	served := make(chan error, 1)
 	a := agent.New(ctx, sandbox, agent.Options{StateDir: c.Dir, Log: log})
 	go func() { served <- a.Serve(listener) }()
@@ -55,7 +62,12 @@ func run(ctx context.Context, path string, log *slog.Logger) error {
 	}
 	// What was needed for the boot is not needed again.
 	debug.FreeOSMemory()
-	return <-served
+	select {
+	case err := <-served:
+		return err
+	case <-removed:
+		return errors.New("the socket was removed")
+	}
 }
 
 // tell passes a failure on to cisd and returns it.

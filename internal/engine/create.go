@@ -21,6 +21,9 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 	arrived := time.Now()
 	hash := specHash(req)
 	if req.ClientToken != "" {
+		// One at a time, so that requests with the same token do not compete.
+		e.tokens.Lock()
+		defer e.tokens.Unlock()
 		if old, err := e.repeated(ctx, req.ClientToken, hash); old != nil || err != nil {
 			return instanceOf(old), false, err
 		}
@@ -34,10 +37,6 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 	rec, err := e.recordInstance(ctx, req, hash, arrived)
 	if err != nil {
 		e.capacity.release(req.CPU, req.Memory)
-		if errors.Is(err, store.ErrTokenTaken) {
-			old, err := e.repeated(ctx, req.ClientToken, hash)
-			return instanceOf(old), false, err
-		}
 		return api.Instance{}, false, err
 	}
 	e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchAdded, Object: rec.Instance})

@@ -101,6 +101,9 @@ type Engine struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	// tokens is held by creates that have a client token.
+	tokens sync.Mutex
+
 	mu    sync.Mutex
 	lives map[string]*life
 }

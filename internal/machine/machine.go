@@ -82,6 +82,4 @@ type Usage struct {
 	CPUSeconds float64
 	// Memory charged to the sandbox in bytes, without reclaimable page cache.
 	Memory api.Bytes
-	// Pids inside.
-	Pids int64
 }

@@ -122,15 +122,9 @@ func (ss *session) take(channel api.StreamChannel, data []byte) {
 
 // send writes one message.
 func (ss *session) send(channel api.StreamChannel, data []byte) error {
-	w, err := ss.conn.Writer(ss.wire, websocket.MessageBinary)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write([]byte{byte(channel)})
-	if err == nil {
-		_, err = w.Write(data)
-	}
-	return errors.Join(err, w.Close())
+	// In one write: a message begun and not ended would bar all later ones.
+	message := append(append(make([]byte, 0, 1+len(data)), byte(channel)), data...)
+	return ss.conn.Write(ss.wire, websocket.MessageBinary, message)
 }
 
 func (ss *session) sendStatus(status api.StreamStatus) error {

@@ -21,6 +21,218 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Frame is what both sides of a streaming call send.
+type Frame struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many more frames the other side may send. A frame with credit has nothing
+	// else and needs none itself. Both sides begin with 16.
+	Credit uint32 `protobuf:"varint,1,opt,name=credit,proto3" json:"credit,omitempty"`
+	// The client's first frame: the request as JSON, a type of this package.
+	Request []byte `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	Data    []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// Standard output is 1, standard error 2.
+	Stream uint32 `protobuf:"varint,4,opt,name=stream,proto3" json:"stream,omitempty"`
+	// The place of data in the journal.
+	Offset int64 `protobuf:"varint,5,opt,name=offset,proto3" json:"offset,omitempty"`
+	// No more data will come from this side.
+	Eof bool `protobuf:"varint,6,opt,name=eof,proto3" json:"eof,omitempty"`
+	// A new window size, when not zero.
+	Width  uint32 `protobuf:"varint,7,opt,name=width,proto3" json:"width,omitempty"`
+	Height uint32 `protobuf:"varint,8,opt,name=height,proto3" json:"height,omitempty"`
+	// The program has started.
+	Started bool `protobuf:"varint,9,opt,name=started,proto3" json:"started,omitempty"`
+	// The server's last frame; it needs no credit.
+	End      bool  `protobuf:"varint,10,opt,name=end,proto3" json:"end,omitempty"`
+	ExitCode int32 `protobuf:"varint,11,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	// Why the call failed; unset when it did not.
+	Error         *Error `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Frame) Reset() {
+	*x = Frame{}
+	mi := &file_agent_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Frame) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Frame) ProtoMessage() {}
+
+func (x *Frame) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Frame.ProtoReflect.Descriptor instead.
+func (*Frame) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Frame) GetCredit() uint32 {
+	if x != nil {
+		return x.Credit
+	}
+	return 0
+}
+
+func (x *Frame) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *Frame) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Frame) GetStream() uint32 {
+	if x != nil {
+		return x.Stream
+	}
+	return 0
+}
+
+func (x *Frame) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Frame) GetEof() bool {
+	if x != nil {
+		return x.Eof
+	}
+	return false
+}
+
+func (x *Frame) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Frame) GetHeight() uint32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Frame) GetStarted() bool {
+	if x != nil {
+		return x.Started
+	}
+	return false
+}
+
+func (x *Frame) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+func (x *Frame) GetExitCode() int32 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *Frame) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Error is api.Error. Of unary calls it is a detail of the status.
+type Error struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Field         string                 `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
+	Next          string                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Error) Reset() {
+	*x = Error{}
+	mi := &file_agent_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Error) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Error) ProtoMessage() {}
+
+func (x *Error) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Error.ProtoReflect.Descriptor instead.
+func (*Error) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Error) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Error) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Error) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Error) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 type RunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The workload as JSON (type Workload of this package).
@@ -31,7 +243,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_agent_proto_msgTypes[0]
+	mi := &file_agent_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -43,7 +255,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[0]
+	mi := &file_agent_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -56,7 +268,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{0}
+	return file_agent_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *RunRequest) GetWorkload() []byte {
@@ -74,7 +286,7 @@ type RunResponse struct {
 
 func (x *RunResponse) Reset() {
 	*x = RunResponse{}
-	mi := &file_agent_proto_msgTypes[1]
+	mi := &file_agent_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -86,7 +298,7 @@ func (x *RunResponse) String() string {
 func (*RunResponse) ProtoMessage() {}
 
 func (x *RunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[1]
+	mi := &file_agent_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -99,530 +311,7 @@ func (x *RunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunResponse.ProtoReflect.Descriptor instead.
 func (*RunResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{1}
-}
-
-type WatchRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Events with a sequence number up to this one are not sent again.
-	AfterEvent    uint64 `protobuf:"varint,1,opt,name=after_event,json=afterEvent,proto3" json:"after_event,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *WatchRequest) Reset() {
-	*x = WatchRequest{}
-	mi := &file_agent_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *WatchRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*WatchRequest) ProtoMessage() {}
-
-func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
-func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *WatchRequest) GetAfterEvent() uint64 {
-	if x != nil {
-		return x.AfterEvent
-	}
-	return 0
-}
-
-type Status struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The workload's state as JSON (type State of this package).
-	State         []byte `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Status) Reset() {
-	*x = Status{}
-	mi := &file_agent_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Status) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Status) ProtoMessage() {}
-
-func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Status.ProtoReflect.Descriptor instead.
-func (*Status) Descriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *Status) GetState() []byte {
-	if x != nil {
-		return x.State
-	}
-	return nil
-}
-
-type LogsRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Container string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
-	// The attempt: 0 is the first start, each restart adds one.
-	Attempt uint32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// Where in the journal to begin.
-	Offset        int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LogsRequest) Reset() {
-	*x = LogsRequest{}
-	mi := &file_agent_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LogsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LogsRequest) ProtoMessage() {}
-
-func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
-func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *LogsRequest) GetContainer() string {
-	if x != nil {
-		return x.Container
-	}
-	return ""
-}
-
-func (x *LogsRequest) GetAttempt() uint32 {
-	if x != nil {
-		return x.Attempt
-	}
-	return 0
-}
-
-func (x *LogsRequest) GetOffset() int64 {
-	if x != nil {
-		return x.Offset
-	}
-	return 0
-}
-
-type LogsChunk struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The place of data in the journal; more than was expected where old output
-	// had to be dropped.
-	Offset int64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
-	// Whole journal records.
-	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LogsChunk) Reset() {
-	*x = LogsChunk{}
-	mi := &file_agent_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LogsChunk) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LogsChunk) ProtoMessage() {}
-
-func (x *LogsChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LogsChunk.ProtoReflect.Descriptor instead.
-func (*LogsChunk) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *LogsChunk) GetOffset() int64 {
-	if x != nil {
-		return x.Offset
-	}
-	return 0
-}
-
-func (x *LogsChunk) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-type Input struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// On the first message only: the start as JSON (type ExecStart of this package;
-	// of Attach only the container counts).
-	Start       []byte `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
-	Stdin       []byte `protobuf:"bytes,2,opt,name=stdin,proto3" json:"stdin,omitempty"`
-	StdinClosed bool   `protobuf:"varint,3,opt,name=stdin_closed,json=stdinClosed,proto3" json:"stdin_closed,omitempty"`
-	// A new window size, when not zero.
-	Width         uint32 `protobuf:"varint,4,opt,name=width,proto3" json:"width,omitempty"`
-	Height        uint32 `protobuf:"varint,5,opt,name=height,proto3" json:"height,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Input) Reset() {
-	*x = Input{}
-	mi := &file_agent_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Input) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Input) ProtoMessage() {}
-
-func (x *Input) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Input.ProtoReflect.Descriptor instead.
-func (*Input) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *Input) GetStart() []byte {
-	if x != nil {
-		return x.Start
-	}
-	return nil
-}
-
-func (x *Input) GetStdin() []byte {
-	if x != nil {
-		return x.Stdin
-	}
-	return nil
-}
-
-func (x *Input) GetStdinClosed() bool {
-	if x != nil {
-		return x.StdinClosed
-	}
-	return false
-}
-
-func (x *Input) GetWidth() uint32 {
-	if x != nil {
-		return x.Width
-	}
-	return 0
-}
-
-func (x *Input) GetHeight() uint32 {
-	if x != nil {
-		return x.Height
-	}
-	return 0
-}
-
-type Output struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The program has started; sent once, before any output.
-	Started bool   `protobuf:"varint,1,opt,name=started,proto3" json:"started,omitempty"`
-	Stdout  []byte `protobuf:"bytes,2,opt,name=stdout,proto3" json:"stdout,omitempty"`
-	Stderr  []byte `protobuf:"bytes,3,opt,name=stderr,proto3" json:"stderr,omitempty"`
-	// The last message: the program has ended.
-	Exited        bool  `protobuf:"varint,4,opt,name=exited,proto3" json:"exited,omitempty"`
-	ExitCode      int32 `protobuf:"varint,5,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Output) Reset() {
-	*x = Output{}
-	mi := &file_agent_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Output) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Output) ProtoMessage() {}
-
-func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Output.ProtoReflect.Descriptor instead.
-func (*Output) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *Output) GetStarted() bool {
-	if x != nil {
-		return x.Started
-	}
-	return false
-}
-
-func (x *Output) GetStdout() []byte {
-	if x != nil {
-		return x.Stdout
-	}
-	return nil
-}
-
-func (x *Output) GetStderr() []byte {
-	if x != nil {
-		return x.Stderr
-	}
-	return nil
-}
-
-func (x *Output) GetExited() bool {
-	if x != nil {
-		return x.Exited
-	}
-	return false
-}
-
-func (x *Output) GetExitCode() int32 {
-	if x != nil {
-		return x.ExitCode
-	}
-	return 0
-}
-
-type Bytes struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// On the first message of PortForward and CopyIn only.
-	Port uint32       `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`
-	Copy *CopyRequest `protobuf:"bytes,2,opt,name=copy,proto3" json:"copy,omitempty"`
-	Data []byte       `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
-	// No more will come from this side.
-	Eof           bool `protobuf:"varint,4,opt,name=eof,proto3" json:"eof,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Bytes) Reset() {
-	*x = Bytes{}
-	mi := &file_agent_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Bytes) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Bytes) ProtoMessage() {}
-
-func (x *Bytes) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Bytes.ProtoReflect.Descriptor instead.
-func (*Bytes) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *Bytes) GetPort() uint32 {
-	if x != nil {
-		return x.Port
-	}
-	return 0
-}
-
-func (x *Bytes) GetCopy() *CopyRequest {
-	if x != nil {
-		return x.Copy
-	}
-	return nil
-}
-
-func (x *Bytes) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-func (x *Bytes) GetEof() bool {
-	if x != nil {
-		return x.Eof
-	}
-	return false
-}
-
-type CopyRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Container string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
-	// Absolute path in the container.
-	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CopyRequest) Reset() {
-	*x = CopyRequest{}
-	mi := &file_agent_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CopyRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CopyRequest) ProtoMessage() {}
-
-func (x *CopyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CopyRequest.ProtoReflect.Descriptor instead.
-func (*CopyRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *CopyRequest) GetContainer() string {
-	if x != nil {
-		return x.Container
-	}
-	return ""
-}
-
-func (x *CopyRequest) GetPath() string {
-	if x != nil {
-		return x.Path
-	}
-	return ""
-}
-
-type CopyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CopyResponse) Reset() {
-	*x = CopyResponse{}
-	mi := &file_agent_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CopyResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CopyResponse) ProtoMessage() {}
-
-func (x *CopyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CopyResponse.ProtoReflect.Descriptor instead.
-func (*CopyResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 type StopRequest struct {
@@ -636,7 +325,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +337,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +350,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StopRequest) GetGraceMilliseconds() int64 {
@@ -686,7 +375,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +387,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +400,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{5}
 }
 
 type SignalRequest struct {
@@ -725,7 +414,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +426,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +439,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SignalRequest) GetContainer() string {
@@ -775,7 +464,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +476,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +489,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 type StatsRequest struct {
@@ -811,7 +500,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +512,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +525,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 type StatsResponse struct {
@@ -849,7 +538,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +550,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +563,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StatsResponse) GetPids() int64 {
@@ -888,44 +577,30 @@ var File_agent_proto protoreflect.FileDescriptor
 
 const file_agent_proto_rawDesc = "" +
 	"\n" +
-	"\vagent.proto\x12\fcis.agent.v1\"(\n" +
+	"\vagent.proto\x12\fcis.agent.v1\"\xb1\x02\n" +
+	"\x05Frame\x12\x16\n" +
+	"\x06credit\x18\x01 \x01(\rR\x06credit\x12\x18\n" +
+	"\arequest\x18\x02 \x01(\fR\arequest\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x16\n" +
+	"\x06stream\x18\x04 \x01(\rR\x06stream\x12\x16\n" +
+	"\x06offset\x18\x05 \x01(\x03R\x06offset\x12\x10\n" +
+	"\x03eof\x18\x06 \x01(\bR\x03eof\x12\x14\n" +
+	"\x05width\x18\a \x01(\rR\x05width\x12\x16\n" +
+	"\x06height\x18\b \x01(\rR\x06height\x12\x18\n" +
+	"\astarted\x18\t \x01(\bR\astarted\x12\x10\n" +
+	"\x03end\x18\n" +
+	" \x01(\bR\x03end\x12\x1b\n" +
+	"\texit_code\x18\v \x01(\x05R\bexitCode\x12)\n" +
+	"\x05error\x18\f \x01(\v2\x13.cis.agent.v1.ErrorR\x05error\"_\n" +
+	"\x05Error\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\"(\n" +
 	"\n" +
 	"RunRequest\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\fR\bworkload\"\r\n" +
-	"\vRunResponse\"/\n" +
-	"\fWatchRequest\x12\x1f\n" +
-	"\vafter_event\x18\x01 \x01(\x04R\n" +
-	"afterEvent\"\x1e\n" +
-	"\x06Status\x12\x14\n" +
-	"\x05state\x18\x01 \x01(\fR\x05state\"]\n" +
-	"\vLogsRequest\x12\x1c\n" +
-	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x03R\x06offset\"7\n" +
-	"\tLogsChunk\x12\x16\n" +
-	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"\x84\x01\n" +
-	"\x05Input\x12\x14\n" +
-	"\x05start\x18\x01 \x01(\fR\x05start\x12\x14\n" +
-	"\x05stdin\x18\x02 \x01(\fR\x05stdin\x12!\n" +
-	"\fstdin_closed\x18\x03 \x01(\bR\vstdinClosed\x12\x14\n" +
-	"\x05width\x18\x04 \x01(\rR\x05width\x12\x16\n" +
-	"\x06height\x18\x05 \x01(\rR\x06height\"\x87\x01\n" +
-	"\x06Output\x12\x18\n" +
-	"\astarted\x18\x01 \x01(\bR\astarted\x12\x16\n" +
-	"\x06stdout\x18\x02 \x01(\fR\x06stdout\x12\x16\n" +
-	"\x06stderr\x18\x03 \x01(\fR\x06stderr\x12\x16\n" +
-	"\x06exited\x18\x04 \x01(\bR\x06exited\x12\x1b\n" +
-	"\texit_code\x18\x05 \x01(\x05R\bexitCode\"p\n" +
-	"\x05Bytes\x12\x12\n" +
-	"\x04port\x18\x01 \x01(\rR\x04port\x12-\n" +
-	"\x04copy\x18\x02 \x01(\v2\x19.cis.agent.v1.CopyRequestR\x04copy\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\x12\x10\n" +
-	"\x03eof\x18\x04 \x01(\bR\x03eof\"?\n" +
-	"\vCopyRequest\x12\x1c\n" +
-	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
-	"\x04path\x18\x02 \x01(\tR\x04path\"\x0e\n" +
-	"\fCopyResponse\"V\n" +
+	"\vRunResponse\"V\n" +
 	"\vStopRequest\x12-\n" +
 	"\x12grace_milliseconds\x18\x01 \x01(\x03R\x11graceMilliseconds\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x0e\n" +
@@ -936,19 +611,19 @@ const file_agent_proto_rawDesc = "" +
 	"\x0eSignalResponse\"\x0e\n" +
 	"\fStatsRequest\"#\n" +
 	"\rStatsResponse\x12\x12\n" +
-	"\x04pids\x18\x01 \x01(\x03R\x04pids2\xab\x05\n" +
+	"\x04pids\x18\x01 \x01(\x03R\x04pids2\x92\x05\n" +
 	"\x05Agent\x12:\n" +
-	"\x03Run\x12\x18.cis.agent.v1.RunRequest\x1a\x19.cis.agent.v1.RunResponse\x12;\n" +
-	"\x05Watch\x12\x1a.cis.agent.v1.WatchRequest\x1a\x14.cis.agent.v1.Status0\x01\x12<\n" +
-	"\x04Logs\x12\x19.cis.agent.v1.LogsRequest\x1a\x17.cis.agent.v1.LogsChunk0\x01\x125\n" +
-	"\x04Exec\x12\x13.cis.agent.v1.Input\x1a\x14.cis.agent.v1.Output(\x010\x01\x127\n" +
-	"\x06Attach\x12\x13.cis.agent.v1.Input\x1a\x14.cis.agent.v1.Output(\x010\x01\x12;\n" +
-	"\vPortForward\x12\x13.cis.agent.v1.Bytes\x1a\x13.cis.agent.v1.Bytes(\x010\x01\x12;\n" +
-	"\aCopyOut\x12\x19.cis.agent.v1.CopyRequest\x1a\x13.cis.agent.v1.Bytes0\x01\x12;\n" +
-	"\x06CopyIn\x12\x13.cis.agent.v1.Bytes\x1a\x1a.cis.agent.v1.CopyResponse(\x01\x12=\n" +
+	"\x03Run\x12\x18.cis.agent.v1.RunRequest\x1a\x19.cis.agent.v1.RunResponse\x12=\n" +
 	"\x04Stop\x12\x19.cis.agent.v1.StopRequest\x1a\x1a.cis.agent.v1.StopResponse\x12C\n" +
 	"\x06Signal\x12\x1b.cis.agent.v1.SignalRequest\x1a\x1c.cis.agent.v1.SignalResponse\x12@\n" +
-	"\x05Stats\x12\x1a.cis.agent.v1.StatsRequest\x1a\x1b.cis.agent.v1.StatsResponseB\x1cZ\x1acis/internal/agent/agentpbb\x06proto3"
+	"\x05Stats\x12\x1a.cis.agent.v1.StatsRequest\x1a\x1b.cis.agent.v1.StatsResponse\x125\n" +
+	"\x05Watch\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01\x124\n" +
+	"\x04Logs\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01\x124\n" +
+	"\x04Exec\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01\x126\n" +
+	"\x06Attach\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01\x12;\n" +
+	"\vPortForward\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01\x127\n" +
+	"\aCopyOut\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01\x126\n" +
+	"\x06CopyIn\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01B\x1cZ\x1acis/internal/agent/agentpbb\x06proto3"
 
 var (
 	file_agent_proto_rawDescOnce sync.Once
@@ -962,50 +637,43 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_agent_proto_goTypes = []any{
-	(*RunRequest)(nil),     // 0: cis.agent.v1.RunRequest
-	(*RunResponse)(nil),    // 1: cis.agent.v1.RunResponse
-	(*WatchRequest)(nil),   // 2: cis.agent.v1.WatchRequest
-	(*Status)(nil),         // 3: cis.agent.v1.Status
-	(*LogsRequest)(nil),    // 4: cis.agent.v1.LogsRequest
-	(*LogsChunk)(nil),      // 5: cis.agent.v1.LogsChunk
-	(*Input)(nil),          // 6: cis.agent.v1.Input
-	(*Output)(nil),         // 7: cis.agent.v1.Output
-	(*Bytes)(nil),          // 8: cis.agent.v1.Bytes
-	(*CopyRequest)(nil),    // 9: cis.agent.v1.CopyRequest
-	(*CopyResponse)(nil),   // 10: cis.agent.v1.CopyResponse
-	(*StopRequest)(nil),    // 11: cis.agent.v1.StopRequest
-	(*StopResponse)(nil),   // 12: cis.agent.v1.StopResponse
-	(*SignalRequest)(nil),  // 13: cis.agent.v1.SignalRequest
-	(*SignalResponse)(nil), // 14: cis.agent.v1.SignalResponse
-	(*StatsRequest)(nil),   // 15: cis.agent.v1.StatsRequest
-	(*StatsResponse)(nil),  // 16: cis.agent.v1.StatsResponse
+	(*Frame)(nil),          // 0: cis.agent.v1.Frame
+	(*Error)(nil),          // 1: cis.agent.v1.Error
+	(*RunRequest)(nil),     // 2: cis.agent.v1.RunRequest
+	(*RunResponse)(nil),    // 3: cis.agent.v1.RunResponse
+	(*StopRequest)(nil),    // 4: cis.agent.v1.StopRequest
+	(*StopResponse)(nil),   // 5: cis.agent.v1.StopResponse
+	(*SignalRequest)(nil),  // 6: cis.agent.v1.SignalRequest
+	(*SignalResponse)(nil), // 7: cis.agent.v1.SignalResponse
+	(*StatsRequest)(nil),   // 8: cis.agent.v1.StatsRequest
+	(*StatsResponse)(nil),  // 9: cis.agent.v1.StatsResponse
 }
 var file_agent_proto_depIdxs = []int32{
-	9,  // 0: cis.agent.v1.Bytes.copy:type_name -> cis.agent.v1.CopyRequest
-	0,  // 1: cis.agent.v1.Agent.Run:input_type -> cis.agent.v1.RunRequest
-	2,  // 2: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.WatchRequest
-	4,  // 3: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.LogsRequest
-	6,  // 4: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Input
-	6,  // 5: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Input
-	8,  // 6: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Bytes
-	9,  // 7: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.CopyRequest
-	8,  // 8: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Bytes
-	11, // 9: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
-	13, // 10: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
-	15, // 11: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
-	1,  // 12: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
-	3,  // 13: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Status
-	5,  // 14: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.LogsChunk
-	7,  // 15: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Output
-	7,  // 16: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Output
-	8,  // 17: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Bytes
-	8,  // 18: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Bytes
-	10, // 19: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.CopyResponse
-	12, // 20: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
-	14, // 21: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
-	16, // 22: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
+	1,  // 0: cis.agent.v1.Frame.error:type_name -> cis.agent.v1.Error
+	2,  // 1: cis.agent.v1.Agent.Run:input_type -> cis.agent.v1.RunRequest
+	4,  // 2: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
+	6,  // 3: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
+	8,  // 4: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
+	0,  // 5: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
+	0,  // 6: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
+	0,  // 7: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
+	0,  // 8: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
+	0,  // 9: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
+	0,  // 10: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
+	0,  // 11: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
+	3,  // 12: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
+	5,  // 13: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
+	7,  // 14: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
+	9,  // 15: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
+	0,  // 16: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
+	0,  // 17: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
+	0,  // 18: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
+	0,  // 19: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
+	0,  // 20: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
+	0,  // 21: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
+	0,  // 22: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
 	12, // [12:23] is the sub-list for method output_type
 	1,  // [1:12] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
@@ -1024,7 +692,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -9,20 +9,21 @@ import (
 
 type AgentService interface {
 	Run(context.Context, *RunRequest) (*RunResponse, error)
-	Watch(context.Context, *WatchRequest, Agent_WatchServer) error
-	Logs(context.Context, *LogsRequest, Agent_LogsServer) error
-	Exec(context.Context, Agent_ExecServer) error
-	Attach(context.Context, Agent_AttachServer) error
-	PortForward(context.Context, Agent_PortForwardServer) error
-	CopyOut(context.Context, *CopyRequest, Agent_CopyOutServer) error
-	CopyIn(context.Context, Agent_CopyInServer) (*CopyResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
+	Watch(context.Context, Agent_WatchServer) error
+	Logs(context.Context, Agent_LogsServer) error
+	Exec(context.Context, Agent_ExecServer) error
+	Attach(context.Context, Agent_AttachServer) error
+	PortForward(context.Context, Agent_PortForwardServer) error
+	CopyOut(context.Context, Agent_CopyOutServer) error
+	CopyIn(context.Context, Agent_CopyInServer) error
 }
 
 type Agent_WatchServer interface {
-	Send(*Status) error
+	Send(*Frame) error
+	Recv() (*Frame, error)
 	ttrpc.StreamServer
 }
 
@@ -30,12 +31,21 @@ type agentWatchServer struct {
 	ttrpc.StreamServer
 }
 
-func (x *agentWatchServer) Send(m *Status) error {
+func (x *agentWatchServer) Send(m *Frame) error {
 	return x.StreamServer.SendMsg(m)
 }
 
+func (x *agentWatchServer) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.StreamServer.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
 type Agent_LogsServer interface {
-	Send(*LogsChunk) error
+	Send(*Frame) error
+	Recv() (*Frame, error)
 	ttrpc.StreamServer
 }
 
@@ -43,13 +53,21 @@ type agentLogsServer struct {
 	ttrpc.StreamServer
 }
 
-func (x *agentLogsServer) Send(m *LogsChunk) error {
+func (x *agentLogsServer) Send(m *Frame) error {
 	return x.StreamServer.SendMsg(m)
 }
 
+func (x *agentLogsServer) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.StreamServer.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
 type Agent_ExecServer interface {
-	Send(*Output) error
-	Recv() (*Input, error)
+	Send(*Frame) error
+	Recv() (*Frame, error)
 	ttrpc.StreamServer
 }
 
@@ -57,12 +75,12 @@ type agentExecServer struct {
 	ttrpc.StreamServer
 }
 
-func (x *agentExecServer) Send(m *Output) error {
+func (x *agentExecServer) Send(m *Frame) error {
 	return x.StreamServer.SendMsg(m)
 }
 
-func (x *agentExecServer) Recv() (*Input, error) {
-	m := new(Input)
+func (x *agentExecServer) Recv() (*Frame, error) {
+	m := new(Frame)
 	if err := x.StreamServer.RecvMsg(m); err != nil {
 		return nil, err
 	}
@@ -70,8 +88,8 @@ func (x *agentExecServer) Recv() (*Input, error) {
 }
 
 type Agent_AttachServer interface {
-	Send(*Output) error
-	Recv() (*Input, error)
+	Send(*Frame) error
+	Recv() (*Frame, error)
 	ttrpc.StreamServer
 }
 
@@ -79,12 +97,12 @@ type agentAttachServer struct {
 	ttrpc.StreamServer
 }
 
-func (x *agentAttachServer) Send(m *Output) error {
+func (x *agentAttachServer) Send(m *Frame) error {
 	return x.StreamServer.SendMsg(m)
 }
 
-func (x *agentAttachServer) Recv() (*Input, error) {
-	m := new(Input)
+func (x *agentAttachServer) Recv() (*Frame, error) {
+	m := new(Frame)
 	if err := x.StreamServer.RecvMsg(m); err != nil {
 		return nil, err
 	}
@@ -92,8 +110,8 @@ func (x *agentAttachServer) Recv() (*Input, error) {
 }
 
 type Agent_PortForwardServer interface {
-	Send(*Bytes) error
-	Recv() (*Bytes, error)
+	Send(*Frame) error
+	Recv() (*Frame, error)
 	ttrpc.StreamServer
 }
 
@@ -101,12 +119,12 @@ type agentPortForwardServer struct {
 	ttrpc.StreamServer
 }
 
-func (x *agentPortForwardServer) Send(m *Bytes) error {
+func (x *agentPortForwardServer) Send(m *Frame) error {
 	return x.StreamServer.SendMsg(m)
 }
 
-func (x *agentPortForwardServer) Recv() (*Bytes, error) {
-	m := new(Bytes)
+func (x *agentPortForwardServer) Recv() (*Frame, error) {
+	m := new(Frame)
 	if err := x.StreamServer.RecvMsg(m); err != nil {
 		return nil, err
 	}
@@ -114,7 +132,8 @@ func (x *agentPortForwardServer) Recv() (*Bytes, error) {
 }
 
 type Agent_CopyOutServer interface {
-	Send(*Bytes) error
+	Send(*Frame) error
+	Recv() (*Frame, error)
 	ttrpc.StreamServer
 }
 
@@ -122,12 +141,21 @@ type agentCopyOutServer struct {
 	ttrpc.StreamServer
 }
 
-func (x *agentCopyOutServer) Send(m *Bytes) error {
+func (x *agentCopyOutServer) Send(m *Frame) error {
 	return x.StreamServer.SendMsg(m)
 }
 
+func (x *agentCopyOutServer) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.StreamServer.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
 type Agent_CopyInServer interface {
-	Recv() (*Bytes, error)
+	Send(*Frame) error
+	Recv() (*Frame, error)
 	ttrpc.StreamServer
 }
 
@@ -135,8 +163,12 @@ type agentCopyInServer struct {
 	ttrpc.StreamServer
 }
 
-func (x *agentCopyInServer) Recv() (*Bytes, error) {
-	m := new(Bytes)
+func (x *agentCopyInServer) Send(m *Frame) error {
+	return x.StreamServer.SendMsg(m)
+}
+
+func (x *agentCopyInServer) Recv() (*Frame, error) {
+	m := new(Frame)
 	if err := x.StreamServer.RecvMsg(m); err != nil {
 		return nil, err
 	}
@@ -178,24 +210,16 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 		Streams: map[string]ttrpc.Stream{
 			"Watch": {
 				Handler: func(ctx context.Context, stream ttrpc.StreamServer) (interface{}, error) {
-					m := new(WatchRequest)
-					if err := stream.RecvMsg(m); err != nil {
-						return nil, err
-					}
-					return nil, svc.Watch(ctx, m, &agentWatchServer{stream})
+					return nil, svc.Watch(ctx, &agentWatchServer{stream})
 				},
-				StreamingClient: false,
+				StreamingClient: true,
 				StreamingServer: true,
 			},
 			"Logs": {
 				Handler: func(ctx context.Context, stream ttrpc.StreamServer) (interface{}, error) {
-					m := new(LogsRequest)
-					if err := stream.RecvMsg(m); err != nil {
-						return nil, err
-					}
-					return nil, svc.Logs(ctx, m, &agentLogsServer{stream})
+					return nil, svc.Logs(ctx, &agentLogsServer{stream})
 				},
-				StreamingClient: false,
+				StreamingClient: true,
 				StreamingServer: true,
 			},
 			"Exec": {
@@ -221,21 +245,17 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 			},
 			"CopyOut": {
 				Handler: func(ctx context.Context, stream ttrpc.StreamServer) (interface{}, error) {
-					m := new(CopyRequest)
-					if err := stream.RecvMsg(m); err != nil {
-						return nil, err
-					}
-					return nil, svc.CopyOut(ctx, m, &agentCopyOutServer{stream})
+					return nil, svc.CopyOut(ctx, &agentCopyOutServer{stream})
 				},
-				StreamingClient: false,
+				StreamingClient: true,
 				StreamingServer: true,
 			},
 			"CopyIn": {
 				Handler: func(ctx context.Context, stream ttrpc.StreamServer) (interface{}, error) {
-					return svc.CopyIn(ctx, &agentCopyInServer{stream})
+					return nil, svc.CopyIn(ctx, &agentCopyInServer{stream})
 				},
 				StreamingClient: true,
-				StreamingServer: false,
+				StreamingServer: true,
 			},
 		},
 	})
@@ -243,16 +263,16 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 
 type AgentClient interface {
 	Run(context.Context, *RunRequest) (*RunResponse, error)
-	Watch(context.Context, *WatchRequest) (Agent_WatchClient, error)
-	Logs(context.Context, *LogsRequest) (Agent_LogsClient, error)
-	Exec(context.Context) (Agent_ExecClient, error)
-	Attach(context.Context) (Agent_AttachClient, error)
-	PortForward(context.Context) (Agent_PortForwardClient, error)
-	CopyOut(context.Context, *CopyRequest) (Agent_CopyOutClient, error)
-	CopyIn(context.Context) (Agent_CopyInClient, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
+	Watch(context.Context) (Agent_WatchClient, error)
+	Logs(context.Context) (Agent_LogsClient, error)
+	Exec(context.Context) (Agent_ExecClient, error)
+	Attach(context.Context) (Agent_AttachClient, error)
+	PortForward(context.Context) (Agent_PortForwardClient, error)
+	CopyOut(context.Context) (Agent_CopyOutClient, error)
+	CopyIn(context.Context) (Agent_CopyInClient, error)
 }
 
 type agentClient struct {
@@ -271,232 +291,6 @@ func (c *agentClient) Run(ctx context.Context, req *RunRequest) (*RunResponse, e
 		return nil, err
 	}
 	return &resp, nil
-}
-
-func (c *agentClient) Watch(ctx context.Context, req *WatchRequest) (Agent_WatchClient, error) {
-	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
-		StreamingClient: false,
-		StreamingServer: true,
-	}, "cis.agent.v1.Agent", "Watch", req)
-	if err != nil {
-		return nil, err
-	}
-	x := &agentWatchClient{stream}
-	return x, nil
-}
-
-type Agent_WatchClient interface {
-	Recv() (*Status, error)
-	ttrpc.ClientStream
-}
-
-type agentWatchClient struct {
-	ttrpc.ClientStream
-}
-
-func (x *agentWatchClient) Recv() (*Status, error) {
-	m := new(Status)
-	if err := x.ClientStream.RecvMsg(m); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-func (c *agentClient) Logs(ctx context.Context, req *LogsRequest) (Agent_LogsClient, error) {
-	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
-		StreamingClient: false,
-		StreamingServer: true,
-	}, "cis.agent.v1.Agent", "Logs", req)
-	if err != nil {
-		return nil, err
-	}
-	x := &agentLogsClient{stream}
-	return x, nil
-}
-
-type Agent_LogsClient interface {
-	Recv() (*LogsChunk, error)
-	ttrpc.ClientStream
-}
-
-type agentLogsClient struct {
-	ttrpc.ClientStream
-}
-
-func (x *agentLogsClient) Recv() (*LogsChunk, error) {
-	m := new(LogsChunk)
-	if err := x.ClientStream.RecvMsg(m); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-func (c *agentClient) Exec(ctx context.Context) (Agent_ExecClient, error) {
-	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
-		StreamingClient: true,
-		StreamingServer: true,
-	}, "cis.agent.v1.Agent", "Exec", nil)
-	if err != nil {
-		return nil, err
-	}
-	x := &agentExecClient{stream}
-	return x, nil
-}
-
-type Agent_ExecClient interface {
-	Send(*Input) error
-	Recv() (*Output, error)
-	ttrpc.ClientStream
-}
-
-type agentExecClient struct {
-	ttrpc.ClientStream
-}
-
-func (x *agentExecClient) Send(m *Input) error {
-	return x.ClientStream.SendMsg(m)
-}
-
-func (x *agentExecClient) Recv() (*Output, error) {
-	m := new(Output)
-	if err := x.ClientStream.RecvMsg(m); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-func (c *agentClient) Attach(ctx context.Context) (Agent_AttachClient, error) {
-	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
-		StreamingClient: true,
-		StreamingServer: true,
-	}, "cis.agent.v1.Agent", "Attach", nil)
-	if err != nil {
-		return nil, err
-	}
-	x := &agentAttachClient{stream}
-	return x, nil
-}
-
-type Agent_AttachClient interface {
-	Send(*Input) error
-	Recv() (*Output, error)
-	ttrpc.ClientStream
-}
-
-type agentAttachClient struct {
-	ttrpc.ClientStream
-}
-
-func (x *agentAttachClient) Send(m *Input) error {
-	return x.ClientStream.SendMsg(m)
-}
-
-func (x *agentAttachClient) Recv() (*Output, error) {
-	m := new(Output)
-	if err := x.ClientStream.RecvMsg(m); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-func (c *agentClient) PortForward(ctx context.Context) (Agent_PortForwardClient, error) {
-	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
-		StreamingClient: true,
-		StreamingServer: true,
-	}, "cis.agent.v1.Agent", "PortForward", nil)
-	if err != nil {
-		return nil, err
-	}
-	x := &agentPortForwardClient{stream}
-	return x, nil
-}
-
-type Agent_PortForwardClient interface {
-	Send(*Bytes) error
-	Recv() (*Bytes, error)
-	ttrpc.ClientStream
-}
-
-type agentPortForwardClient struct {
-	ttrpc.ClientStream
-}
-
-func (x *agentPortForwardClient) Send(m *Bytes) error {
-	return x.ClientStream.SendMsg(m)
-}
-
-func (x *agentPortForwardClient) Recv() (*Bytes, error) {
-	m := new(Bytes)
-	if err := x.ClientStream.RecvMsg(m); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-func (c *agentClient) CopyOut(ctx context.Context, req *CopyRequest) (Agent_CopyOutClient, error) {
-	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
-		StreamingClient: false,
-		StreamingServer: true,
-	}, "cis.agent.v1.Agent", "CopyOut", req)
-	if err != nil {
-		return nil, err
-	}
-	x := &agentCopyOutClient{stream}
-	return x, nil
-}
-
-type Agent_CopyOutClient interface {
-	Recv() (*Bytes, error)
-	ttrpc.ClientStream
-}
-
-type agentCopyOutClient struct {
-	ttrpc.ClientStream
-}
-
-func (x *agentCopyOutClient) Recv() (*Bytes, error) {
-	m := new(Bytes)
-	if err := x.ClientStream.RecvMsg(m); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-func (c *agentClient) CopyIn(ctx context.Context) (Agent_CopyInClient, error) {
-	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
-		StreamingClient: true,
-		StreamingServer: false,
-	}, "cis.agent.v1.Agent", "CopyIn", nil)
-	if err != nil {
-		return nil, err
-	}
-	x := &agentCopyInClient{stream}
-	return x, nil
-}
-
-type Agent_CopyInClient interface {
-	Send(*Bytes) error
-	CloseAndRecv() (*CopyResponse, error)
-	ttrpc.ClientStream
-}
-
-type agentCopyInClient struct {
-	ttrpc.ClientStream
-}
-
-func (x *agentCopyInClient) Send(m *Bytes) error {
-	return x.ClientStream.SendMsg(m)
-}
-
-func (x *agentCopyInClient) CloseAndRecv() (*CopyResponse, error) {
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
-	m := new(CopyResponse)
-	if err := x.ClientStream.RecvMsg(m); err != nil {
-		return nil, err
-	}
-	return m, nil
 }
 
 func (c *agentClient) Stop(ctx context.Context, req *StopRequest) (*StopResponse, error) {
@@ -521,4 +315,242 @@ func (c *agentClient) Stats(ctx context.Context, req *StatsRequest) (*StatsRespo
 		return nil, err
 	}
 	return &resp, nil
+}
+
+func (c *agentClient) Watch(ctx context.Context) (Agent_WatchClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: true,
+		StreamingServer: true,
+	}, "cis.agent.v1.Agent", "Watch", nil)
+	if err != nil {
+		return nil, err
+	}
+	x := &agentWatchClient{stream}
+	return x, nil
+}
+
+type Agent_WatchClient interface {
+	Send(*Frame) error
+	Recv() (*Frame, error)
+	ttrpc.ClientStream
+}
+
+type agentWatchClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *agentWatchClient) Send(m *Frame) error {
+	return x.ClientStream.SendMsg(m)
+}
+
+func (x *agentWatchClient) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *agentClient) Logs(ctx context.Context) (Agent_LogsClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: true,
+		StreamingServer: true,
+	}, "cis.agent.v1.Agent", "Logs", nil)
+	if err != nil {
+		return nil, err
+	}
+	x := &agentLogsClient{stream}
+	return x, nil
+}
+
+type Agent_LogsClient interface {
+	Send(*Frame) error
+	Recv() (*Frame, error)
+	ttrpc.ClientStream
+}
+
+type agentLogsClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *agentLogsClient) Send(m *Frame) error {
+	return x.ClientStream.SendMsg(m)
+}
+
+func (x *agentLogsClient) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *agentClient) Exec(ctx context.Context) (Agent_ExecClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: true,
+		StreamingServer: true,
+	}, "cis.agent.v1.Agent", "Exec", nil)
+	if err != nil {
+		return nil, err
+	}
+	x := &agentExecClient{stream}
+	return x, nil
+}
+
+type Agent_ExecClient interface {
+	Send(*Frame) error
+	Recv() (*Frame, error)
+	ttrpc.ClientStream
+}
+
+type agentExecClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *agentExecClient) Send(m *Frame) error {
+	return x.ClientStream.SendMsg(m)
+}
+
+func (x *agentExecClient) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *agentClient) Attach(ctx context.Context) (Agent_AttachClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: true,
+		StreamingServer: true,
+	}, "cis.agent.v1.Agent", "Attach", nil)
+	if err != nil {
+		return nil, err
+	}
+	x := &agentAttachClient{stream}
+	return x, nil
+}
+
+type Agent_AttachClient interface {
+	Send(*Frame) error
+	Recv() (*Frame, error)
+	ttrpc.ClientStream
+}
+
+type agentAttachClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *agentAttachClient) Send(m *Frame) error {
+	return x.ClientStream.SendMsg(m)
+}
+
+func (x *agentAttachClient) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *agentClient) PortForward(ctx context.Context) (Agent_PortForwardClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: true,
+		StreamingServer: true,
+	}, "cis.agent.v1.Agent", "PortForward", nil)
+	if err != nil {
+		return nil, err
+	}
+	x := &agentPortForwardClient{stream}
+	return x, nil
+}
+
+type Agent_PortForwardClient interface {
+	Send(*Frame) error
+	Recv() (*Frame, error)
+	ttrpc.ClientStream
+}
+
+type agentPortForwardClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *agentPortForwardClient) Send(m *Frame) error {
+	return x.ClientStream.SendMsg(m)
+}
+
+func (x *agentPortForwardClient) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *agentClient) CopyOut(ctx context.Context) (Agent_CopyOutClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: true,
+		StreamingServer: true,
+	}, "cis.agent.v1.Agent", "CopyOut", nil)
+	if err != nil {
+		return nil, err
+	}
+	x := &agentCopyOutClient{stream}
+	return x, nil
+}
+
+type Agent_CopyOutClient interface {
+	Send(*Frame) error
+	Recv() (*Frame, error)
+	ttrpc.ClientStream
+}
+
+type agentCopyOutClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *agentCopyOutClient) Send(m *Frame) error {
+	return x.ClientStream.SendMsg(m)
+}
+
+func (x *agentCopyOutClient) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (c *agentClient) CopyIn(ctx context.Context) (Agent_CopyInClient, error) {
+	stream, err := c.client.NewStream(ctx, &ttrpc.StreamDesc{
+		StreamingClient: true,
+		StreamingServer: true,
+	}, "cis.agent.v1.Agent", "CopyIn", nil)
+	if err != nil {
+		return nil, err
+	}
+	x := &agentCopyInClient{stream}
+	return x, nil
+}
+
+type Agent_CopyInClient interface {
+	Send(*Frame) error
+	Recv() (*Frame, error)
+	ttrpc.ClientStream
+}
+
+type agentCopyInClient struct {
+	ttrpc.ClientStream
+}
+
+func (x *agentCopyInClient) Send(m *Frame) error {
+	return x.ClientStream.SendMsg(m)
+}
+
+func (x *agentCopyInClient) Recv() (*Frame, error) {
+	m := new(Frame)
+	if err := x.ClientStream.RecvMsg(m); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
