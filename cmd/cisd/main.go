@@ -193,9 +193,5 @@ func clean(ctx context.Context, c *config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	ids, err := gv.List(ctx)
-	for _, id := range ids {
-		err = errors.Join(err, gv.Destroy(ctx, id))
-	}
-	return errors.Join(err, network.Clean(ctx, c.prefix, networkState(c)))
+	return errors.Join(gv.Clean(ctx), network.Clean(ctx, c.prefix, networkState(c)))
 }

@@ -228,14 +228,13 @@ func (l *life) rerun() bool {
 		l.event(api.EventWarning, "", "Failed", "not restarted: "+err.Error())
 		return false
 	}
-	l.durably(func(in *store.Instance) { reset(in) })
-	rec, _ = l.snapshot()
-	l.mu.Lock()
-	l.stop = make(chan struct{})
-	l.logs.close()
-	l.logs = openLogs(l.e.logDir(l.id), rec.Run.Number)
-	l.arrived = time.Now()
-	l.mu.Unlock()
+	l.durably(func(in *store.Instance) {
+		reset(in)
+		// In the same step: a stop that comes after it is for the new run.
+		l.stop, l.arrived = make(chan struct{}), time.Now()
+		l.logs.close()
+		l.logs = openLogs(l.e.logDir(l.id), in.Run.Number)
+	})
 	return true
 }
 

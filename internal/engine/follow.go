@@ -59,7 +59,7 @@ func (l *life) finished(ctx context.Context, s agentpb.State) error {
 	if err := l.logs.drain(drain); err != nil {
 		l.e.log.Warn("the end of the output is lost", "instance", l.id, "error", err)
 	}
-	if s.SandboxLost {
+	if s.SandboxLost && (s.Reason == api.ReasonOOMKilled || s.Reason == api.ReasonSandboxLost) {
 		return &lostError{s.Reason, s.Message}
 	}
 	if s.Reason != "" {

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"cis/internal/osthread"
 )
 
 // netnsDir is where named namespaces are bound, so that `ip netns` sees them.
@@ -72,35 +73,12 @@ func (s *space) close() {
 func (s *space) within(f func() error) error { return within(s.fd, f) }
 
 func within(fd int, f func() error) error {
-	return onOwnThread(func() error {
+	return osthread.Do(func() error {
 		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter network namespace: %w", err)
 		}
 		return f()
 	})
-}
-
-// onOwnThread runs f on a locked thread, which f may move to another network
-// namespace, and takes the thread back. A thread that cannot be taken back ends
-// with its goroutine rather than serve others from the wrong namespace.
-func onOwnThread(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		home, err := openThreadNS()
-		if err != nil {
-			runtime.UnlockOSThread()
-			done <- err
-			return
-		}
-		err = f()
-		if unix.Setns(home, unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread()
-		}
-		unix.Close(home)
-		done <- err
-	}()
-	return <-done
 }
 
 func openThreadNS() (int, error) {
@@ -120,7 +98,7 @@ func createSpace(name string) (fd int, err error) {
 		return -1, err
 	}
 	f.Close()
-	err = onOwnThread(func() (err error) {
+	err = osthread.Do(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("make network namespace %s: %w", name, err)
 		}

@@ -59,7 +59,8 @@ type Container struct {
 	ReadinessProbe *api.Probe     `json:"readinessProbe,omitempty"`
 	Lifecycle      *api.Lifecycle `json:"lifecycle,omitempty"`
 
-	// RestartCount and LastState carry on from an earlier sandbox of the instance.
+	// RestartCount and LastState carry on from an earlier sandbox of the instance:
+	// the first start here is attempt RestartCount.
 	RestartCount int                `json:"restartCount,omitempty"`
 	LastState    api.ContainerState `json:"lastState,omitzero"`
 }
@@ -93,7 +94,8 @@ type State struct {
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
 	// SandboxLost: the sandbox died under the workload; the agent cannot go on, and
-	// the engine decides whether the instance gets a new one.
+	// the engine decides whether the instance gets a new one. Where the agent was
+	// ending the workload already, Reason says that.
 	SandboxLost bool `json:"sandboxLost,omitempty"`
 	// Events since the one asked for, oldest first.
 	Events []Event `json:"events,omitempty"`
@@ -101,12 +103,14 @@ type State struct {
 
 // ContainerStatus is the state of one container with its log's attempts.
 type ContainerStatus struct {
-	Name         string             `json:"name"`
-	State        api.ContainerState `json:"state"`
-	LastState    api.ContainerState `json:"lastState,omitzero"`
-	Ready        bool               `json:"ready"`
-	Started      bool               `json:"started"`
-	RestartCount int                `json:"restartCount"`
+	Name      string             `json:"name"`
+	State     api.ContainerState `json:"state"`
+	LastState api.ContainerState `json:"lastState,omitzero"`
+	Ready     bool               `json:"ready"`
+	Started   bool               `json:"started"`
+	// RestartCount is the number of the latest attempt, by which Logs finds its
+	// output. A container that is to start again is Waiting: Terminated is for good.
+	RestartCount int `json:"restartCount"`
 	// FirstOutput is when the current attempt first wrote something.
 	FirstOutput time.Time `json:"firstOutput,omitzero"`
 }

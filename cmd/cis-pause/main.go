@@ -1,0 +1,78 @@
+// Command cis-pause is the small program that helps cis-agent with a gVisor
+// sandbox:
+//
+//	cis-pause              holds the sandbox open as its root container; each line
+//	                       of standard input is a new hostname, answered by "ok" or
+//	                       the error on standard output; it ends when input ends
+//	cis-pause pack PATH    writes a tar of PATH to standard output
+//	cis-pause unpack PATH  unpacks a tar from standard input below PATH
+//	cis-pause dial PORT    joins the socket that is its standard input with a TCP
+//	                       port of localhost
+//	cis-pause keyboard     tells on standard output, a byte each, the signals of
+//	                       the terminal that is its standard input
+//
+// It is the root container; pack and unpack run in a container from outside of its
+// file system, so they need nothing of its image, and see only what the container
+// sees; dial runs in the root container, keyboard on the host.
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"syscall"
+
+	"cis/internal/agent/tarcopy"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitCode(err))
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 0:
+		return hold(os.Stdin, os.Stdout)
+	case len(args) == 2 && args[0] == "pack":
+		return tarcopy.Pack(os.Stdout, args[1])
+	case len(args) == 2 && args[0] == "unpack":
+		return tarcopy.Unpack(args[1], os.Stdin)
+	case len(args) == 2 && args[0] == "dial":
+		return dial(args[1], os.Stdin, os.Stdout)
+	case len(args) == 1 && args[0] == "keyboard":
+		return keyboard(os.Stdout)
+	}
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | keyboard]")
+}
+
+// exitCode tells a missing path apart, so that the agent can say not found.
+func exitCode(err error) int {
+	if errors.Is(err, fs.ErrNotExist) {
+		return tarcopy.ExitNotFound
+	}
+	return 1
+}
+
+// hold waits for hostnames until its input ends: the agent holds the other end,
+// so that the sandbox ends with the agent.
+func hold(in io.Reader, out io.Writer) error {
+	debug.SetGCPercent(-1)
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		answer := "ok"
+		if err := syscall.Sethostname(lines.Bytes()); err != nil {
+			answer = err.Error()
+		}
+		if _, err := fmt.Fprintln(out, answer); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}

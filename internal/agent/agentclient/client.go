@@ -1,0 +1,109 @@
+// Package agentclient is the engine's side of an agent: one connection, any number
+// of calls at once. Every call ends, on both sides, with its context.
+//
+// It never retries and never reconnects: after Unavailable the caller dials anew.
+// Errors are *api.Error, or the context's.
+package agentclient
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net"
+	"time"
+
+	"cis/internal/agent/agentpb"
+	"cis/internal/agent/stream"
+	"cis/internal/journal"
+
+	"github.com/containerd/ttrpc"
+)
+
+// Client is a connection to an agent.
+type Client struct {
+	conn *ttrpc.Client
+	pb   agentpb.AgentClient
+	done chan struct{}
+}
+
+// New makes a client of a connection, and owns it from then on.
+func New(conn net.Conn) *Client {
+	done := make(chan struct{})
+	c := ttrpc.NewClient(conn, ttrpc.WithOnClose(func() { close(done) }))
+	return &Client{conn: c, pb: agentpb.NewAgentClient(c), done: done}
+}
+
+// Done is closed when the connection has ended.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Close ends the connection and all its calls.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Run starts the workload. It returns when the containers are about to start.
+func (c *Client) Run(ctx context.Context, w *agentpb.Workload) error {
+	text, err := json.Marshal(w)
+	if err != nil {
+		return fmt.Errorf("run workload: %w", err)
+	}
+	_, err = c.pb.Run(ctx, &agentpb.RunRequest{Workload: text})
+	return agentpb.FromStatus(err)
+}
+
+// Stop asks the workload to end within the grace period, rounded down to
+// milliseconds; zero kills. Message is kept as the reason, in words.
+func (c *Client) Stop(ctx context.Context, grace time.Duration, message string) error {
+	_, err := c.pb.Stop(ctx, &agentpb.StopRequest{GraceMilliseconds: grace.Milliseconds(), Message: message})
+	return agentpb.FromStatus(err)
+}
+
+// Signal sends a signal to a container's main program; with no container to all.
+func (c *Client) Signal(ctx context.Context, container string, signal int) error {
+	_, err := c.pb.Signal(ctx, &agentpb.SignalRequest{Container: container, Signal: int32(signal)})
+	return agentpb.FromStatus(err)
+}
+
+// Pids counts the processes and threads inside.
+func (c *Client) Pids(ctx context.Context) (int64, error) {
+	r, err := c.pb.Stats(ctx, &agentpb.StatsRequest{})
+	if err != nil {
+		return 0, agentpb.FromStatus(err)
+	}
+	return r.Pids, nil
+}
+
+// Watch gives the state now and after changes, with the events after the one of
+// that number. While the caller is busy with one state, changes are gathered. It
+// goes on until ctx ends or the connection breaks: the last step is the error.
+func (c *Client) Watch(ctx context.Context, afterEvent uint64) iter.Seq2[agentpb.State, error] {
+	return func(yield func(agentpb.State, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stopped := false
+		_, err := stream.Call(ctx, c.pb.Watch, agentpb.WatchRequest{AfterEvent: afterEvent}, nil,
+			func(s *stream.Stream, f *agentpb.Frame) error {
+				var state agentpb.State
+				if err := json.Unmarshal(f.Data, &state); err != nil {
+					return fmt.Errorf("watch agent: %w", err)
+				}
+				if stopped = !yield(state, nil); stopped {
+					return context.Canceled
+				}
+				return s.Send(&agentpb.Frame{})
+			})
+		if !stopped {
+			yield(agentpb.State{}, err)
+		}
+	}
+}
+
+// Logs calls fn with the journal of an attempt from an offset on, as whole records,
+// and follows it. It returns nil when that attempt's output is complete. The first
+// chunk may begin later than asked for, where old output was dropped.
+func (c *Client) Logs(ctx context.Context, container string, attempt int, offset int64, fn func(journal.Chunk) error) error {
+	_, err := stream.Call(ctx, c.pb.Logs, agentpb.LogsRequest{Container: container, Attempt: attempt, Offset: offset}, nil,
+		func(_ *stream.Stream, f *agentpb.Frame) error {
+			return fn(journal.Chunk{Offset: f.Offset, Data: f.Data})
+		})
+	return err
+}

@@ -1,0 +1,20 @@
+// Package runsc is the runtime.Runtime of a gVisor sandbox: it runs in cis-agent,
+// on the host beside the sandbox that it started.
+//
+// The sandbox is one runsc process without a gofer. Its root container is cis-pause
+// from a read-only EROFS image; the instance's containers are started inside it by
+// calls on the sandbox's own control socket, without any further process on the
+// host. That inner protocol (urpc: JSON with file descriptors over a unix socket) and
+// the meaning of its arguments are those of gVisor
+// v0.0.0-20260224225140-573d5e7127a8 (pkg/urpc, runsc/boot/controller.go,
+// runsc/boot/vfs.go), to which cis pins its runsc; another version may differ.
+//
+// Nothing of the host is mounted into a sandbox: images and inline files are
+// EROFS files, and writable layers are tmpfs inside of gVisor whose pages live in
+// unlinked files of the sandbox's directory, all handed over as open files.
+//
+// It never decides when a container starts, restarts or ends, and makes neither
+// cgroups nor network interfaces: package machine/gvisor has them ready.
+//
+// Limits: there is no /dev/mqueue; extended attributes are not copied.
+package runsc

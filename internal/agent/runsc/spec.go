@@ -1,0 +1,148 @@
+package runsc
+
+import (
+	"fmt"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"cis/api"
+	"cis/internal/agent/agentpb"
+)
+
+const (
+	mib = 1 << 20
+	// shmSize bounds /dev/shm, as docker does.
+	shmSize = 64 * mib
+)
+
+// rootSpec describes the root container: cis-pause on its read-only image. The
+// annotations with dev.gvisor.spec.mount declare the volumes that containers will
+// share; gVisor reads them of the root container only.
+func rootSpec(c Config, volumes map[string]*volume) *specs.Spec {
+	caps := []string{"CAP_SYS_ADMIN"} // to set the hostname
+	annotations := map[string]string{
+		"io.kubernetes.cri.container-type": "sandbox",
+		"dev.gvisor.spec.rootfs.source":    c.PauseImage,
+		"dev.gvisor.spec.rootfs.type":      "erofs",
+	}
+	for _, v := range volumes {
+		hint := "dev.gvisor.spec.mount." + v.source
+		annotations[hint+".source"] = v.source
+		annotations[hint+".type"] = "tmpfs"
+		annotations[hint+".share"] = "pod"
+		annotations[hint+".options"] = fmt.Sprintf("rw,mode=0777,size=%d", v.size)
+	}
+	return &specs.Spec{
+		Version:  "1.0.0",
+		Hostname: c.Hostname,
+		Process: &specs.Process{
+			Args: []string{"/pause"}, Cwd: "/",
+			// One processor is enough to wait, and keeps the Go runtime's threads few.
+			Env:          []string{"GOMAXPROCS=1"},
+			Capabilities: capabilities(caps),
+		},
+		Root:        &specs.Root{Path: c.emptyDir(), Readonly: true},
+		Annotations: annotations,
+		Linux: &specs.Linux{
+			CgroupsPath: c.Cgroup,
+			Namespaces: []specs.LinuxNamespace{
+				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
+				{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace, Path: c.NetNS},
+			},
+		},
+	}
+}
+
+func capabilities(caps []string) *specs.LinuxCapabilities {
+	return &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+}
+
+// containerSpec describes a container of the instance.
+func containerSpec(c *agentpb.Container) *specs.Spec {
+	return &specs.Spec{
+		Version: "1.0.0",
+		Process: &specs.Process{
+			Terminal: c.TTY, Args: c.Args, Env: c.Env, Cwd: c.Cwd,
+			User:         specs.User{UID: c.UID, GID: c.GID, AdditionalGids: c.Groups},
+			Capabilities: capabilities(c.Capabilities),
+		},
+		Root:        &specs.Root{Path: "/", Readonly: c.ReadOnly},
+		Annotations: map[string]string{"io.kubernetes.cri.container-name": c.Name},
+		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{
+			{Type: specs.PIDNamespace}, {Type: specs.MountNamespace},
+		}},
+	}
+}
+
+// systemMounts are those of every container.
+func systemMounts() []specs.Mount {
+	return []specs.Mount{
+		{Destination: "/proc", Type: "proc"},
+		{Destination: "/sys", Type: "sysfs", Options: []string{"ro", "nosuid", "noexec"}},
+		{Destination: "/dev", Type: "dev"},
+		{Destination: "/dev/pts", Type: "devpts"},
+		{Destination: "/dev/shm", Type: "tmpfs", Options: []string{"mode=1777", "nosuid", "noexec", "size=" + strconv.Itoa(shmSize)}},
+	}
+}
+
+// noTmp keeps gVisor from putting a tmpfs without a limit on an empty /tmp: it
+// finds an explicit mount there, of a type that it then ignores.
+var noTmp = specs.Mount{Destination: "/tmp", Type: "cis-none"}
+
+// lowerKind and upperKind are runsc's GoferMountConfLowerType and -UpperType.
+type (
+	lowerKind uint8
+	upperKind uint8
+)
+
+const (
+	lowerNone  lowerKind = 0
+	lowerErofs lowerKind = 2
+
+	upperNone   upperKind = 0
+	upperMemory upperKind = 1
+	upperStore  upperKind = 3
+)
+
+// mountConf is runsc's GoferMountConf: how the root, or a mount of type bind or
+// erofs, is backed.
+type mountConf struct {
+	Lower lowerKind `json:"lower"`
+	Upper upperKind `json:"upper"`
+	// Size in bytes, in decimal.
+	Size string `json:"size,omitempty"`
+}
+
+// startArgs is runsc's boot.StartArgs.
+type startArgs struct {
+	Spec                        *specs.Spec
+	Conf                        sandboxConf
+	CID                         string
+	NumGoferFilestoreFDs        int
+	IsDevIoFilePresent          bool
+	GoferMountConfs             []mountConf
+	IsRootfsUpperTarFilePresent bool
+}
+
+// sandboxConf is the part of runsc's config.Config that a container's start reads.
+type sandboxConf struct {
+	EnableRaw        bool
+	FileAccessMounts int
+	DCache           int
+	FDLimit          int
+	PanicSignal      int
+	Platform         string
+	WatchdogAction   string
+}
+
+func containerConf() sandboxConf {
+	return sandboxConf{
+		EnableRaw: true, FileAccessMounts: 1, DCache: -1, FDLimit: -1, PanicSignal: -1,
+		Platform: platform, WatchdogAction: "log",
+	}
+}
+
+func rootConf(ephemeral api.Bytes) mountConf {
+	return mountConf{Lower: lowerErofs, Upper: upperStore, Size: strconv.FormatInt(int64(ephemeral), 10)}
+}

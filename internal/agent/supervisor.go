@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"cis/internal/agent/agentpb"
+	"cis/internal/agent/lifecycle"
+	"cis/internal/agent/runtime"
+)
+
+// supervisor runs a workload: one goroutine owns the lifecycle machine, hands it
+// events, and sends off the actions, which answer with events.
+type supervisor struct {
+	ctx     context.Context
+	rt      runtime.Runtime
+	opts    Options
+	w       *agentpb.Workload
+	board   *board
+	machine *lifecycle.Machine
+	inbox   chan lifecycle.Event
+	slots   map[string]*slot
+	asker   *asker
+}
+
+func newSupervisor(a *Agent, w *agentpb.Workload) *supervisor {
+	s := &supervisor{
+		ctx: a.ctx, rt: a.rt, opts: a.opts, w: w, board: a.board,
+		machine: lifecycle.New(w), inbox: make(chan lifecycle.Event), slots: map[string]*slot{},
+		asker: newAsker(a.rt, a.opts.ProbeHost, w.Address),
+	}
+	for _, cs := range [][]agentpb.Container{w.InitContainers, w.Containers} {
+		for i := range cs {
+			s.slots[cs[i].Name] = newSlot(s, &cs[i])
+		}
+	}
+	return s
+}
+
+// loop owns the machine until the agent ends.
+func (s *supervisor) loop() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	lost := s.rt.Lost()
+	for {
+		timer.Reset(s.untilWake())
+		var e lifecycle.Event = lifecycle.Tick{}
+		select {
+		case e = <-s.inbox:
+		case <-timer.C:
+		case <-lost:
+		case <-s.ctx.Done():
+			return
+		}
+		select { // programs end with their sandbox: that it was lost comes first
+		case <-lost:
+			lost = nil
+			s.step(lifecycle.Lost{Loss: s.rt.Cause()})
+		default:
+		}
+		s.step(e)
+	}
+}
+
+// untilWake is the time until the machine wants a tick.
+func (s *supervisor) untilWake() time.Duration {
+	at := s.machine.Wake()
+	if at.IsZero() {
+		return time.Hour
+	}
+	return time.Until(at)
+}
+
+func (s *supervisor) step(e lifecycle.Event) {
+	finished := s.machine.Finished()
+	actions := s.machine.Step(time.Now(), e)
+	for _, a := range actions {
+		s.act(a)
+	}
+	s.board.publish(s.machine.State())
+	if s.machine.Finished() && !finished {
+		s.opts.Log.Info("the workload has finished", "reason", s.machine.State().Reason)
+	}
+}
+
+// act sends an action off.
+func (s *supervisor) act(a lifecycle.Action) {
+	s.opts.Log.Debug("act", "action", a)
+	switch a := a.(type) {
+	case lifecycle.Start:
+		s.slots[a.Container].start(a.Ref)
+	case lifecycle.Abort:
+		s.slots[a.Container].abort()
+	case lifecycle.Signal:
+		go s.slots[a.Container].signal(a)
+	case lifecycle.RunHook:
+		s.slots[a.Container].runHook(a.Ref, a.Hook)
+	case lifecycle.CancelHook:
+		s.slots[a.Container].cancelHook(a.Hook)
+	case lifecycle.Probe:
+		go s.slots[a.Container].probe(a.Ref, a.Kind)
+	}
+}
+
+// post hands the machine an event.
+func (s *supervisor) post(e lifecycle.Event) {
+	select {
+	case s.inbox <- e:
+	case <-s.ctx.Done():
+	}
+}

@@ -1,0 +1,329 @@
+package engine
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"cis/api"
+	"cis/internal/agent"
+	"cis/internal/agent/runtime/runtimetest"
+	"cis/internal/image"
+	"cis/internal/machine"
+	"cis/internal/network"
+	"cis/internal/store"
+)
+
+// host is what outlives an engine in these tests: sandboxes with real agents, on a
+// runtime that only pretends, and a network that only remembers.
+type host struct {
+	dir string
+
+	mu        sync.Mutex
+	sandboxes map[string]*fakeSandbox
+	nics      map[string]network.NIC
+	// hold, while not nil, keeps Start from returning until it is closed.
+	hold chan struct{}
+	// broken is returned by the next Starts.
+	broken error
+	starts int
+}
+
+type fakeSandbox struct {
+	*runtimetest.Runtime
+	cancel context.CancelFunc
+}
+
+func newHost(t *testing.T) *host {
+	// The socket paths must be short.
+	dir, err := os.MkdirTemp("", "cis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{dir: dir, sandboxes: map[string]*fakeSandbox{}, nics: map[string]network.NIC{}}
+	t.Cleanup(func() {
+		ids, _ := h.List(context.Background())
+		for _, id := range ids {
+			h.Destroy(context.Background(), id)
+		}
+		os.RemoveAll(dir)
+	})
+	return h
+}
+
+func (h *host) Isolation() api.Isolation              { return api.IsolationGVisor }
+func (h *host) Check(context.Context) (string, error) { return "it pretends", nil }
+func (h *host) socket(id string) string               { return filepath.Join(h.dir, id) }
+
+func (h *host) Start(ctx context.Context, s machine.Sandbox) error {
+	h.mu.Lock()
+	hold, broken := h.hold, h.broken
+	h.starts++
+	h.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if broken != nil {
+		return broken
+	}
+	l, err := net.Listen("unix", h.socket(s.ID))
+	if err != nil {
+		return err
+	}
+	state := h.socket(s.ID) + ".d"
+	if err := os.Mkdir(state, 0o700); err != nil {
+		return err
+	}
+	life, cancel := context.WithCancel(context.Background())
+	rt := runtimetest.New()
+	go agent.New(life, rt, agent.Options{StateDir: state}).Serve(l)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sandboxes[s.ID] = &fakeSandbox{rt, cancel}
+	return nil
+}
+
+func (h *host) Connect(ctx context.Context, id string) (net.Conn, error) {
+	conn, err := net.Dial("unix", h.socket(id))
+	if err != nil {
+		return nil, api.Errorf(api.NotFound, "no sandbox %s: %w", id, err)
+	}
+	return conn, nil
+}
+
+func (h *host) Stats(context.Context, string) (machine.Usage, error) {
+	return machine.Usage{CPUSeconds: 1, Memory: 20 * api.MiB}, nil
+}
+
+func (h *host) Destroy(_ context.Context, id string) error {
+	h.mu.Lock()
+	sb := h.sandboxes[id]
+	delete(h.sandboxes, id)
+	h.mu.Unlock()
+	if sb != nil {
+		sb.cancel()
+	}
+	os.RemoveAll(h.socket(id) + ".d")
+	os.Remove(h.socket(id))
+	return nil
+}
+
+func (h *host) List(context.Context) (ids []string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range h.sandboxes {
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+func (h *host) EnsureVPC(context.Context, network.VPC) error { return nil }
+func (h *host) NetNS(string) (string, error)                 { return "/ns", nil }
+
+func (h *host) Counters(context.Context, string) (int64, int64, error) { return 1, 2, nil }
+
+func (h *host) Attach(_ context.Context, n network.NIC) (network.Link, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, other := range h.nics {
+		if id != n.ID && other.Address == n.Address {
+			return network.Link{}, fmt.Errorf("address %s is %s's", n.Address, id)
+		}
+	}
+	h.nics[n.ID] = n
+	return network.Link{NetNS: "/ns"}, nil
+}
+
+func (h *host) Detach(_ context.Context, id string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.nics, id)
+	return nil
+}
+
+func (h *host) Reconcile(_ context.Context, _ []network.VPC, nics []network.NIC) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.nics = map[string]network.NIC{}
+	for _, n := range nics {
+		h.nics[n.ID] = n
+	}
+	return nil
+}
+
+// left is what there is on the host.
+func (h *host) left() (sandboxes, nics int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.sandboxes), len(h.nics)
+}
+
+// only returns the one sandbox that there is.
+func (h *host) only(t *testing.T) *fakeSandbox {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.sandboxes) != 1 {
+		t.Fatalf("%d sandboxes, want one", len(h.sandboxes))
+	}
+	for _, sb := range h.sandboxes {
+		return sb
+	}
+	return nil
+}
+
+// bench is an engine on a host, with an image called "programs".
+type bench struct {
+	*Engine
+	t      *testing.T
+	host   *host
+	dir    string
+	config Config
+	store  *store.Store
+	images *image.Store
+}
+
+func newBench(t *testing.T, change ...func(*Config)) *bench {
+	b := &bench{t: t, host: newHost(t), dir: t.TempDir()}
+	b.config = Config{
+		Network: b.host, Machines: map[api.Isolation]machine.Machine{api.IsolationGVisor: b.host}, Default: api.IsolationGVisor,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), DataDir: b.dir, RunDir: filepath.Join(b.dir, "run"),
+		VPC: "default", CIDR: netip.MustParsePrefix("10.0.0.0/24"),
+		Limits: Limits{CPUs: 2, Memory: 4 * api.GiB, CPUOvercommit: 16, Pids: 100, AnySize: true},
+	}
+	for _, f := range change {
+		f(&b.config)
+	}
+	b.open()
+	t.Cleanup(func() { b.close() })
+	_, err := b.images.Import(t.Context(), rootfs(t), image.ImportOptions{Ref: "programs"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// open starts an engine on what the last one left.
+func (b *bench) open() {
+	b.t.Helper()
+	ctx := context.Background()
+	var err error
+	if b.store, err = store.Open(ctx, filepath.Join(b.dir, "record.db")); err != nil {
+		b.t.Fatal(err)
+	}
+	if b.images, err = image.Open(filepath.Join(b.dir, "images"), image.Options{Log: b.config.Log}); err != nil {
+		b.t.Fatal(err)
+	}
+	b.config.Store, b.config.Images = b.store, b.images
+	if b.Engine, err = Open(ctx, b.config); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bench) close() {
+	b.Engine.Close()
+	b.images.Close()
+	b.store.Close()
+}
+
+// reopen is a restart of cisd.
+func (b *bench) reopen() {
+	b.t.Helper()
+	b.close()
+	b.open()
+}
+
+func rootfs(t *testing.T) *bytes.Buffer {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "bin/", Mode: 0o755}); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	return &buf
+}
+
+// request asks for one container that runs a program of runtimetest.
+func request(name string, args ...string) api.CreateInstance {
+	req := api.CreateInstance{InstanceSpec: api.InstanceSpec{Name: name, Containers: []api.Container{{
+		Image: "programs", Args: args, ImagePullPolicy: api.PullIfNotPresent}}}}
+	req.Default(api.Defaults{})
+	return req
+}
+
+func (b *bench) create(req api.CreateInstance) api.Instance {
+	b.t.Helper()
+	in, _, err := b.Create(b.t.Context(), req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return in
+}
+
+// until waits for a state of an instance.
+func (b *bench) until(ref, what string, holds func(api.Instance) bool) api.Instance {
+	b.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		in, err := b.Get(b.t.Context(), ref)
+		if err == nil && holds(in) {
+			return in
+		}
+		if time.Now().After(end) {
+			b.t.Fatalf("%s never was %s: %+v, %v", ref, what, in.Status, err)
+		}
+	}
+}
+
+func (b *bench) untilRunning(ref string) api.Instance {
+	b.t.Helper()
+	return b.until(ref, "running", func(in api.Instance) bool { return in.Status.Phase == api.PhaseRunning })
+}
+
+func (b *bench) untilFinished(ref string) api.Instance {
+	b.t.Helper()
+	return b.until(ref, "finished", func(in api.Instance) bool { return in.Status.Phase.Finished() })
+}
+
+// untilClean waits until nothing is left on the host.
+func (b *bench) untilClean() {
+	b.t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		sandboxes, nics := b.host.left()
+		all, _, err := b.store.Sandboxes(context.Background())
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if sandboxes+nics+len(all) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			b.t.Fatalf("left: %d sandboxes, %d nics, %d on record", sandboxes, nics, len(all))
+		}
+	}
+}
+
+func (b *bench) output(ref string) string {
+	b.t.Helper()
+	var out bytes.Buffer
+	err := b.Logs(b.t.Context(), ref, api.LogOptions{Tail: -1}, func(e api.LogEntry) error {
+		out.Write(e.Data)
+		return nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return out.String()
+}
