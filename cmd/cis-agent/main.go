@@ -15,6 +15,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	ttrpclog "github.com/containerd/log"
+
 	"cis/internal/agent"
 	"cis/internal/agent/runsc"
 )
@@ -24,6 +26,8 @@ func main() {
 	debug.SetGCPercent(25)
 	debug.SetMemoryLimit(64 << 20)
 	runtime.GOMAXPROCS(2)
+	// ttrpc logs what its callers are told anyway.
+	_ = ttrpclog.SetLevel("panic")
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	if len(os.Args) != 3 || os.Args[1] != "gvisor" {
 		fmt.Fprintln(os.Stderr, "usage: cis-agent gvisor CONFIG (cisd starts it)")

@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	ttrpclog "github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
 	"cis/api"
@@ -33,6 +34,8 @@ var version = "dev"
 func main() {
 	// The server is small; collecting earlier keeps it so.
 	debug.SetGCPercent(50)
+	// ttrpc logs what its callers are told anyway.
+	_ = ttrpclog.SetLevel("panic")
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	err := run(ctx, os.Args[1:])

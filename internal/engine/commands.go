@@ -19,23 +19,44 @@ func (e *Engine) find(ctx context.Context, ref string) (*store.Instance, error) 
 	return rec, err
 }
 
-// lookup finds an instance and, if it has not ended, its life. An end that is
-// being concluded is waited for.
+// lookup finds an instance and, if it has not ended, its life. One whose programs
+// have all ended is waited for: its end is being concluded.
 func (e *Engine) lookup(ctx context.Context, ref string) (*store.Instance, *life, error) {
 	rec, err := e.find(ctx, ref)
 	if err != nil {
 		return nil, nil, err
 	}
 	l := e.life(rec.ID)
-	if l == nil || !rec.Status.Phase.Finished() {
-		return rec, l, nil
-	}
-	select {
-	case <-l.done:
+	if l == nil {
 		return rec, nil, nil
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
 	}
+	for {
+		now, changed := l.snapshot()
+		if !concluding(now) {
+			return &now, l, nil
+		}
+		select {
+		case <-changed:
+		case <-l.done:
+			now, _ := l.snapshot()
+			return &now, nil, nil
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		}
+	}
+}
+
+// concluding tells whether nothing of the instance runs or will run again.
+func concluding(rec store.Instance) bool {
+	if rec.Status.Phase.Finished() {
+		return true
+	}
+	for _, s := range rec.Status.ContainerStatuses {
+		if s.State.Terminated == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // findLive finds an instance that has not ended.
