@@ -19,7 +19,7 @@ func (e *Engine) PullImage(ctx context.Context, req api.ImagePull, progress func
 	if policy == "" {
 		policy = api.PullAlways
 	}
-	lease, err := e.cfg.Images.Ensure(ctx, image.Request{Ref: req.Ref, Policy: image.Policy(policy), Auths: auths,
+	lease, err := e.cfg.Images.Ensure(ctx, image.Request{Ref: req.Ref, Policy: policy, Auths: auths,
 		Progress: func(p image.Progress) { progress(progressOf(p)) }})
 	if err != nil {
 		return api.Image{}, err

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
@@ -119,7 +120,7 @@ func writeVolume(out *os.File, files []file) error {
 			}
 			dir = dir.Entries[name]
 		}
-		in := &erofs.Inode{Mode: erofs.TypeRegular | f.mode}
+		in := &erofs.Inode{Mode: erofs.TypeRegular | f.mode, Mtime: time.Now().Unix()}
 		if err := w.WriteData(in, bytes.NewReader(f.data), int64(len(f.data))); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cis/api"
 	"context"
 	"testing"
 )
@@ -10,7 +11,7 @@ func BenchmarkReady(b *testing.B) {
 	f := newFakeRegistry(b)
 	f.add("latest", simpleImage(b, "x"))
 	s := openStore(b, Options{})
-	req := Request{Ref: f.host() + "/x", Policy: IfNotPresent}
+	req := Request{Ref: f.host() + "/x", Policy: api.PullIfNotPresent}
 	ensure(b, s, req.Ref).Release()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -34,7 +34,7 @@ func TestManyShareOnePull(t *testing.T) {
 				ctx = context.Background()
 			}
 			var once sync.Once
-			l, err := s.Ensure(ctx, Request{Ref: f.host() + "/x", Policy: Always, Progress: func(p Progress) {
+			l, err := s.Ensure(ctx, Request{Ref: f.host() + "/x", Policy: api.PullAlways, Progress: func(p Progress) {
 				once.Do(waiting.Done)
 				if p.Phase == Downloading {
 					reports.Add(1)
@@ -167,7 +167,7 @@ func TestStress(t *testing.T) {
 					s.List()
 				default:
 					ctx, cancel := context.WithTimeout(context.Background(), time.Duration(r.IntN(40))*time.Millisecond+time.Millisecond)
-					l, err := s.Ensure(ctx, Request{Ref: ref, Policy: []Policy{Always, IfNotPresent}[r.IntN(2)]})
+					l, err := s.Ensure(ctx, Request{Ref: ref, Policy: []api.PullPolicy{api.PullAlways, api.PullIfNotPresent}[r.IntN(2)]})
 					cancel()
 					if err != nil {
 						if !errors.Is(err, context.DeadlineExceeded) {

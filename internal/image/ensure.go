@@ -8,21 +8,12 @@ import (
 	"cis/api"
 )
 
-// Policy says when to ask the registry, in Kubernetes' words.
-type Policy string
-
-// The policies. Empty means IfNotPresent.
-const (
-	Always       Policy = "Always"
-	IfNotPresent Policy = "IfNotPresent"
-	Never        Policy = "Never"
-)
-
 // Request is what Ensure is asked for.
 type Request struct {
 	// Ref is the image's reference, complete or not: see Normalize.
-	Ref    string
-	Policy Policy
+	Ref string
+	// Policy says when to ask the registry; empty means IfNotPresent.
+	Policy api.PullPolicy
 	// Auths are tried in order, those for other registries left out. With
 	// none for the image's registry, docker's config.json is asked.
 	Auths []Auth
@@ -46,14 +37,14 @@ func (s *Store) Ensure(ctx context.Context, req Request) (*Lease, error) {
 		return nil, err
 	}
 	full := canonical(ref)
-	if req.Policy != Always {
+	if req.Policy != api.PullAlways {
 		if l := s.lease(func() string { return s.refs[full] }); l != nil {
 			return l, nil
 		}
 	}
 	switch req.Policy {
-	case Always, IfNotPresent, "":
-	case Never:
+	case api.PullAlways, api.PullIfNotPresent, "":
+	case api.PullNever:
 		return nil, api.Errorf(api.NotFound, "image %s is not on this machine, and the pull policy is Never", full).
 			WithNext("pull it with `cis image pull`, or choose the policy IfNotPresent")
 	default:

@@ -84,7 +84,7 @@ func TestImport(t *testing.T) {
 			if digests[0] != digests[1] {
 				t.Errorf("digests %q", digests)
 			}
-			l, err := s.Ensure(context.Background(), Request{Ref: c.refs[0], Policy: Never})
+			l, err := s.Ensure(context.Background(), Request{Ref: c.refs[0], Policy: api.PullNever})
 			if err != nil {
 				t.Fatal(err)
 			}

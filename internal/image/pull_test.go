@@ -267,7 +267,7 @@ func TestPolicies(t *testing.T) {
 	s := openStore(t, Options{})
 	ref := f.host() + "/x"
 	ctx := context.Background()
-	get := func(p Policy) string {
+	get := func(p api.PullPolicy) string {
 		t.Helper()
 		l, err := s.Ensure(ctx, Request{Ref: ref, Policy: p})
 		if err != nil {
@@ -276,32 +276,32 @@ func TestPolicies(t *testing.T) {
 		defer l.Release()
 		return l.Image.Digest
 	}
-	_, err := s.Ensure(ctx, Request{Ref: ref, Policy: Never})
+	_, err := s.Ensure(ctx, Request{Ref: ref, Policy: api.PullNever})
 	wantCode(t, err, api.NotFound, ref)
-	if d := get(IfNotPresent); d != one.digest() {
+	if d := get(api.PullIfNotPresent); d != one.digest() {
 		t.Errorf("got %s", d)
 	}
 	f.add("latest", two)
-	for _, p := range []Policy{IfNotPresent, Never, ""} {
+	for _, p := range []api.PullPolicy{api.PullIfNotPresent, api.PullNever, ""} {
 		if d := get(p); d != one.digest() {
 			t.Errorf("%s: got %s", p, d)
 		}
 	}
 	before := f.count("/blobs/")
-	if d := get(Always); d != two.digest() {
+	if d := get(api.PullAlways); d != two.digest() {
 		t.Errorf("Always: got %s", d)
 	}
-	if d := get(Always); d != two.digest() {
+	if d := get(api.PullAlways); d != two.digest() {
 		t.Errorf("Always again: got %s", d)
 	}
 	if n := f.count("/blobs/") - before; n != 2 {
 		t.Errorf("%d blobs were asked for, want 2", n)
 	}
 	f.Close()
-	if d := get(IfNotPresent); d != two.digest() {
+	if d := get(api.PullIfNotPresent); d != two.digest() {
 		t.Errorf("got %s", d)
 	}
-	_, err = s.Ensure(ctx, Request{Ref: ref, Policy: Always})
+	_, err = s.Ensure(ctx, Request{Ref: ref, Policy: api.PullAlways})
 	wantCode(t, err, api.Unavailable, "cannot be reached")
 }
 

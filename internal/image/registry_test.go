@@ -145,7 +145,7 @@ func TestRegistryErrors(t *testing.T) {
 	} {
 		_, err := s.Ensure(context.Background(), Request{Ref: ref})
 		wantCode(t, err, want.code, want.words...)
-		_, err = s.Ensure(context.Background(), Request{Ref: ref, Policy: Never})
+		_, err = s.Ensure(context.Background(), Request{Ref: ref, Policy: api.PullNever})
 		if want.code != api.Invalid {
 			wantCode(t, err, api.NotFound, "Never")
 		}
@@ -174,7 +174,7 @@ func TestBasicAuth(t *testing.T) {
 	s := openStore(t, Options{})
 	ensure(t, s, ref, Auth{Registry: "other.example", Username: "a", Password: "b"}, Auth{Username: "user", Password: "wrong"}, Auth{Registry: addr, Username: "user", Password: "secret"}).Release()
 	// The image is here, but Always asks the registry about whoever asks.
-	_, err = s.Ensure(ctx, Request{Ref: ref, Policy: Always})
+	_, err = s.Ensure(ctx, Request{Ref: ref, Policy: api.PullAlways})
 	wantCode(t, err, api.Unauthenticated)
 
 	config := filepath.Join(t.TempDir(), "config.json")

@@ -166,7 +166,7 @@ func TestCollect(t *testing.T) {
 	// size or not.
 	s.opts.MaxBytes = 0
 	f.add("d", simpleImage(t, "new d"))
-	l, err := s.Ensure(ctx, Request{Ref: f.host() + "/x:d", Policy: Always})
+	l, err := s.Ensure(ctx, Request{Ref: f.host() + "/x:d", Policy: api.PullAlways})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -197,8 +197,9 @@ func (s *Sandbox) waitFor(method string, arg any) (runtime.Exit, error) {
 	}
 }
 
-// lossDelay is how long after a broken call the sandbox's end may be seen.
-const lossDelay = 2 * time.Second
+// lossDelay is how long after a broken call the sandbox's end may be seen: one
+// with thousands of processes takes its time to die.
+const lossDelay = 30 * time.Second
 
 func (s *Sandbox) exit(status unix.WaitStatus) runtime.Exit {
 	if !status.Signaled() {
