@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -54,16 +55,12 @@ func parseConfig(args []string) (*config, error) {
 		return nil, err
 	}
 	c := &config{
-		vpcCIDR: netip.MustParsePrefix("10.88.0.0/16"), links: netip.MustParsePrefix("169.254.64.0/18"),
+		vpcCIDR: netip.MustParsePrefix("10.64.0.0/16"), links: netip.MustParsePrefix("169.254.64.0/18"),
 		imagesMaxSize: 20 * api.GiB, reserved: min(512*api.MiB, memory/8/api.MiB*api.MiB),
 		defaultSize: api.Size{CPU: 500, Memory: 256 * api.MiB},
 		standby:     engine.StandbyConfig{MaxMemory: memory / 10 / api.MiB * api.MiB, MinAvailable: memory / 20 / api.MiB * api.MiB},
 	}
 	fs := flag.NewFlagSet("cisd", flag.ContinueOnError)
-	fs.Usage = func() {
-		fmt.Fprintf(fs.Output(), "Usage: cisd [flags]\n\ncisd runs container instances on this host and serves the /v1 API.\n\n")
-		fs.PrintDefaults()
-	}
 	fs.StringVar(&c.dataDir, "data-dir", "/var/lib/cis", "directory of the record, the images and the logs")
 	fs.StringVar(&c.runDir, "run-dir", "/run/cis", "directory of sockets and of what a reboot may take")
 	fs.StringVar(&c.prefix, "prefix", "cis", "begins the name of every namespace, link, nftables table and cgroup made on the host")
@@ -92,7 +89,11 @@ func parseConfig(args []string) (*config, error) {
 	fs.StringVar(&c.libexec, "libexec-dir", defaultLibexec(), "directory of cis-agent, cis-pause and runsc")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.BoolVar(&c.clean, "clean", false, "remove every sandbox, network and cgroup of the prefix from the host, and end")
+	fs.SetOutput(io.Discard) // main prints errors, once
 	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			usage(fs)
+		}
 		return nil, err
 	}
 	if fs.NArg() > 0 {
@@ -106,6 +107,12 @@ func parseConfig(args []string) (*config, error) {
 	}
 	standby.complete(c.defaultSize)
 	return c, c.check()
+}
+
+func usage(fs *flag.FlagSet) {
+	fs.SetOutput(os.Stdout)
+	fmt.Print("Usage: cisd [flags]\n\ncisd runs container instances on this host and serves the /v1 API.\n\n")
+	fs.PrintDefaults()
 }
 
 func (c *config) check() error {

@@ -13,7 +13,7 @@ import (
 )
 
 // The address ranges that cisd uses unless its flags say otherwise.
-var doctorRanges = []netip.Prefix{netip.MustParsePrefix("10.88.0.0/16"), netip.MustParsePrefix("169.254.64.0/18")}
+var doctorRanges = []netip.Prefix{netip.MustParsePrefix("10.64.0.0/16"), netip.MustParsePrefix("169.254.64.0/18")}
 
 func (a *app) doctorCommand() *cobra.Command {
 	var out format
