@@ -128,6 +128,12 @@ func (c *config) check() error {
 	case !c.anySize && len(c.sizes) == 0:
 		return errors.New("-any-size=false needs at least one -size")
 	}
+	for _, s := range append([]api.Size{c.defaultSize}, c.sizes...) {
+		if s.CPU < api.MinCPU || s.CPU%api.CPUStep != 0 || s.Memory < api.MinMemory || s.Memory%api.MemoryStep != 0 {
+			return fmt.Errorf("size %s,%s: cpu must be a multiple of %s cores from %s, memory one of %s from %s",
+				s.CPU, s.Memory, api.CPUStep, api.MinCPU, api.MemoryStep, api.MinMemory)
+		}
+	}
 	return nil
 }
 

@@ -58,6 +58,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		"-standby -1":                 "count",
 		"-default-size 1":             "CPU,MEMORY",
 		"-images-max-size much":       "amount of bytes",
+		"-default-size 0.07,64Mi":     "multiple of 0.05 cores",
+		"-size a=1,1Mi":               "from 32Mi",
 		"extra":                       "no arguments",
 		"-default-size 0.07,1Mi -foo": "-foo",
 	} {
