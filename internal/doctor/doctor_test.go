@@ -3,11 +3,11 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/api"
+	"cis/internal/osthread"
 )
 
 // hostOf is a host with these files, instead of the real one.
@@ -170,28 +171,28 @@ func TestProgramsAreLookedFor(t *testing.T) {
 
 // TestFirewallThatDropsIsSeen has a real one, in a network namespace of its own.
 func TestFirewallThatDropsIsSeen(t *testing.T) {
-	found := make(chan Finding)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the namespace ends with the thread
+	var before, after Finding
+	err := osthread.Do(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			found <- Finding{Detail: err.Error()}
-			return
+			return err
 		}
-		before := hostOf(nil).firewalls(t.Context())
-		if before.Level != "" {
-			found <- before
-			return
-		}
+		before = hostOf(nil).firewalls(t.Context())
 		rules := "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }; " +
 			"add chain ip filter INPUT { type filter hook input priority 0; policy drop; }"
 		if out, err := exec.Command("nft", rules).CombinedOutput(); err != nil {
-			found <- Finding{Detail: string(out)}
-			return
+			return fmt.Errorf("nft: %w: %s", err, out)
 		}
-		found <- hostOf(nil).firewalls(t.Context())
-	}()
-	if f := <-found; f.Level != Warning || !strings.Contains(f.Detail, "chain FORWARD of table filter") {
-		t.Errorf("got %+v", f)
+		after = hostOf(nil).firewalls(t.Context())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.Level != "" {
+		t.Errorf("without rules: %+v", before)
+	}
+	if after.Level != Warning || !strings.Contains(after.Detail, "chain FORWARD of table filter") {
+		t.Errorf("with rules: %+v", after)
 	}
 }
 

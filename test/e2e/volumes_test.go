@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"strings"
+
+	"cis/api"
+)
+
+var volumeTests = tests{
+	"emptyDir, on disk and in memory, with its limit": func(e *env) {
+		for _, medium := range []string{"", ",medium=Memory"} {
+			r := e.run("--mount", "type=emptyDir,dst=/v,size=8Mi"+medium, "--", "sh", "-c",
+				"echo x >/v/x && cat /v/x; dd if=/dev/zero of=/v/big bs=1M count=32")
+			e.equal("medium "+medium, r.Stdout, "x\n")
+			if !strings.Contains(r.Stderr, "No space left on device") {
+				e.Errorf("medium %q: no ENOSPC: %q", medium, r.Stderr)
+			}
+		}
+	},
+	"files": func(e *env) {
+		name := e.create(api.InstanceSpec{
+			Volumes: []api.Volume{{Name: "f", Files: &api.FilesVolume{Items: []api.FileItem{
+				{Path: "sub/a.conf", Content: "text\n", Mode: "0640"}, {Path: "b", ContentBase64: "AAEC"}}}}},
+			Containers: []api.Container{with(e.sh("cat /f/sub/a.conf; stat -c %a /f/sub/a.conf; wc -c </f/b; echo x >/f/b || echo read-only"),
+				func(c *api.Container) { c.VolumeMounts = []api.VolumeMount{{Name: "f", MountPath: "/f"}} })},
+		})
+		e.ended(name)
+		e.equal("output", e.cis("logs", name).Stdout, "text\n640\n3\nread-only\n")
+	},
+	"secrets": func(e *env) {
+		secret := "s-" + e.name()
+		e.ok("secret", "create", secret, "--from-literal", "key=hidden")
+		e.Cleanup(func() { _, _ = e.stage.Cis(ctx(), "", "secret", "rm", secret) })
+		e.equal("inside", e.out("--mount", "type=secret,src="+secret+",dst=/s", "--", "sh", "-c", "cat /s/key; stat -c ' %a' /s/key"), "hidden 400")
+		if list := e.ok("secret", "list", "-o", "json"); strings.Contains(list, "hidden") || strings.Contains(list, "aGlkZGVu") {
+			e.Errorf("the secret is shown: %s", list)
+		}
+		e.fails(125, []string{"nosuch"}, "run", "--rm", "--mount", "type=secret,src=nosuch,dst=/s", e.stage.Image, "true")
+	},
+	"volumes are shared by containers": func(e *env) {
+		mount := func(c *api.Container) { c.VolumeMounts = []api.VolumeMount{{Name: "v", MountPath: "/v"}} }
+		name := e.create(api.InstanceSpec{Volumes: []api.Volume{{Name: "v", EmptyDir: &api.EmptyDir{}}}, Containers: []api.Container{
+			with(with(e.sh("echo shared >/v/x.tmp; mv /v/x.tmp /v/x"), mount), func(c *api.Container) { c.Name = "writer" }),
+			with(with(e.sh("while ! test -e /v/x; do sleep 0.05; done; cat /v/x"), mount), func(c *api.Container) { c.Name = "reader" }),
+		}})
+		e.ended(name)
+		e.equal("output", e.ok("logs", "-c", "reader", name), "shared\n")
+	},
+	"a read-only root": func(e *env) {
+		r := e.run("--read-only", "--tmpfs", "/tmp", "--", "sh", "-c", "echo x >/root/x || echo refused; echo y >/tmp/y && cat /tmp/y")
+		e.equal("stdout", r.Stdout, "refused\ny\n")
+	},
+	"what one instance writes no other sees": func(e *env) {
+		e.out("--", "sh", "-c", "echo x >/root/mark")
+		e.equal("second", e.out("--", "sh", "-c", "test -e /root/mark && echo seen || echo clean"), "clean")
+	},
+}
+
+var specTests = tests{
+	"capabilities": func(e *env) {
+		effective := "awk '/CapEff/ {print $2}' /proc/self/status"
+		e.equal("the default set", e.out("--", "sh", "-c", effective), "00000000a80425fb")
+		e.equal("none", e.out("--cap-drop", "ALL", "--", "sh", "-c", effective), "0000000000000000")
+		e.equal("one", e.out("--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--", "sh", "-c", effective), "0000000000001000")
+	},
+	"every mistake names its field": func(e *env) {
+		for spec, field := range map[string]string{
+			`{"containers":[]}`:                                                                              "containers",
+			`{"containers":[{"image":"a b"}]}`:                                                               "containers[0].image",
+			`{"containers":[{"image":"x"}],"cpu":0.07}`:                                                      "cpu",
+			`{"containers":[{"image":"x"}],"memory":"1Ki"}`:                                                  "memory",
+			`{"containers":[{"image":"x"}],"name":"-"}`:                                                      "name",
+			`{"containers":[{"image":"x","volumeMounts":[{"name":"v","mountPath":"/v"}]}]}`:                  "containers[0].volumeMounts[0].name",
+			`{"containers":[{"image":"x"}],"restartPolicy":"Sometimes"}`:                                     "restartPolicy",
+			`{"containers":[{"image":"x","livenessProbe":{"exec":{"command":["a"]},"httpGet":{"port":1}}}]}`: "containers[0].livenessProbe",
+			`{"containers":[{"image":"x"}],"contaners":[]}`:                                                  "contaners",
+			`{"containers":[{"image":"x"}],"terminationGracePeriodSeconds":-1}`:                              "terminationGracePeriodSeconds",
+		} {
+			r := e.input(spec, "create", "-f", "-")
+			if r.Code == 0 || !strings.Contains(r.Stderr, field) {
+				e.Errorf("%s: exit code %d, want %q in %q", spec, r.Code, field, r.Stderr)
+			}
+		}
+	},
+	"yaml of several documents": func(e *env) {
+		a, b := e.name(), e.name()
+		doc := "name: %s\ncontainers:\n- image: " + e.stage.Image + "\n  command: [echo, hi]\n"
+		r := e.input(strings.Replace(doc, "%s", a, 1)+"---\n"+strings.Replace(doc, "%s", b, 1), "create", "-f", "-")
+		e.equal("names", r.Stdout, a+"\n"+b+"\n")
+		e.ended(a)
+		e.ended(b)
+		e.equal("output", e.logs(b), "hi\n")
+	},
+	"labels select": func(e *env) {
+		name := e.start("-l", "app=x", "-l", "case="+e.isolation, "--", "sleep", "1000")
+		e.equal("selected", e.ok("ps", "-o", "name", "-l", "app=x"), e.ok("ps", "-o", "name", "--filter", "name="+name))
+		e.equal("not selected", e.ok("ps", "-q", "-l", "app=x,case!="+e.isolation), "")
+	},
+}
