@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	ttrpclog "github.com/containerd/log"
 	"golang.org/x/sys/unix"
@@ -80,17 +81,26 @@ func newLog(level string) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
 }
 
+// lockWait is how long a directory in use is tried again.
+const lockWait = 2 * time.Second
+
 // lock lets one cisd at a time use a data directory.
 func lock(dir string) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("another cisd uses %s: end it, or choose another -data-dir", dir)
+	// A process that a killed cisd was just starting holds the lock for a moment.
+	for end := time.Now().Add(lockWait); ; time.Sleep(20 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if time.Now().After(end) {
+			f.Close()
+			return nil, fmt.Errorf("another cisd uses %s: end it, or choose another -data-dir", dir)
+		}
 	}
-	return func() { f.Close() }, nil
 }
 
 // serve wires the parts together and serves until ctx ends.

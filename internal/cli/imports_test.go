@@ -10,7 +10,7 @@ import (
 // allowed are the packages outside the standard library that cis may carry: a
 // start in milliseconds depends on what is linked in.
 var allowed = []string{
-	"cis/api", "cis/client", "cis/internal/cli", "cis/internal/doctor",
+	"cis/api", "cis/client", "cis/internal/cli", "cis/internal/doctor", "cis/internal/osthread",
 	"github.com/coder/websocket", "github.com/spf13/cobra", "github.com/spf13/pflag",
 	"go.yaml.in/yaml/v2", "sigs.k8s.io/yaml", "golang.org/x/sys/unix", "golang.org/x/term",
 }

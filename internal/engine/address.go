@@ -63,6 +63,12 @@ func (a *addresses) count(addr string, by int) {
 	}
 }
 
+// contains tells whether an address is one of the subnet's that are given out.
+func (a *addresses) contains(addr string) bool {
+	ip, err := netip.ParseAddr(addr)
+	return err == nil && toUint(ip) >= a.first && toUint(ip) <= a.last
+}
+
 // usage tells how many are taken and how many free.
 func (a *addresses) usage() (used, free int) {
 	a.mu.Lock()

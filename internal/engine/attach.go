@@ -236,6 +236,9 @@ func deref(s *api.ContainerStatus) api.ContainerStatus {
 // yet and returns the exit code once it has ended for good.
 func (e *Engine) Attach(ctx context.Context, ref, container string, replay bool, s api.Streams) (int, error) {
 	l, err := e.findLive(ctx, ref)
+	if l := e.gone(ref); l != nil {
+		return l.replay(container, replay, s)
+	}
 	if err != nil {
 		if api.CodeOf(err) == api.Conflict && replay {
 			return e.replay(ctx, ref, container, s)
@@ -261,7 +264,47 @@ func (e *Engine) Attach(ctx context.Context, ref, container string, replay bool,
 	if err != nil {
 		return 0, err
 	}
+	if err := l.settle(ctx); err != nil {
+		return 0, err
+	}
 	return exit(end, s)
+}
+
+// settle waits, once every program has ended, until the record says so too, or is
+// removed if that was asked for.
+func (l *life) settle(ctx context.Context) error {
+	for {
+		rec, changed := l.snapshot()
+		if !concluding(rec) || rec.Status.Phase.Finished() && (!rec.Run.RemoveAfter || rec.Run.Again) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-l.forgotten:
+			return nil
+		case <-l.done:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// replay gives the output, if wanted, and the end of an instance that was removed
+// at its end.
+func (l *life) replay(container string, replay bool, s api.Streams) (int, error) {
+	rec, _ := l.snapshot()
+	name, err := containerName(rec.Spec, container)
+	if err != nil {
+		return 0, err
+	}
+	if numbers := l.logs.attempts(name); replay && len(numbers) > 0 {
+		j, _ := l.logs.get(attempt{name, numbers[len(numbers)-1]})
+		if err := readAll(j, journal.Position{}, writeTo(s)); err != nil {
+			return 0, err
+		}
+	}
+	return exit(deref(status(rec, name)), s)
 }
 
 // replay gives the output of an instance that has ended already.

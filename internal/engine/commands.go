@@ -85,6 +85,9 @@ func (e *Engine) Get(ctx context.Context, ref string) (api.Instance, error) {
 // Wait returns the instance once it has ended, or as it was last if it is
 // removed meanwhile.
 func (e *Engine) Wait(ctx context.Context, ref string) (api.Instance, error) {
+	if l := e.gone(ref); l != nil {
+		return l.waitEnd(ctx)
+	}
 	rec, l, err := e.lookup(ctx, ref)
 	if err != nil {
 		return api.Instance{}, err
@@ -128,6 +131,11 @@ func (e *Engine) Stop(ctx context.Context, ref string, grace *time.Duration) (ap
 	if err != nil {
 		return api.Instance{}, err
 	}
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return api.Instance{}, context.Cause(ctx)
+	}
 	return l.waitEnd(ctx)
 }
 
@@ -138,11 +146,15 @@ func (l *life) requestStop(grace *time.Duration, why func(*store.Run)) error {
 		return nil
 	}
 	err := l.update(true, func(in *store.Instance) {
-		in.Run.Stop, in.Status.Stopping = true, true
+		wait := time.Duration(*in.Spec.TerminationGracePeriodSeconds) * time.Second
 		if grace != nil {
-			s := grace.Seconds()
-			in.Run.GraceSeconds = &s
+			wait = *grace
 		}
+		by := time.Now().Add(wait)
+		if in.Run.StopBy == nil || by.Before(*in.Run.StopBy) {
+			in.Run.StopBy = &by
+		}
+		in.Run.Stop, in.Status.Stopping = true, true
 		why(&in.Run)
 	})
 	if err != nil {

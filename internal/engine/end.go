@@ -99,14 +99,12 @@ func (l *life) finish(err error) {
 		s.FinishedAt = lastEnd(s.ContainerStatuses, now)
 		s.ExitCode = exitCode(s.InitContainerStatuses, s.ContainerStatuses)
 		s.Phase, s.Reason, s.Message = verdict(in, err)
-		in.Run.Stop = false
-		in.Run.GraceSeconds = nil
+		in.Run.Stop, in.Run.StopBy = false, nil
 		in.Run.RegistryAuth = nil
 	})
 	os.RemoveAll(l.e.runDir(l.id))
 	rec, _ := l.snapshot()
 	l.e.names.remove(rec.Spec.Name)
-	l.e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
 	switch {
 	case rec.Run.StopReason == api.ReasonStopped:
 		l.event(api.EventNormal, "", "Stopped", rec.Run.StopMessage)
@@ -233,7 +231,7 @@ func (l *life) rerun() bool {
 		// In the same step: a stop that comes after it is for the new run.
 		l.stop, l.arrived = make(chan struct{}), time.Now()
 		l.logs.close()
-		l.logs = openLogs(l.e.logDir(l.id), in.Run.Number)
+		l.logs = l.e.openLogs(*in)
 	})
 	return true
 }
@@ -245,16 +243,52 @@ func reset(in *store.Instance) {
 		InitContainerStatuses: waiting(in.Spec.InitContainers), ContainerStatuses: waiting(in.Spec.Containers)}
 }
 
-// conclude does what is due after the end: the removal, now or after the TTL.
+// conclude does what is due after the end, unless another run follows: the removal,
+// now or after the TTL.
 func (l *life) conclude() {
 	rec, _ := l.snapshot()
-	if rec.Run.Remove || rec.Run.RemoveAfter {
+	switch {
+	case rec.Run.Remove || rec.Run.RemoveAfter && !rec.Run.Again:
+		l.e.depart(l)
 		if err := l.e.forget(l.e.ctx, rec); err != nil {
 			l.e.log.Error("an instance cannot be removed", "instance", l.id, "error", err)
+			return // the next start of cisd removes it
 		}
-		return
+		close(l.forgotten)
+	case !rec.Run.Again:
+		l.e.expire(rec)
 	}
-	l.e.expire(rec)
+}
+
+// departure is how long an instance that was removed at its end can still be
+// attached to and waited for: `run --rm` asks for that after the create.
+const departure = 30 * time.Second
+
+// depart keeps the life of an instance that is about to be removed, for a while.
+func (e *Engine) depart(l *life) {
+	l.mu.Lock()
+	held := l.logs.hold()
+	l.mu.Unlock()
+	e.mu.Lock()
+	e.departed[l.id] = l
+	e.mu.Unlock()
+	e.wg.Go(func() {
+		defer held.close()
+		select {
+		case <-e.ctx.Done():
+		case <-time.After(departure):
+		}
+		e.mu.Lock()
+		delete(e.departed, l.id)
+		e.mu.Unlock()
+	})
+}
+
+// gone returns the life of an instance that was removed at its end a moment ago.
+func (e *Engine) gone(id string) *life {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.departed[id]
 }
 
 // expire removes a finished instance when its TTL is over.

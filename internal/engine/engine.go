@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -106,6 +105,8 @@ type Engine struct {
 
 	mu    sync.Mutex
 	lives map[string]*life
+	// departed are lives that were removed at their end, for a while.
+	departed map[string]*life
 }
 
 // Open makes an engine that goes on with what is on record: it takes the
@@ -115,7 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, log: cfg.Log, capacity: newCapacity(cfg.Limits), names: newNames(),
 		instances: newHub[api.WatchEvent[api.Instance]](), events: newHub[api.Event](),
-		lives: map[string]*life{},
+		lives: map[string]*life{}, departed: map[string]*life{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.pool = newPool(e, cfg.Standby)
@@ -184,17 +185,5 @@ func (e *Engine) life(id string) *life {
 	return e.lives[id]
 }
 
-// gateway is where instances find DNS.
-func (e *Engine) gateway() netip.Addr { return network.Gateway }
-
 func (e *Engine) logDir(id string) string { return filepath.Join(e.cfg.DataDir, "logs", id) }
 func (e *Engine) runDir(id string) string { return filepath.Join(e.cfg.RunDir, "instances", id) }
-
-// connect opens a stream to the agent of a sandbox.
-func (e *Engine) connect(ctx context.Context, iso api.Isolation, sandbox string) (net.Conn, error) {
-	m, err := e.machine(iso)
-	if err != nil {
-		return nil, err
-	}
-	return m.Connect(ctx, sandbox)
-}

@@ -162,15 +162,11 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 func (l *life) askStop() {
 	l.mu.Lock()
 	client, run := l.client, l.rec.Run
-	grace := *l.rec.Spec.TerminationGracePeriodSeconds
 	l.mu.Unlock()
-	if client == nil {
+	if client == nil || run.StopBy == nil {
 		return
 	}
-	wait := time.Duration(grace) * time.Second
-	if run.GraceSeconds != nil {
-		wait = time.Duration(*run.GraceSeconds * float64(time.Second))
-	}
+	wait := max(0, time.Until(*run.StopBy))
 	if err := client.Stop(l.e.ctx, wait, run.StopMessage); err != nil && l.e.ctx.Err() == nil {
 		l.e.log.Warn("the agent did not take the stop", "instance", l.id, "error", err)
 	}

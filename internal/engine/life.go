@@ -34,6 +34,8 @@ type life struct {
 	issued  time.Time
 	sandbox *sandbox
 	leases  map[string]*image.Lease
+	// forgotten is closed when the record was removed at the end.
+	forgotten chan struct{}
 	// done is closed when the goroutine has ended.
 	done chan struct{}
 }
@@ -46,8 +48,8 @@ var errStopped = errors.New("stopped before it ran")
 func (e *Engine) begin(rec store.Instance, arrived time.Time, leases map[string]*image.Lease) {
 	l := &life{
 		e: e, id: rec.ID, arrived: arrived, rec: rec, changed: make(chan struct{}),
-		stop: make(chan struct{}), leases: leases, done: make(chan struct{}),
-		logs: openLogs(e.logDir(rec.ID), rec.Run.Number),
+		stop: make(chan struct{}), leases: leases, forgotten: make(chan struct{}), done: make(chan struct{}),
+		logs: e.openLogs(rec),
 	}
 	if rec.Run.Stop {
 		close(l.stop)
@@ -58,8 +60,9 @@ func (e *Engine) begin(rec store.Instance, arrived time.Time, leases map[string]
 	e.wg.Go(l.run)
 }
 
-// run lives the instance to its end. When the engine closes it leaves everything
-// as it is, for the next start to go on.
+// run lives the instance to its end. The record says so before the sandbox is taken
+// away: who waits for the program need not wait for that. When the engine closes,
+// everything is left as it is, for the next start to go on.
 func (l *life) run() {
 	defer close(l.done)
 	defer l.retire()
@@ -68,31 +71,35 @@ func (l *life) run() {
 		if l.e.ctx.Err() != nil {
 			return
 		}
-		l.release()
 		if wait, again := l.again(err); again {
+			l.release()
 			if l.pause(wait) {
 				continue
+			}
+			if l.e.ctx.Err() != nil {
+				return
 			}
 			err = errStopped
 		}
 		l.finish(err)
+		l.conclude()
+		l.release()
+		rec, _ := l.snapshot()
+		l.e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
 		if !l.rerun() {
-			break
+			return
 		}
 	}
-	l.conclude()
 }
 
 // once makes what is missing of a sandbox with the workload in it, and follows
 // that until it has finished or the sandbox is lost.
 func (l *life) once() error {
-	ctx, cancel := l.untilStop()
-	err := l.start(ctx)
-	cancel()
-	if err != nil {
-		if l.stopping() && errors.Is(err, context.Canceled) {
-			return errStopped
-		}
+	begin := l.start
+	if rec, _ := l.snapshot(); rec.Run.Sandbox != "" {
+		begin = l.resume
+	}
+	if err := begin(); err != nil {
 		return err
 	}
 	return l.follow(l.e.ctx)
@@ -203,12 +210,30 @@ func (l *life) release() {
 	if l.sandbox != nil {
 		l.e.destroy(l.sandbox)
 		l.sandbox = nil
-		l.set(func(in *store.Instance) { in.Run.Sandbox, in.Run.AgentEvent = "", 0 })
+		l.forgetSandbox()
 	}
 	for name, lease := range l.leases {
 		lease.Release()
 		delete(l.leases, name)
 	}
+}
+
+// forgetSandbox records that the instance has none, if it is still on record.
+func (l *life) forgetSandbox() {
+	select {
+	case <-l.forgotten:
+	default:
+		l.set(func(in *store.Instance) { in.Run.Sandbox, in.Run.AgentEvent = "", 0 })
+	}
+}
+
+// openLogs opens the journals of the record's run, and drops those of runs too old.
+func (e *Engine) openLogs(rec store.Instance) *logs {
+	dir := e.logDir(rec.ID)
+	if err := pruneLogs(dir, rec.Run.Number); err != nil {
+		e.log.Warn("old logs cannot be removed", "instance", rec.ID, "error", err)
+	}
+	return openLogs(dir, rec.Run.Number)
 }
 
 // retire takes the life off the engine's list; a finished instance is read from

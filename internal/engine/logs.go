@@ -155,15 +155,6 @@ func (l *logs) drain(ctx context.Context) error {
 	return nil
 }
 
-// end tells readers that no journal will grow any more.
-func (l *logs) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range l.journals {
-		r.Complete()
-	}
-}
-
 // hold keeps the journals open for a reader, who closes them in turn.
 func (l *logs) hold() *logs {
 	l.mu.Lock()
@@ -212,7 +203,7 @@ func pruneLogs(dir string, run int) error {
 		return nil
 	}
 	for _, e := range entries {
-		if n, _ := strconv.Atoi(e.Name()); n < run-1 {
+		if n, bad := strconv.Atoi(e.Name()); bad == nil && n < run-1 {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
 		}
 	}

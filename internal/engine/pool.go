@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -99,15 +100,15 @@ func (p *pool) pop(s shape) *sandbox {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.nudge()
-	waiting := p.ready[s]
-	if len(waiting) == 0 {
-		p.stats[s].misses++
-		return nil
+	for i, sb := range p.ready[s] {
+		if !sb.isGone() {
+			p.stats[s].hits++
+			p.ready[s] = slices.Delete(slices.Clone(p.ready[s]), i, i+1)
+			return sb
+		}
 	}
-	p.stats[s].hits++
-	sb := waiting[0]
-	p.ready[s] = waiting[1:]
-	return sb
+	p.stats[s].misses++
+	return nil
 }
 
 // begin and end bracket each create, so that refilling keeps out of its way.
@@ -298,16 +299,14 @@ func (p *pool) pause(why string) {
 	p.mu.Unlock()
 }
 
-// wants tells whether a sandbox of that size may wait in the pool at all.
-func (p *pool) wants(s shape) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// wanted is how many sandboxes of a size shall wait.
+func (p *pool) wanted(size shape) (n int) {
 	for _, c := range p.cfg.Shapes {
-		if (shape{c.CPU, c.Memory}) == s {
-			return len(p.ready[s]) < c.Count
+		if (shape{c.CPU, c.Memory}) == size {
+			n += c.Count
 		}
 	}
-	return false
+	return n
 }
 
 func (p *pool) info() []api.StandbyInfo {

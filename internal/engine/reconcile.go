@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"cis/api"
 	"cis/internal/image"
 	"cis/internal/network"
 	"cis/internal/store"
@@ -34,16 +35,29 @@ func (e *Engine) reconcile(ctx context.Context) error {
 			e.capacity.take(in.Spec.CPU, in.Spec.Memory)
 		}
 	}
+	if err := e.checkRange(instances); err != nil {
+		return err
+	}
+	kept, dropped := e.sort(sandboxes, instances)
 	for _, b := range sandboxes {
 		e.addresses.hold(b.Address)
 	}
-	if err := e.reconcileNetwork(ctx, sandboxes); err != nil {
+	if err := e.reconcileNetwork(ctx, kept); err != nil {
 		return err
 	}
-	if err := e.removeStrangers(ctx, sandboxes); err != nil {
+	if err := e.removeStrangers(ctx, kept); err != nil {
 		return err
 	}
-	e.sortSandboxes(ctx, sandboxes, instances)
+	for _, b := range dropped {
+		if err := e.drop(ctx, b); err != nil {
+			return err
+		}
+	}
+	for _, b := range kept {
+		if b.Instance == "" {
+			e.welcome(ctx, b)
+		}
+	}
 	// All leases come before the first pull, which may collect images without one.
 	leases := make([]map[string]*image.Lease, len(instances))
 	for i, in := range instances {
@@ -137,30 +151,77 @@ func (e *Engine) removeStrangers(ctx context.Context, sandboxes []store.Sandbox)
 	return nil
 }
 
-// sortSandboxes gives waiting ones back to the pool and destroys those that no
-// live instance owns.
-func (e *Engine) sortSandboxes(ctx context.Context, sandboxes []store.Sandbox, instances []*store.Instance) {
-	owned := map[string]bool{}
+// sort tells the sandboxes that are kept, those of live instances and ones that may
+// wait in the pool, from the rest: those of nobody, and those whose making was cut
+// off, in which nothing has run. Their instances get new ones.
+func (e *Engine) sort(sandboxes []store.Sandbox, instances []*store.Instance) (kept, dropped []store.Sandbox) {
+	owners := map[string]*store.Instance{}
 	for _, in := range instances {
 		if !in.Status.Phase.Finished() && in.Run.Sandbox != "" {
-			owned[in.Run.Sandbox] = true
+			owners[in.Run.Sandbox] = in
 		}
 	}
+	waiting := map[shape]int{}
 	for _, b := range sandboxes {
-		if owned[b.ID] {
+		owner, size := owners[b.ID], shape{b.CPU, b.Memory}
+		switch {
+		case b.Ready && owner != nil:
+			b.Instance = owner.ID
+			kept = append(kept, b)
+		case b.Ready && b.Instance == "" && waiting[size] < e.pool.wanted(size) && e.addresses.contains(b.Address):
+			waiting[size]++
+			kept = append(kept, b)
+		default:
+			dropped = append(dropped, b)
 			continue
 		}
-		sb, err := e.recorded(ctx, b.ID)
-		if err != nil {
-			e.log.Error("a sandbox cannot be removed", "sandbox", b.ID, "error", err)
-			continue
+		delete(owners, b.ID)
+	}
+	// Theirs are dropped, or were when cisd was cut off before it could say so.
+	for _, in := range owners {
+		in.Run.Sandbox, in.Run.AgentEvent = "", 0
+	}
+	return kept, dropped
+}
+
+// checkRange refuses a changed range while instances run with addresses outside of it.
+func (e *Engine) checkRange(instances []*store.Instance) error {
+	for _, in := range instances {
+		if !in.Status.Phase.Finished() && in.Run.Sandbox != "" && !e.addresses.contains(in.Status.Address) {
+			return api.Errorf(api.Conflict, "instance %s runs with address %s, which is not in -cidr %s", in.Spec.Name, in.Status.Address, e.cfg.CIDR).
+				WithNext("start cisd with the -cidr it had, and stop the instance before changing it")
 		}
-		if b.Instance == "" && b.Ready && e.pool.wants(shape{b.CPU, b.Memory}) && e.dial(ctx, sb) == nil {
-			e.pool.add(sb)
-			continue
-		}
+	}
+	return nil
+}
+
+// drop destroys a sandbox that is not kept, or leaves that to a goroutine if it
+// does not succeed at once.
+func (e *Engine) drop(ctx context.Context, b store.Sandbox) error {
+	m, err := e.machine(b.Isolation)
+	if err != nil {
+		return fmt.Errorf("remove sandbox %s: %w", b.ID, err)
+	}
+	sb := &sandbox{Sandbox: b, machine: m}
+	if err := e.tryDestroy(ctx, sb); err != nil {
+		e.log.Warn("a sandbox cannot be removed yet", "sandbox", b.ID, "error", err)
 		e.wg.Go(func() { e.destroy(sb) })
 	}
+	return nil
+}
+
+// welcome takes a waiting sandbox back into the pool, if it answers.
+func (e *Engine) welcome(ctx context.Context, b store.Sandbox) {
+	m, err := e.machine(b.Isolation)
+	if err != nil {
+		return // sort keeps none of a machine that is not there
+	}
+	sb := &sandbox{Sandbox: b, machine: m}
+	if err := e.dial(ctx, sb); err != nil {
+		e.wg.Go(func() { e.destroy(sb) })
+		return
+	}
+	e.pool.add(sb)
 }
 
 // recorded is the sandbox of that ID as the record has it.

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -106,6 +105,16 @@ func (e *Engine) dial(ctx context.Context, sb *sandbox) error {
 	return nil
 }
 
+// isGone tells whether the connection to the agent has ended.
+func (sb *sandbox) isGone() bool {
+	select {
+	case <-sb.client.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // hangUp closes the connection to the agent; the sandbox lives on.
 func (sb *sandbox) hangUp() {
 	if sb.client != nil {
@@ -146,10 +155,4 @@ func (e *Engine) tryDestroy(ctx context.Context, sb *sandbox) error {
 	}
 	e.addresses.release(sb.Address)
 	return nil
-}
-
-// isGone tells whether an error of the agent's connection means that there is no
-// agent to try again.
-func isGone(err error) bool {
-	return err != nil && (api.CodeOf(err) == api.NotFound || errors.Is(err, context.Canceled))
 }

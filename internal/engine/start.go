@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,23 +15,20 @@ import (
 	"cis/internal/store"
 )
 
-// start brings the instance to where its workload runs, from wherever it is:
-// images, network and sandbox are made where they are missing, and the agent
-// ignores a workload that it has already.
-func (l *life) start(ctx context.Context) error {
-	rec, _ := l.snapshot()
-	if rec.Run.Sandbox != "" {
-		sb, err := l.e.recorded(ctx, rec.Run.Sandbox)
-		if err != nil {
-			return &lostError{api.ReasonSandboxLost, "its sandbox is not on record"}
-		}
-		l.sandbox = sb
-		if sb.Ready {
-			return l.resume(ctx, rec)
-		}
-		l.release() // cisd ended while it was being made: nothing has run in it
-		rec, _ = l.snapshot()
+// start makes images, network and sandbox be there and the workload run, unless a
+// stop comes before.
+func (l *life) start() error {
+	ctx, cancel := l.untilStop()
+	defer cancel()
+	err := l.launch(ctx)
+	if err != nil && l.stopping() && errors.Is(err, context.Canceled) {
+		return errStopped
 	}
+	return err
+}
+
+func (l *life) launch(ctx context.Context) error {
+	rec, _ := l.snapshot()
 	w := l.want(rec)
 	var sb *sandbox
 	group, both := errgroup.WithContext(ctx)
@@ -72,7 +70,13 @@ func (l *life) start(ctx context.Context) error {
 		t.Sandbox = since(at)
 	}
 	l.event(api.EventNormal, "", "SandboxReady", fmt.Sprintf("%s sandbox %s with address %s", sb.Isolation, sb.ID, sb.Address))
-	return l.load(ctx, t)
+	err = l.load(ctx, t)
+	if err != nil && standby && sb.isGone() {
+		// It died while it waited: start one, with the address that is ours by now.
+		l.release()
+		return l.launch(ctx)
+	}
+	return err
 }
 
 // prepare records a sandbox and makes its network.
@@ -89,8 +93,12 @@ func (l *life) prepare(ctx context.Context, w want) (*sandbox, error) {
 
 // want says what sandbox the instance needs.
 func (l *life) want(rec store.Instance) want {
-	return want{instance: l.id, iso: rec.Spec.Isolation, cpu: rec.Spec.CPU, memory: rec.Spec.Memory,
-		hostname: rec.Spec.Hostname, address: rec.Status.Address, volumes: scratch(rec.Spec)}
+	w := want{instance: l.id, iso: rec.Spec.Isolation, cpu: rec.Spec.CPU, memory: rec.Spec.Memory,
+		hostname: rec.Spec.Hostname, volumes: scratch(rec.Spec)}
+	if l.e.addresses.contains(rec.Status.Address) {
+		w.address = rec.Status.Address
+	}
+	return w
 }
 
 // scratch are the volumes that start empty.
@@ -108,9 +116,10 @@ func scratch(spec api.InstanceSpec) (volumes []machine.Volume) {
 func (l *life) adopt(sb *sandbox, standby bool) {
 	l.set(func(in *store.Instance) {
 		in.Run.Sandbox = sb.ID
-		if in.Status.Address == "" {
-			in.Status.Address = sb.Address
+		if in.Status.Address != sb.Address {
+			l.e.addresses.release(in.Status.Address)
 			l.e.addresses.hold(sb.Address)
+			in.Status.Address = sb.Address
 		}
 		in.Status.Isolation, in.Status.Standby = sb.Isolation, standby
 	})
@@ -143,8 +152,16 @@ func (l *life) hand(ctx context.Context, w *agentpb.Workload) error {
 	return nil
 }
 
-// resume takes up the sandbox that is on record: it runs, or is lost.
-func (l *life) resume(ctx context.Context, rec store.Instance) error {
+// resume takes up the sandbox that is on record: it runs, or is lost. A stop that
+// was asked for is not heeded here: it has its grace period, from follow on.
+func (l *life) resume() error {
+	ctx := l.e.ctx
+	rec, _ := l.snapshot()
+	sb, err := l.e.recorded(ctx, rec.Run.Sandbox)
+	if err != nil {
+		return &lostError{api.ReasonSandboxLost, "its sandbox is not on record"}
+	}
+	l.sandbox = sb
 	l.e.names.set(rec.Spec.Name, l.sandbox.Address)
 	if err := l.fetch(ctx, rec); err != nil {
 		return err

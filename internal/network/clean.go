@@ -55,7 +55,7 @@ func cleanSpaces(prefix string) error {
 }
 
 func cleanUplinks(host *space, prefix string) error {
-	links, err := host.route.LinkList()
+	links, err := dump(host.route.LinkList)
 	if err != nil {
 		return fmt.Errorf("list links: %w", err)
 	}

@@ -164,7 +164,9 @@ func kernelHint(err error) error {
 
 // outsideMTU is the smaller of DefaultMTU and the MTU on the way to the outside.
 func outsideMTU(h *netlink.Handle) int {
-	routes, err := h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{}, netlink.RT_FILTER_DST)
+	routes, err := dump(func() ([]netlink.Route, error) {
+		return h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{}, netlink.RT_FILTER_DST)
+	})
 	if err != nil {
 		return DefaultMTU
 	}

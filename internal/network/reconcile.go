@@ -61,7 +61,7 @@ func (m *Manager) removeOtherVPCs(vpcs []VPC) error {
 	if err != nil {
 		return err
 	}
-	links, err := m.host.route.LinkList()
+	links, err := dump(m.host.route.LinkList)
 	if err != nil {
 		return fmt.Errorf("list the host's links: %w", err)
 	}
@@ -160,15 +160,15 @@ type outerEnd struct {
 // listOuter reads all outer ends in three dumps, whatever their number.
 func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
 	h := v.space.route
-	links, err := h.LinkList()
+	links, err := dump(h.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	routes, err := h.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := dump(func() ([]netlink.Route, error) { return h.RouteList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	neighs, err := h.NeighList(0, netlink.FAMILY_V4)
+	neighs, err := dump(func() ([]netlink.Neigh, error) { return h.NeighList(0, netlink.FAMILY_V4) })
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours: %w", err)
 	}

@@ -101,7 +101,7 @@ func (m *Manager) makeUplink(v *vpc, name string) (host, inner netlink.Link, err
 // setEnd gives one end of an uplink its address, in a /31 with the other end, and
 // the other end's hardware address, and brings it up.
 func setEnd(h *netlink.Handle, link netlink.Link, own, other netip.Addr, otherMAC net.HardwareAddr) error {
-	addrs, err := h.AddrList(link, netlink.FAMILY_V4)
+	addrs, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(link, netlink.FAMILY_V4) })
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (m *Manager) pickSlot(v *vpc, host, inner netlink.Link) error {
 	if v.slot.IsValid() && m.cfg.Links.Contains(v.slot) {
 		return nil
 	}
-	all, err := m.host.route.AddrList(nil, netlink.FAMILY_V4)
+	all, err := dump(func() ([]netlink.Addr, error) { return m.host.route.AddrList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("list the host's addresses: %w", err)
 	}
@@ -155,7 +155,7 @@ func (m *Manager) pickSlot(v *vpc, host, inner netlink.Link) error {
 	for _, o := range m.vpcs {
 		used[o.slot] = true
 	}
-	ends, err := v.space.route.AddrList(inner, netlink.FAMILY_V4)
+	ends, err := dump(func() ([]netlink.Addr, error) { return v.space.route.AddrList(inner, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("list the uplink's addresses: %w", err)
 	}
@@ -179,7 +179,9 @@ func (m *Manager) pickSlot(v *vpc, host, inner netlink.Link) error {
 func slotOf(a netip.Addr) netip.Addr { return netip.PrefixFrom(a, 31).Masked().Addr() }
 
 func (m *Manager) hasRoute(r *netlink.Route) bool {
-	have, err := m.host.route.RouteListFiltered(netlink.FAMILY_V4, r, netlink.RT_FILTER_OIF|netlink.RT_FILTER_DST)
+	have, err := dump(func() ([]netlink.Route, error) {
+		return m.host.route.RouteListFiltered(netlink.FAMILY_V4, r, netlink.RT_FILTER_OIF|netlink.RT_FILTER_DST)
+	})
 	return err == nil && len(have) > 0
 }
 

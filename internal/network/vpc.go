@@ -114,7 +114,7 @@ func (m *Manager) checkHostNetworks(want VPC) error {
 		return err
 	}
 	c := want.CIDR
-	addrs, err := m.host.route.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := dump(func() ([]netlink.Addr, error) { return m.host.route.AddrList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("list the host's addresses: %w", err)
 	}

@@ -27,8 +27,8 @@ type Run struct {
 	Remove bool `json:"remove,omitempty"`
 	// Again: once stopped, run again.
 	Again bool `json:"again,omitempty"`
-	// GraceSeconds goes with Stop; nil: the spec's.
-	GraceSeconds *float64 `json:"graceSeconds,omitempty"`
+	// StopBy goes with Stop: when the grace period is over.
+	StopBy *time.Time `json:"stopBy,omitempty"`
 	// StopReason and StopMessage say why it was stopped.
 	StopReason  string `json:"stopReason,omitempty"`
 	StopMessage string `json:"stopMessage,omitempty"`

@@ -119,7 +119,11 @@ func TestAgentKilled(t *testing.T) {
 	}
 	defer unix.Close(box)
 	unix.Kill(agents[0], unix.SIGKILL)
-	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(box), Events: unix.POLLIN}}, 5000); n != 1 {
+	var n int
+	for err = unix.EINTR; err == unix.EINTR; {
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(box), Events: unix.POLLIN}}, 5000)
+	}
+	if n != 1 {
 		t.Errorf("the sandbox outlives its agent: %v", err)
 	}
 	if _, err := m.Connect(t.Context(), s.ID); err == nil {
