@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"cis/api"
 	"cis/internal/agent/agentclient"
@@ -75,10 +76,14 @@ func (e *Engine) openRun(rec store.Instance, l *life, run int) *logs {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.rec.Run.Number == run {
-			return l.logs.hold()
+			if lg := l.logs.hold(); lg != nil {
+				return lg
+			}
 		}
 	}
-	return openLogs(e.logDir(rec.ID), run)
+	lg := openLogs(e.logDir(rec.ID), run)
+	lg.end()
+	return lg
 }
 
 // begin is where reading starts: the later of tail and since.
@@ -140,9 +145,8 @@ func (l *life) follower(container string, number int) *follower {
 
 // run returns the container's last state.
 func (f *follower) run(ctx context.Context, from journal.Position, fn func(api.LogEntry) error) (api.ContainerStatus, error) {
-	f.l.mu.Lock()
-	lg := f.l.logs.hold()
-	f.l.mu.Unlock()
+	rec, _ := f.l.snapshot()
+	lg := f.l.e.openRun(rec, f.l, rec.Run.Number)
 	defer lg.close()
 	for {
 		j, begun := lg.get(attempt{f.container, f.number})
@@ -155,7 +159,7 @@ func (f *follower) run(ctx context.Context, from journal.Position, fn func(api.L
 				}
 				return nil
 			})
-			if err != nil && !errors.Is(err, journal.ErrClosed) {
+			if err != nil && !errors.Is(err, journal.ErrClosed) && !errors.Is(err, os.ErrClosed) {
 				return api.ContainerStatus{}, err
 			}
 			from = journal.Position{}
@@ -360,7 +364,8 @@ func writeTo(s api.Streams) func(api.LogEntry) error {
 func (l *life) feed(ctx context.Context, container string, s api.Streams) {
 	for {
 		rec, changed := l.snapshot()
-		if st := status(rec, container); st != nil && !startOf(st.State).IsZero() {
+		_, _, err := l.running(container)
+		if st := status(rec, container); st != nil && !startOf(st.State).IsZero() && err == nil {
 			break
 		}
 		select {

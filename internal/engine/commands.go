@@ -26,9 +26,9 @@ func (e *Engine) lookup(ctx context.Context, ref string) (*store.Instance, *life
 	if err != nil {
 		return nil, nil, err
 	}
-	l := e.life(rec.ID)
-	if l == nil {
-		return rec, nil, nil
+	rec, l, err := e.pair(ctx, rec.ID)
+	if err != nil || l == nil {
+		return rec, nil, err
 	}
 	for {
 		now, changed := l.snapshot()
@@ -44,6 +44,18 @@ func (e *Engine) lookup(ctx context.Context, ref string) (*store.Instance, *life
 			return nil, nil, context.Cause(ctx)
 		}
 	}
+}
+
+// pair reads an instance and its life as they belong together.
+func (e *Engine) pair(ctx context.Context, id string) (*store.Instance, *life, error) {
+	unlock, err := e.births.Lock(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
+	l := e.life(id) // first: a life ends after its last change of the record
+	rec, err := e.find(ctx, id)
+	return rec, l, err
 }
 
 // concluding tells whether nothing of the instance runs or will run again.
@@ -126,26 +138,35 @@ func (e *Engine) Stop(ctx context.Context, ref string, grace *time.Duration) (ap
 		return rec.Instance, nil
 	}
 	err = l.requestStop(grace, func(r *store.Run) {
-		r.StopReason, r.StopMessage = api.ReasonStopped, "stopped by request"
+		r.Again, r.StopReason, r.StopMessage = false, api.ReasonStopped, "stopped by request"
 	})
 	if err != nil {
 		return api.Instance{}, err
 	}
-	select {
-	case <-l.done:
-	case <-ctx.Done():
-		return api.Instance{}, context.Cause(ctx)
+	for {
+		now, changed := l.snapshot()
+		if now.Run.Number > rec.Run.Number {
+			return now.Instance, nil // a restart came in between
+		}
+		select {
+		case <-changed:
+		case <-l.done:
+			return l.waitEnd(ctx)
+		case <-ctx.Done():
+			return api.Instance{}, context.Cause(ctx)
+		}
 	}
-	return l.waitEnd(ctx)
 }
 
 // requestStop records that the instance shall end, durably, and sets it going.
 // One that has just ended by itself stays as it is.
 func (l *life) requestStop(grace *time.Duration, why func(*store.Run)) error {
-	if rec, _ := l.snapshot(); rec.Status.Phase.Finished() {
-		return nil
-	}
+	ended := false
 	err := l.update(true, func(in *store.Instance) {
+		if ended = in.Status.Phase.Finished(); ended {
+			return
+		}
+		l.closeStop()
 		wait := time.Duration(*in.Spec.TerminationGracePeriodSeconds) * time.Second
 		if grace != nil {
 			wait = *grace
@@ -157,18 +178,24 @@ func (l *life) requestStop(grace *time.Duration, why func(*store.Run)) error {
 		in.Run.Stop, in.Status.Stopping = true, true
 		why(&in.Run)
 	})
-	if err != nil {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // it has ended and is removed
+	}
+	if err != nil || ended {
 		return err
 	}
-	l.mu.Lock()
+	l.askStop()
+	return nil
+}
+
+// closeStop lets whoever waits know of the stop; l.mu is held. A stop that then
+// cannot be recorded is still carried out: the caller is told, and may ask again.
+func (l *life) closeStop() {
 	select {
 	case <-l.stop:
 	default:
 		close(l.stop)
 	}
-	l.mu.Unlock()
-	l.askStop()
-	return nil
 }
 
 // Start runs an ended instance again, with the address it had.
@@ -180,6 +207,18 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 	if l != nil {
 		return rec.Instance, nil
 	}
+	unlock, err := e.births.Lock(ctx, rec.ID)
+	if err != nil {
+		return api.Instance{}, err
+	}
+	defer unlock()
+	if l := e.life(rec.ID); l != nil {
+		now, _ := l.snapshot() // another start was faster
+		return now.Instance, nil
+	}
+	if rec, err = e.find(ctx, rec.ID); err != nil {
+		return api.Instance{}, err
+	}
 	arrived := time.Now()
 	if err := e.check(ctx, rec.Spec); err != nil {
 		return api.Instance{}, err
@@ -188,12 +227,14 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 		return api.Instance{}, err
 	}
 	reset(rec)
-	if err := e.cfg.Store.UpdateInstance(ctx, rec, true); err != nil {
+	err = e.cfg.Store.UpdateInstance(ctx, rec, true, func() {
+		e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
+	})
+	if err != nil {
 		e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
 		return api.Instance{}, err
 	}
 	rec.Status.Timings.Admission = since(arrived)
-	e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
 	e.begin(*rec, arrived, map[string]*image.Lease{})
 	return rec.Instance, nil
 }

@@ -34,19 +34,26 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 	if err := e.capacity.admit(req.CPU, req.Memory); err != nil {
 		return api.Instance{}, false, err
 	}
-	rec, err := e.recordInstance(ctx, req, hash, arrived)
+	id := newID("i-")
+	unlock, err := e.births.Lock(ctx, id)
 	if err != nil {
 		e.capacity.release(req.CPU, req.Memory)
 		return api.Instance{}, false, err
 	}
-	e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchAdded, Object: rec.Instance})
+	defer unlock()
+	rec, err := e.recordInstance(ctx, id, req, tokenOf(req, hash, arrived))
+	if err != nil {
+		e.capacity.release(req.CPU, req.Memory)
+		return api.Instance{}, false, err
+	}
+	rec.Status.Timings.Admission = since(arrived) // the record has it with its next change
 	e.begin(*rec, arrived, map[string]*image.Lease{})
 	e.pool.nudge()
 	return rec.Instance, true, nil
 }
 
 // recordInstance writes the instance down, under the name asked for or a new one.
-func (e *Engine) recordInstance(ctx context.Context, req api.CreateInstance, hash string, arrived time.Time) (*store.Instance, error) {
+func (e *Engine) recordInstance(ctx context.Context, id string, req api.CreateInstance, token *store.Token) (*store.Instance, error) {
 	madeUp := req.Name == ""
 	for try := 0; ; try++ {
 		spec := req.InstanceSpec
@@ -57,16 +64,16 @@ func (e *Engine) recordInstance(ctx context.Context, req api.CreateInstance, has
 			spec.Hostname = spec.Name
 		}
 		rec := &store.Instance{
-			Instance: api.Instance{ID: newID("i-"), Spec: spec, CreatedAt: arrived.UTC(), Status: api.InstanceStatus{
+			Instance: api.Instance{ID: id, Spec: spec, CreatedAt: time.Now().UTC(), Status: api.InstanceStatus{
 				Phase: api.PhasePending, InitContainerStatuses: waiting(spec.InitContainers), ContainerStatuses: waiting(spec.Containers),
 			}},
-			Run: store.Run{Number: 1, RemoveAfter: req.RemoveAfter, RegistryAuth: req.RegistryAuth, SpecHash: hash},
+			Run: store.Run{Number: 1, RemoveAfter: req.RemoveAfter, RegistryAuth: req.RegistryAuth},
 		}
-		err := e.cfg.Store.CreateInstance(ctx, rec, req.ClientToken)
+		err := e.cfg.Store.CreateInstance(ctx, rec, token, func() {
+			e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchAdded, Object: rec.Instance})
+		})
 		switch {
 		case err == nil:
-			// The record has it with its next change.
-			rec.Status.Timings.Admission = since(arrived)
 			return rec, nil
 		case errors.Is(err, store.ErrNameTaken) && madeUp && try < 10:
 			continue
@@ -102,16 +109,35 @@ func (e *Engine) check(ctx context.Context, spec api.InstanceSpec) error {
 
 // repeated finds the instance that a client token made already, if any.
 func (e *Engine) repeated(ctx context.Context, token, hash string) (*store.Instance, error) {
-	old, err := e.cfg.Store.InstanceByToken(ctx, token, time.Now().Add(-tokenLife))
+	used, err := e.cfg.Store.Token(ctx, token, time.Now().Add(-tokenLife))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
-	if err == nil && old.Run.SpecHash != hash {
-		clash := api.Errorf(api.Conflict, "this client token made instance %s with another spec", old.Spec.Name)
-		clash.Field = "clientToken"
-		err = clash.WithNext("use a new token for a new instance")
+	if err != nil {
+		return nil, err
+	}
+	if used.Hash != hash {
+		return nil, tokenConflict("this client token made instance %s with another spec", used.Instance)
+	}
+	old, err := e.cfg.Store.FindInstance(ctx, used.Instance)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, tokenConflict("this client token made instance %s, which has been removed", used.Instance)
 	}
 	return old, err
+}
+
+func tokenConflict(format, id string) *api.Error {
+	e := api.Errorf(api.Conflict, format, id)
+	e.Field = "clientToken"
+	return e.WithNext("use a new token for a new instance")
+}
+
+// tokenOf is what is recorded of the request's client token, if it has one.
+func tokenOf(req api.CreateInstance, hash string, now time.Time) *store.Token {
+	if req.ClientToken == "" {
+		return nil
+	}
+	return &store.Token{Token: req.ClientToken, Hash: hash, Created: now, Expires: now.Add(tokenLife)}
 }
 
 func instanceOf(rec *store.Instance) api.Instance {

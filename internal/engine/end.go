@@ -39,12 +39,17 @@ func (l *life) again(err error) (time.Duration, bool) {
 	if err == nil || permanent || l.stopping() || rec.Spec.RestartPolicy == api.RestartNever {
 		return 0, false
 	}
-	wait := backOff(rec.Run.LostSandboxes)
+	lost := rec.Run.LostSandboxes
+	if rec.Status.StartedAt != nil && time.Since(*rec.Status.StartedAt) > calm && time.Since(l.arrived) > calm {
+		lost = 0
+	}
+	wait := backOff(lost)
 	l.set(func(in *store.Instance) {
-		in.Run.LostSandboxes++
+		in.Run.LostSandboxes = lost + 1
 		in.Status.Phase, in.Status.Ready = api.PhasePending, false
 		in.Status.Reason, in.Status.Message = reasonOf(err), err.Error()
-		in.Status.ContainerStatuses = waitAgain(in.Status.ContainerStatuses, wait)
+		in.Status.ContainerStatuses = waitAgain(in.Status.ContainerStatuses, err, wait)
+		in.Status.InitContainerStatuses = waitAgain(in.Status.InitContainerStatuses, err, wait)
 	})
 	l.event(api.EventWarning, "", "BackOff", fmt.Sprintf("a new sandbox in %s: %v", wait, err))
 	return wait, true
@@ -52,10 +57,13 @@ func (l *life) again(err error) (time.Duration, bool) {
 
 // waitAgain shows containers that wait for a new sandbox; what they were is
 // their last state, and the restart is counted.
-func waitAgain(statuses []api.ContainerStatus, wait time.Duration) []api.ContainerStatus {
+func waitAgain(statuses []api.ContainerStatus, err error, wait time.Duration) []api.ContainerStatus {
 	next := append([]api.ContainerStatus(nil), statuses...)
 	for i := range next {
 		s := &next[i]
+		if s.State.Running != nil {
+			*s = endAll(next[i:i+1], err, time.Now().UTC())[0]
+		}
 		if s.State.Terminated != nil {
 			s.LastState = s.State
 			s.RestartCount++
@@ -66,6 +74,9 @@ func waitAgain(statuses []api.ContainerStatus, wait time.Duration) []api.Contain
 	}
 	return next
 }
+
+// calm is how long an instance must have run for its losses to be forgotten.
+const calm = 10 * time.Minute
 
 // backOff is the wait before the n-th new try: none, then 10 s doubling to 5 min.
 func backOff(n int) time.Duration {
@@ -100,7 +111,6 @@ func (l *life) finish(err error) {
 		s.ExitCode = exitCode(s.InitContainerStatuses, s.ContainerStatuses)
 		s.Phase, s.Reason, s.Message = verdict(in, err)
 		in.Run.Stop, in.Run.StopBy = false, nil
-		in.Run.RegistryAuth = nil
 	})
 	os.RemoveAll(l.e.runDir(l.id))
 	rec, _ := l.snapshot()
@@ -123,6 +133,7 @@ func (l *life) durably(fn func(*store.Instance)) {
 		if err == nil || errors.Is(err, store.ErrNotFound) {
 			return
 		}
+		l.release() // its disk may be what there is too little of
 		l.e.log.Error("the record cannot be written", "instance", l.id, "error", err, "again in", wait)
 		select {
 		case <-l.e.ctx.Done():
@@ -222,42 +233,65 @@ func (l *life) rerun() bool {
 	if !rec.Run.Again || rec.Run.Remove {
 		return false
 	}
-	if err := l.e.capacity.admit(rec.Spec.CPU, rec.Spec.Memory); err != nil {
-		l.event(api.EventWarning, "", "Failed", "not restarted: "+err.Error())
-		return false
-	}
+	again := false
 	l.durably(func(in *store.Instance) {
+		if again = in.Run.Again && !in.Run.Remove; !again {
+			return
+		}
 		reset(in)
 		// In the same step: a stop that comes after it is for the new run.
-		l.stop, l.arrived = make(chan struct{}), time.Now()
-		l.logs.close()
-		l.logs = l.e.openLogs(*in)
+		l.stop = make(chan struct{})
 	})
+	if !again {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.arrived = time.Now()
+	l.logs.end()
+	l.logs.close()
+	l.logs = l.e.openLogs(l.rec)
 	return true
 }
 
 // reset makes the record that of a new run.
 func reset(in *store.Instance) {
-	in.Run = store.Run{Number: in.Run.Number + 1, SpecHash: in.Run.SpecHash, RemoveAfter: in.Run.RemoveAfter}
+	in.Run = store.Run{Number: in.Run.Number + 1, RegistryAuth: in.Run.RegistryAuth, RemoveAfter: in.Run.RemoveAfter}
 	in.Status = api.InstanceStatus{Phase: api.PhasePending, Address: in.Status.Address, Isolation: in.Status.Isolation,
 		InitContainerStatuses: waiting(in.Spec.InitContainers), ContainerStatuses: waiting(in.Spec.Containers)}
 }
 
 // conclude does what is due after the end, unless another run follows: the removal,
-// now or after the TTL.
-func (l *life) conclude() {
+// now or after the TTL. It returns what kept it from the removal.
+func (l *life) conclude() error {
 	rec, _ := l.snapshot()
 	switch {
 	case rec.Run.Remove || rec.Run.RemoveAfter && !rec.Run.Again:
 		l.e.depart(l)
 		if err := l.e.forget(l.e.ctx, rec); err != nil {
-			l.e.log.Error("an instance cannot be removed", "instance", l.id, "error", err)
-			return // the next start of cisd removes it
+			return err
 		}
 		close(l.forgotten)
 	case !rec.Run.Again:
 		l.e.expire(rec)
 	}
+	return nil
+}
+
+// forgetLater removes the record when that has failed at the end, until it
+// succeeds or the engine closes: the next start of cisd goes on.
+func (l *life) forgetLater(err error) {
+	for wait := 100 * time.Millisecond; err != nil; wait = min(2*wait, time.Minute) {
+		l.e.log.Error("an instance cannot be removed", "instance", l.id, "error", err, "again in", wait)
+		select {
+		case <-l.e.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		rec, _ := l.snapshot()
+		err = l.e.forget(l.e.ctx, rec)
+	}
+	close(l.forgotten)
 }
 
 // departure is how long an instance that was removed at its end can still be
@@ -317,7 +351,19 @@ func (e *Engine) expire(rec store.Instance) {
 
 // forget removes a finished instance's record and logs.
 func (e *Engine) forget(ctx context.Context, rec store.Instance) error {
-	revision, err := e.cfg.Store.DeleteInstance(ctx, rec.ID)
+	unlock, err := e.births.Lock(ctx, rec.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if l := e.life(rec.ID); l != nil {
+		if now, _ := l.snapshot(); !now.Status.Phase.Finished() {
+			return api.Errorf(api.Conflict, "instance %s was started meanwhile", rec.Spec.Name).WithNext("stop it first")
+		}
+	}
+	err = e.cfg.Store.DeleteInstance(ctx, &rec, func() {
+		e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchDeleted, Object: rec.Instance})
+	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
@@ -327,7 +373,5 @@ func (e *Engine) forget(ctx context.Context, rec store.Instance) error {
 	if rec.Status.Address != "" {
 		e.addresses.release(rec.Status.Address)
 	}
-	rec.Revision = revision
-	e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchDeleted, Object: rec.Instance})
 	return os.RemoveAll(e.logDir(rec.ID))
 }

@@ -21,6 +21,7 @@ import (
 
 	"cis/api"
 	"cis/internal/image"
+	"cis/internal/keylock"
 	"cis/internal/machine"
 	"cis/internal/network"
 	"cis/internal/store"
@@ -102,6 +103,9 @@ type Engine struct {
 
 	// tokens is held by creates that have a client token.
 	tokens sync.Mutex
+
+	// births is held, by ID, where an instance gets a life or loses its record.
+	births keylock.Lock
 
 	mu    sync.Mutex
 	lives map[string]*life

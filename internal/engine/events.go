@@ -9,11 +9,9 @@ import (
 // record writes an event down and tells the watchers. An event that cannot be
 // written is logged: the instance goes on.
 func (e *Engine) record(ev api.Event) {
-	ev, err := e.cfg.Store.AddEvent(e.ctx, ev)
-	if err != nil {
+	if _, err := e.cfg.Store.AddEvent(e.ctx, ev, e.events.publish); err != nil {
 		e.log.Error("an event is not on record", "instance", ev.InstanceID, "reason", ev.Reason, "message", ev.Message, "error", err)
 	}
-	e.events.publish(ev)
 }
 
 // Events returns events, oldest first.

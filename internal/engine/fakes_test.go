@@ -104,6 +104,9 @@ func (h *host) Connect(ctx context.Context, id string) (net.Conn, error) {
 	return conn, nil
 }
 
+func (h *host) Pause(context.Context, string) error  { return nil }
+func (h *host) Resume(context.Context, string) error { return nil }
+
 func (h *host) Stats(context.Context, string) (machine.Usage, error) {
 	return machine.Usage{CPUSeconds: 1, Memory: 20 * api.MiB}, nil
 }

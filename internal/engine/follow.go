@@ -14,10 +14,10 @@ const drainLimit = 5 * time.Second
 
 // follow watches the agent until its workload has finished or is lost.
 func (l *life) follow(ctx context.Context) error {
-	if l.stopping() {
-		l.askStop()
-	}
 	for {
+		if l.stopping() {
+			l.askStop()
+		}
 		rec, _ := l.snapshot()
 		last, err := l.watch(ctx, rec.Run.AgentEvent)
 		switch {
@@ -28,10 +28,31 @@ func (l *life) follow(ctx context.Context) error {
 		}
 		l.e.log.Warn("the agent's connection ended", "instance", l.id, "sandbox", l.sandbox.ID, "error", err)
 		l.sandbox.hangUp()
-		if err := l.e.dial(ctx, l.sandbox); err != nil {
-			return &lostError{api.ReasonSandboxLost, "the sandbox's agent does not answer any more"}
+		if err := l.redial(ctx); err != nil {
+			return err
 		}
 		l.setClient(l.sandbox.client)
+	}
+}
+
+// redial connects to the agent again. Only an agent that is gone is a loss; any
+// other failure to connect is ours, and tried again.
+func (l *life) redial(ctx context.Context) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := l.e.dial(ctx, l.sandbox)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case api.CodeOf(err) == api.NotFound:
+			return &lostError{api.ReasonSandboxLost, "the sandbox's agent is gone"}
+		}
+		l.e.log.Error("an agent cannot be connected to", "instance", l.id, "error", err, "again in", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
 	}
 }
 

@@ -82,13 +82,18 @@ func (l *life) run() {
 			err = errStopped
 		}
 		l.finish(err)
-		l.conclude()
+		forgotten := l.conclude()
 		l.release()
+		l.letGo()
+		if l.rerun() {
+			continue
+		}
 		rec, _ := l.snapshot()
 		l.e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
-		if !l.rerun() {
-			return
+		if forgotten != nil {
+			l.forgetLater(forgotten)
 		}
+		return
 	}
 }
 
@@ -161,27 +166,38 @@ func (l *life) update(durable bool, fn func(*store.Instance)) error {
 	defer l.mu.Unlock()
 	next := l.rec
 	fn(&next)
-	if err := l.e.cfg.Store.UpdateInstance(l.e.ctx, &next, durable); err != nil {
-		return err
-	}
-	l.rec = next
-	l.announce(api.WatchModified)
-	return nil
+	return l.write(&next, durable)
+}
+
+// write records the next state and takes it over; l.mu is held.
+func (l *life) write(next *store.Instance, durable bool) error {
+	return l.e.cfg.Store.UpdateInstance(l.e.ctx, next, durable, func() {
+		l.rec = *next
+		l.wake()
+		l.e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: next.Instance})
+	})
 }
 
 // set is update for changes that the next start would find again by itself; a
 // failure to write is logged.
 func (l *life) set(fn func(*store.Instance)) {
-	if err := l.update(false, fn); err != nil {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := l.rec
+	fn(&next)
+	if err := l.write(&next, false); err != nil {
+		// The next write has it: each carries the whole record.
 		l.e.log.Error("the record cannot be written", "instance", l.id, "error", err)
+		next.Revision = l.rec.Revision
+		l.rec = next
+		l.wake()
 	}
 }
 
-// announce tells watchers and waiters of the record; l.mu is held.
-func (l *life) announce(kind string) {
+// wake lets waiters look again; l.mu is held.
+func (l *life) wake() {
 	close(l.changed)
 	l.changed = make(chan struct{})
-	l.e.instances.publish(api.WatchEvent[api.Instance]{Type: kind, Object: l.rec.Instance})
 }
 
 // setClient shows the agent's connection to exec, attach and the like.
@@ -189,8 +205,7 @@ func (l *life) setClient(c *agentclient.Client) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.client = c
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.wake()
 }
 
 // event records a step of the instance.
@@ -204,14 +219,18 @@ func (l *life) eventAt(at time.Time, kind api.EventType, container, reason, mess
 		Type: kind, Reason: reason, Message: message, LastSeen: at})
 }
 
-// release gives back what a run held: the sandbox and the images.
+// release takes the sandbox away.
 func (l *life) release() {
 	l.setClient(nil)
 	if l.sandbox != nil {
 		l.e.destroy(l.sandbox)
 		l.sandbox = nil
-		l.forgetSandbox()
 	}
+	l.forgetSandbox()
+}
+
+// letGo gives the images back at the end of a run.
+func (l *life) letGo() {
 	for name, lease := range l.leases {
 		lease.Release()
 		delete(l.leases, name)
@@ -223,7 +242,9 @@ func (l *life) forgetSandbox() {
 	select {
 	case <-l.forgotten:
 	default:
-		l.set(func(in *store.Instance) { in.Run.Sandbox, in.Run.AgentEvent = "", 0 })
+		if rec, _ := l.snapshot(); rec.Run.Sandbox != "" {
+			l.set(func(in *store.Instance) { in.Run.Sandbox, in.Run.AgentEvent = "", 0 })
+		}
 	}
 }
 
@@ -239,6 +260,7 @@ func (e *Engine) openLogs(rec store.Instance) *logs {
 // retire takes the life off the engine's list; a finished instance is read from
 // the record.
 func (l *life) retire() {
+	l.logs.end()
 	l.logs.close()
 	l.e.mu.Lock()
 	delete(l.e.lives, l.id)

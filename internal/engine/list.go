@@ -93,10 +93,22 @@ func (e *Engine) Watch(ctx context.Context, opts api.ListOptions, since int64, f
 	} else if from, err = e.seek(since); err != nil {
 		return err
 	}
+	// Who was told of an instance is told too when it is none of the wanted any more.
+	told := map[string]bool{}
 	return e.instances.follow(ctx, from, func(ev api.WatchEvent[api.Instance]) error {
-		if ev.Object.Revision <= since || !wanted(ev.Object) {
+		id := ev.Object.ID
+		if ev.Object.Revision <= since {
 			return nil
 		}
+		if !wanted(ev.Object) {
+			if !told[id] && len(opts.Phases) == 0 {
+				return nil
+			}
+			delete(told, id)
+			ev.Type = api.WatchDeleted
+			return fn(ev)
+		}
+		told[id] = ev.Type != api.WatchDeleted
 		return fn(ev)
 	})
 }

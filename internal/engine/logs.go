@@ -12,7 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
+	"cis/api"
 	"cis/internal/agent/agentclient"
 	"cis/internal/agent/agentpb"
 	"cis/internal/journal"
@@ -34,6 +36,7 @@ type logs struct {
 	mu       sync.Mutex
 	journals map[attempt]*replica
 	holders  int
+	closed   bool
 	// changed is closed, and replaced, when an attempt begins.
 	changed chan struct{}
 }
@@ -48,9 +51,10 @@ type attempt struct {
 type replica struct {
 	*journal.Journal
 	complete bool
-	// copying while a goroutine follows the agent's journal.
-	copying bool
-	done    chan struct{}
+	// from is the connection over which it is being copied, stopped is closed when
+	// that has ended.
+	from    *agentclient.Client
+	stopped chan struct{}
 }
 
 // openLogs opens the journals that a run has on disk. The caller closes them.
@@ -86,7 +90,7 @@ func (l *logs) open(a attempt) (*replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &replica{Journal: j, done: make(chan struct{})}
+	r := &replica{Journal: j}
 	l.journals[a] = r
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -94,9 +98,11 @@ func (l *logs) open(a attempt) (*replica, error) {
 	return r, nil
 }
 
-// forget drops an attempt that is too old; who reads it now reads on.
+// forget drops an attempt that is too old. Who reads it now comes to its end.
 func (l *logs) forget(a attempt) {
-	if l.journals[a] != nil {
+	if r := l.journals[a]; r != nil {
+		delete(l.journals, a)
+		r.Close()
 		os.Remove(filepath.Join(l.dir, logName(a)))
 	}
 }
@@ -107,47 +113,70 @@ func (l *logs) follow(ctx context.Context, client *agentclient.Client, c agentpb
 	if c.RestartCount > 0 {
 		l.copy(ctx, client, attempt{c.Name, c.RestartCount - 1})
 	}
-	if !startOf(c.State).IsZero() {
+	// A short attempt may be over before it was seen to run.
+	waits := c.State.Waiting
+	if !startOf(c.State).IsZero() || waits != nil && waits.Reason == api.ReasonCrashLoopBackOff {
 		l.copy(ctx, client, attempt{c.Name, c.RestartCount})
 	}
 }
+
+// copyRetry is how long a copy waits that failed on this side, such as on a full disk.
+const copyRetry = time.Second
 
 func (l *logs) copy(ctx context.Context, client *agentclient.Client, a attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r, err := l.open(a)
-	if err != nil || r.copying || r.complete {
+	if err != nil || r.from == client || r.complete || l.closed {
 		return
 	}
-	r.copying = true
+	stopped := make(chan struct{})
+	r.from, r.stopped = client, stopped
 	l.holders++
 	go func() {
 		defer l.close()
-		err := client.Logs(ctx, a.container, a.number, r.End(), func(c journal.Chunk) error { return r.WriteAt(c) })
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		r.copying = false
-		if err == nil && !r.complete {
-			r.complete = true
-			r.Complete()
-			close(r.done)
+		defer close(stopped)
+		for l.copyOnce(ctx, client, a, r) != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-client.Done():
+				return
+			case <-time.After(copyRetry):
+			}
 		}
 	}()
 }
 
-// drain waits until every journal that is being copied is complete.
+// copyOnce copies from where the replica ends to where the attempt's output does.
+func (l *logs) copyOnce(ctx context.Context, client *agentclient.Client, a attempt, r *replica) error {
+	err := client.Logs(ctx, a.container, a.number, r.End(), func(c journal.Chunk) error { return r.WriteAt(c) })
+	if errors.Is(err, journal.ErrClosed) || errors.Is(err, os.ErrClosed) || api.CodeOf(err) == api.NotFound {
+		return nil // dropped: there are two later attempts
+	}
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.complete = true
+	r.Complete()
+	return nil
+}
+
+// drain waits until every journal that is being copied has been.
 func (l *logs) drain(ctx context.Context) error {
 	l.mu.Lock()
-	var copies []*replica
+	var copies []chan struct{}
 	for _, r := range l.journals {
-		if r.copying {
-			copies = append(copies, r)
+		if r.stopped != nil {
+			copies = append(copies, r.stopped)
 		}
 	}
 	l.mu.Unlock()
-	for _, r := range copies {
+	for _, stopped := range copies {
 		select {
-		case <-r.done:
+		case <-stopped:
 		case <-ctx.Done():
 			return fmt.Errorf("drain the output: %w", ctx.Err())
 		}
@@ -155,10 +184,23 @@ func (l *logs) drain(ctx context.Context) error {
 	return nil
 }
 
-// hold keeps the journals open for a reader, who closes them in turn.
+// end tells readers that no journal will grow any more.
+func (l *logs) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.journals {
+		r.Complete()
+	}
+}
+
+// hold keeps the journals open for a reader, who closes them in turn. It returns
+// nil when they are closed already.
 func (l *logs) hold() *logs {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
 	l.holders++
 	return l
 }
@@ -167,6 +209,7 @@ func (l *logs) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.holders--; l.holders == 0 {
+		l.closed = true
 		for _, r := range l.journals {
 			r.Close()
 		}

@@ -90,7 +90,7 @@ func (p *pool) take(ctx context.Context, w want) *sandbox {
 	sb.Instance = w.instance
 	if err := p.e.cfg.Store.UpdateSandbox(ctx, sb.ID, w.instance, true); err != nil {
 		p.e.log.Error("a standby sandbox cannot be handed out", "sandbox", sb.ID, "error", err)
-		go p.e.destroy(sb)
+		p.e.wg.Go(func() { p.e.destroy(sb) })
 		return nil
 	}
 	return sb
@@ -266,17 +266,22 @@ func (p *pool) add(sb *sandbox) {
 	p.ready[key] = append(p.ready[key], sb)
 	p.mu.Unlock()
 	p.e.wg.Go(func() {
-		select {
-		case <-sb.client.Done():
-		case <-p.e.ctx.Done():
-			return
-		}
-		if p.remove(sb) {
+		p.watch(sb)
+		if p.e.ctx.Err() == nil && p.remove(sb) {
 			p.e.log.Warn("a standby sandbox died", "sandbox", sb.ID)
 			p.e.destroy(sb)
 			p.nudge()
 		}
 	})
+}
+
+// watch returns when the sandbox has died, was handed out, or the engine closes.
+func (p *pool) watch(sb *sandbox) {
+	for s, err := range sb.client.Watch(p.e.ctx, 0) {
+		if err != nil || s.Finished || s.WorkloadID != "" {
+			return
+		}
+	}
 }
 
 // remove takes that sandbox out, if it still waits.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -49,9 +50,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		return err
 	}
 	for _, b := range dropped {
-		if err := e.drop(ctx, b); err != nil {
-			return err
-		}
+		e.drop(ctx, b)
 	}
 	for _, b := range kept {
 		if b.Instance == "" {
@@ -66,7 +65,10 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	for i, in := range instances {
 		e.takeUp(*in, leases[i])
 	}
-	return e.sweepFiles(instances)
+	if err := e.sweepFiles(instances); err != nil {
+		e.log.Warn("files of instances that are gone cannot be removed", "error", err)
+	}
+	return nil
 }
 
 // leasesOf holds the images that a live instance had resolved, as far as they are
@@ -89,6 +91,11 @@ func (e *Engine) takeUp(in store.Instance, leases map[string]*image.Lease) {
 	switch {
 	case !in.Status.Phase.Finished():
 		e.begin(in, time.Now(), leases)
+	case in.Run.Again && !in.Run.Remove:
+		// A restart was cut off between the end of one run and the next.
+		if _, err := e.Start(e.ctx, in.ID); err != nil {
+			e.log.Error("an instance cannot be restarted", "instance", in.ID, "error", err)
+		}
 	case in.Run.Remove || in.Run.RemoveAfter:
 		if err := e.forget(e.ctx, in); err != nil {
 			e.log.Error("an instance cannot be removed", "instance", in.ID, "error", err)
@@ -124,7 +131,14 @@ func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox
 	for _, b := range sandboxes {
 		nics = append(nics, nic(e.cfg.VPC, b))
 	}
-	return e.cfg.Network.Reconcile(ctx, []network.VPC{e.vpc()}, nics)
+	if err := e.cfg.Network.EnsureVPC(ctx, e.vpc()); err != nil {
+		return err
+	}
+	if err := e.cfg.Network.Reconcile(ctx, []network.VPC{e.vpc()}, nics); err != nil {
+		// What one interface lacks must not keep the others from service.
+		e.log.Error("the network is not all as it should be", "error", err)
+	}
+	return nil
 }
 
 // removeStrangers destroys sandboxes on the host that are on no record.
@@ -144,7 +158,7 @@ func (e *Engine) removeStrangers(ctx context.Context, sandboxes []store.Sandbox)
 			}
 			e.log.Info("removing a sandbox that is on no record", "sandbox", id)
 			if err := m.Destroy(ctx, id); err != nil {
-				return fmt.Errorf("remove sandbox %s, which is on no record: %w", id, err)
+				e.log.Error("a sandbox that is on no record cannot be removed", "sandbox", id, "error", err)
 			}
 		}
 	}
@@ -197,17 +211,17 @@ func (e *Engine) checkRange(instances []*store.Instance) error {
 
 // drop destroys a sandbox that is not kept, or leaves that to a goroutine if it
 // does not succeed at once.
-func (e *Engine) drop(ctx context.Context, b store.Sandbox) error {
+func (e *Engine) drop(ctx context.Context, b store.Sandbox) {
 	m, err := e.machine(b.Isolation)
 	if err != nil {
-		return fmt.Errorf("remove sandbox %s: %w", b.ID, err)
+		e.log.Error("a sandbox cannot be removed", "sandbox", b.ID, "error", err)
+		return
 	}
 	sb := &sandbox{Sandbox: b, machine: m}
 	if err := e.tryDestroy(ctx, sb); err != nil {
 		e.log.Warn("a sandbox cannot be removed yet", "sandbox", b.ID, "error", err)
 		e.wg.Go(func() { e.destroy(sb) })
 	}
-	return nil
 }
 
 // welcome takes a waiting sandbox back into the pool, if it answers.
@@ -241,23 +255,26 @@ func (e *Engine) recorded(ctx context.Context, id string) (*sandbox, error) {
 
 // sweepFiles removes logs and volume files of instances that are on no record.
 func (e *Engine) sweepFiles(instances []*store.Instance) error {
-	known := map[string]bool{}
+	known, live := map[string]bool{}, map[string]bool{}
 	for _, in := range instances {
 		known[in.ID] = true
+		live[in.ID] = !in.Status.Phase.Finished()
 	}
-	var errs []error
-	for _, dir := range []string{filepath.Dir(e.logDir("x")), filepath.Dir(e.runDir("x"))} {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !os.IsNotExist(err) {
-			errs = append(errs, err)
-		}
-		for _, entry := range entries {
-			if !known[entry.Name()] {
-				errs = append(errs, os.RemoveAll(filepath.Join(dir, entry.Name())))
-			}
+	return errors.Join(sweep(filepath.Dir(e.logDir("x")), known), sweep(filepath.Dir(e.runDir("x")), live))
+}
+
+// sweep removes what is in a directory but for what is to be kept.
+func sweep(dir string, kept map[string]bool) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		if !kept[entry.Name()] {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, entry.Name())))
 		}
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // resolver answers DNS for the default VPC.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"cis/api"
+	"cis/internal/agent/agentclient"
 	"cis/internal/agent/agentpb"
 	"cis/internal/image"
 	"cis/internal/machine"
@@ -62,7 +64,9 @@ func (l *life) launch(ctx context.Context) error {
 	}
 	standby := sb.client != nil
 	at := time.Now()
-	l.adopt(sb, standby)
+	if err := l.adopt(sb, standby); err != nil {
+		return &startError{reason: api.ReasonCreateError, err: err}
+	}
 	if !standby {
 		if err := l.e.boot(ctx, sb, w); err != nil {
 			return &startError{reason: api.ReasonCreateError, err: err}
@@ -71,7 +75,7 @@ func (l *life) launch(ctx context.Context) error {
 	}
 	l.event(api.EventNormal, "", "SandboxReady", fmt.Sprintf("%s sandbox %s with address %s", sb.Isolation, sb.ID, sb.Address))
 	err = l.load(ctx, t)
-	if err != nil && standby && sb.isGone() {
+	if err != nil && standby && ctx.Err() == nil {
 		// It died while it waited: start one, with the address that is ours by now.
 		l.release()
 		return l.launch(ctx)
@@ -113,18 +117,21 @@ func scratch(spec api.InstanceSpec) (volumes []machine.Volume) {
 
 // adopt records that the sandbox is the instance's. The address is then the
 // instance's for as long as it is on record.
-func (l *life) adopt(sb *sandbox, standby bool) {
-	l.set(func(in *store.Instance) {
-		in.Run.Sandbox = sb.ID
-		if in.Status.Address != sb.Address {
-			l.e.addresses.release(in.Status.Address)
-			l.e.addresses.hold(sb.Address)
-			in.Status.Address = sb.Address
-		}
+func (l *life) adopt(sb *sandbox, standby bool) error {
+	before, _ := l.snapshot()
+	err := l.update(false, func(in *store.Instance) {
+		in.Run.Sandbox, in.Status.Address = sb.ID, sb.Address
 		in.Status.Isolation, in.Status.Standby = sb.Isolation, standby
 	})
-	rec, _ := l.snapshot()
-	l.e.names.set(rec.Spec.Name, sb.Address)
+	if err != nil {
+		return fmt.Errorf("record the sandbox: %w", err)
+	}
+	if before.Status.Address != sb.Address {
+		l.e.addresses.release(before.Status.Address)
+		l.e.addresses.hold(sb.Address)
+	}
+	l.e.names.set(before.Spec.Name, sb.Address)
+	return nil
 }
 
 // load hands the workload to the agent and keeps the timings.
@@ -136,10 +143,7 @@ func (l *life) load(ctx context.Context, t api.Timings) error {
 	}
 	t.Admission = rec.Status.Timings.Admission
 	l.issued = time.Now()
-	l.set(func(in *store.Instance) {
-		in.Status.Timings = t
-		in.Run.RegistryAuth = nil
-	})
+	l.set(func(in *store.Instance) { in.Status.Timings = t })
 	return l.hand(ctx, w)
 }
 
@@ -163,17 +167,29 @@ func (l *life) resume() error {
 	}
 	l.sandbox = sb
 	l.e.names.set(rec.Spec.Name, l.sandbox.Address)
-	if err := l.fetch(ctx, rec); err != nil {
+	if err := l.redial(ctx); err != nil {
 		return err
 	}
-	if err := l.e.dial(ctx, l.sandbox); err != nil {
-		return &lostError{api.ReasonSandboxLost, "the sandbox was gone when cisd came back"}
+	if has, err := hasWorkload(ctx, l.sandbox.client); has || err != nil {
+		l.setClient(l.sandbox.client)
+		return nil // follow sees to a connection that broke
+	}
+	if err := l.fetch(ctx, rec); err != nil {
+		return err
 	}
 	w, err := l.workload(ctx, rec)
 	if err != nil {
 		return &startError{reason: api.ReasonCreateError, permanent: true, err: err}
 	}
 	return l.hand(ctx, w)
+}
+
+// hasWorkload tells whether the agent was given its workload.
+func hasWorkload(ctx context.Context, c *agentclient.Client) (bool, error) {
+	for s, err := range c.Watch(ctx, math.MaxUint64) {
+		return s.WorkloadID != "" || s.Finished, err
+	}
+	return false, nil
 }
 
 // fetch makes sure that every image is on disk and leased. Transient failures,

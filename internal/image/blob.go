@@ -18,6 +18,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"cis/api"
+	"cis/internal/keylock"
 )
 
 const (
@@ -38,7 +39,7 @@ const (
 type blobCache struct {
 	dir   string
 	stall time.Duration
-	locks keyedLock // by digest: who downloads it
+	locks keylock.Lock // by digest: who downloads it
 	slots chan struct{}
 
 	mu    sync.Mutex
@@ -97,7 +98,7 @@ func (c *blobCache) removeOld(since time.Time) error {
 // get returns the path of the blob, downloading it unless it is here. count is
 // told each byte that is new or found. The blob must be held.
 func (c *blobCache) get(ctx context.Context, repo *repository, d v1.Descriptor, count func(int64)) (string, error) {
-	unlock, err := c.locks.lock(ctx, d.Digest.String())
+	unlock, err := c.locks.Lock(ctx, d.Digest.String())
 	if err != nil {
 		return "", err
 	}

@@ -185,11 +185,7 @@ func TestStress(t *testing.T) {
 	}
 	wg.Wait()
 	// Pulls that nobody waits for any more take a moment to end.
-	settled := func() bool {
-		s.building.mu.Lock()
-		defer s.building.mu.Unlock()
-		return len(s.building.locks) == 0
-	}
+	settled := func() bool { return s.building.Idle() }
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		for _, im := range s.List() {
 			if err := s.Remove(im.Digest); err != nil && api.CodeOf(err) != api.Conflict {

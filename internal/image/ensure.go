@@ -86,7 +86,7 @@ func (s *Store) pull(ctx context.Context, ref name.Reference, auths []Auth, t *t
 // ensureDigest leases the image that src leads to, downloading and building it
 // unless it is here.
 func (s *Store) ensureDigest(ctx context.Context, src *source, t *tracker) (*Lease, error) {
-	unlock, err := s.building.lock(ctx, src.digest)
+	unlock, err := s.building.Lock(ctx, src.digest)
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ type imported struct {
 
 // importOne makes the image unless it is here, and gives it its names.
 func (s *Store) importOne(ctx context.Context, im imported) (*Lease, error) {
-	unlock, err := s.building.lock(ctx, im.digest)
+	unlock, err := s.building.Lock(ctx, im.digest)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/api"
+	"cis/internal/keylock"
 )
 
 const (
@@ -37,7 +38,7 @@ type Store struct {
 	registry *registries
 	blobs    *blobCache
 	pulls    flights
-	building keyedLock // by image digest
+	building keylock.Lock // by image digest
 	slots    chan struct{}
 
 	// change serialises what changes images and refs, on disk and then in

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"cis/api"
+	"cis/internal/keylock"
 )
 
 // Gateway is the address that every NIC routes to and asks for names. It is the
@@ -64,7 +65,7 @@ type Manager struct {
 	// making bounds the threads that wait in the kernel for a new namespace, which
 	// makes them one by one anyway.
 	making chan struct{}
-	busy   keyedMutex // by NIC id
+	busy   keylock.Lock // by NIC id
 
 	mu   sync.Mutex // guards nics
 	nics map[string]*nic
@@ -255,39 +256,4 @@ func (m *Manager) vpc(id string) (*vpc, error) {
 // ownsLink says whether a link's name is one that linkName gives to the kind.
 func (m *Manager) ownsLink(l netlink.Link, kind string) bool {
 	return strings.HasPrefix(l.Attrs().Name, m.cfg.Prefix+"-"+kind)
-}
-
-// keyedMutex locks by name.
-type keyedMutex struct {
-	mu   sync.Mutex
-	held map[string]*keyLock
-}
-
-type keyLock struct {
-	mu    sync.Mutex
-	users int
-}
-
-// lock locks the name and returns what unlocks it.
-func (k *keyedMutex) lock(name string) (unlock func()) {
-	k.mu.Lock()
-	if k.held == nil {
-		k.held = map[string]*keyLock{}
-	}
-	l := k.held[name]
-	if l == nil {
-		l = &keyLock{}
-		k.held[name] = l
-	}
-	l.users++
-	k.mu.Unlock()
-	l.mu.Lock()
-	return func() {
-		l.mu.Unlock()
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if l.users--; l.users == 0 {
-			delete(k.held, name)
-		}
-	}
 }

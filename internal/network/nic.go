@@ -65,10 +65,11 @@ func (m *Manager) attach(ctx context.Context, n NIC) (Link, error) {
 	}
 	m.life.RLock()
 	defer m.life.RUnlock()
-	defer m.busy.lock(n.ID)()
-	if err := ctx.Err(); err != nil {
+	unlock, err := m.busy.Lock(ctx, n.ID)
+	if err != nil {
 		return Link{}, err
 	}
+	defer unlock()
 	v, err := m.vpc(n.VPC)
 	if err != nil {
 		return Link{}, err
@@ -93,10 +94,11 @@ func (m *Manager) Renew(ctx context.Context, nicID string) (Link, error) {
 func (m *Manager) renew(ctx context.Context, nicID string) (Link, error) {
 	m.life.RLock()
 	defer m.life.RUnlock()
-	defer m.busy.lock(nicID)()
-	if err := ctx.Err(); err != nil {
+	unlock, err := m.busy.Lock(ctx, nicID)
+	if err != nil {
 		return Link{}, err
 	}
+	defer unlock()
 	have := m.known(nicID)
 	if have == nil {
 		return Link{}, api.Errorf(api.NotFound, "NIC %s is not attached", nicID)
@@ -393,10 +395,11 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 	}
 	m.life.RLock()
 	defer m.life.RUnlock()
-	defer m.busy.lock(nicID)()
-	if err := ctx.Err(); err != nil {
+	unlock, err := m.busy.Lock(ctx, nicID)
+	if err != nil {
 		return err
 	}
+	defer unlock()
 	if n := m.known(nicID); n != nil {
 		if err := m.silence(m.vpcs[n.VPC], n.NIC); err != nil {
 			return err

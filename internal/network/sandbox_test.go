@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"cis/internal/testbox"
 )
 
 // runscPath finds the sandbox runtime: CIS_RUNSC, or what the build put into bin/.
@@ -87,7 +89,7 @@ func TestSandboxes(t *testing.T) {
 	for _, d := range []string{"bin", "etc", "proc", "tmp"} {
 		check(t, os.Mkdir(filepath.Join(root, d), 0o755))
 	}
-	busybox, err := os.ReadFile("/bin/busybox")
+	busybox, err := os.ReadFile(testbox.Busybox(t))
 	check(t, err)
 	check(t, os.WriteFile(filepath.Join(root, "bin/busybox"), busybox, 0o755))
 	for _, applet := range []string{"sh", "wget", "ping", "nslookup", "httpd", "sha256sum", "nc", "timeout", "echo"} {

@@ -12,9 +12,12 @@ import (
 
 // AddEvent records an event, or counts it where the same one (instance,
 // container, type, reason, message) is on record. It returns what is on record.
-func (s *Store) AddEvent(ctx context.Context, e api.Event) (api.Event, error) {
+// then gets it before any later event is recorded.
+func (s *Store) AddEvent(ctx context.Context, e api.Event, then func(api.Event)) (api.Event, error) {
 	e.FirstSeen, e.Count = e.LastSeen, 1
-	err := s.update(ctx, s.relaxed, func(tx *sql.Tx, _ int64) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	err := transact(ctx, s.relaxed, func(tx *sql.Tx) error {
 		var first int64
 		err := tx.QueryRow(`SELECT id, first_seen, count FROM events
 			WHERE instance=? AND reason=? AND container=? AND type=? AND message=?`,
@@ -41,6 +44,7 @@ func (s *Store) AddEvent(ctx context.Context, e api.Event) (api.Event, error) {
 	if err != nil {
 		return e, fmt.Errorf("record event: %w", err)
 	}
+	then(e)
 	return e, nil
 }
 
@@ -68,8 +72,8 @@ func (s *Store) Events(ctx context.Context, instance string, since int64, limit 
 
 // ForgetEvents removes events last seen before the given time.
 func (s *Store) ForgetEvents(ctx context.Context, before time.Time) error {
-	s.write.Lock()
-	defer s.write.Unlock()
-	_, err := s.relaxed.ExecContext(ctx, "DELETE FROM events WHERE last_seen<?", before.UnixNano())
-	return err
+	return s.update(ctx, s.relaxed, func(tx *sql.Tx) error {
+		_, err := tx.Exec("DELETE FROM events WHERE last_seen<?", before.UnixNano())
+		return err
+	})
 }

@@ -34,7 +34,7 @@ type Run struct {
 	StopMessage string `json:"stopMessage,omitempty"`
 	// RemoveAfter removes the record at the end (run --rm).
 	RemoveAfter bool `json:"removeAfter,omitempty"`
-	// RegistryAuth of the request; forgotten once the images are there.
+	// RegistryAuth of the request, for this and later pulls.
 	RegistryAuth *api.RegistryAuth `json:"registryAuth,omitempty"`
 	// Images are the digests by container name, once resolved.
 	Images map[string]string `json:"images,omitempty"`
@@ -44,55 +44,50 @@ type Run struct {
 	AgentEvent uint64 `json:"agentEvent,omitempty"`
 	// LostSandboxes counts those that died in this run, for the back-off.
 	LostSandboxes int `json:"lostSandboxes,omitempty"`
-	// SpecHash tells whether a repeated client token came with the same spec.
-	SpecHash string `json:"specHash,omitempty"`
 }
 
 // ErrNotFound: there is no such record.
 var ErrNotFound = errors.New("not on record")
 
-// ErrNameTaken and ErrTokenTaken: another instance has the name or the client token.
-var (
-	ErrNameTaken  = errors.New("the name is taken")
-	ErrTokenTaken = errors.New("the client token was used")
-)
+// ErrNameTaken: another instance has the name.
+var ErrNameTaken = errors.New("the name is taken")
 
-// CreateInstance records a new instance, durably, and sets its Revision.
-// clientToken may be empty.
-func (s *Store) CreateInstance(ctx context.Context, in *Instance, clientToken string) error {
-	var token any
-	if clientToken != "" {
-		token = clientToken
-	}
-	err := s.update(ctx, s.durable, func(tx *sql.Tx, revision int64) error {
+// CreateInstance records a new instance, durably, with the client token that made
+// it (nil: none), and sets its Revision. then is called before any later change of
+// an instance is recorded.
+func (s *Store) CreateInstance(ctx context.Context, in *Instance, token *Token, then func()) error {
+	err := s.revise(ctx, s.durable, func(tx *sql.Tx, revision int64) error {
 		in.Revision = revision
 		doc, run, err := in.marshal()
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec("INSERT INTO instances (id,name,client_token,phase,created_at,revision,doc,run) VALUES (?,?,?,?,?,?,?,?)",
-			in.ID, in.Spec.Name, token, in.Status.Phase, in.CreatedAt.UnixNano(), revision, doc, run)
+		if token != nil {
+			if err := token.insert(tx, in.ID); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec("INSERT INTO instances (id,name,phase,created_at,revision,doc,run) VALUES (?,?,?,?,?,?,?)",
+			in.ID, in.Spec.Name, in.Status.Phase, in.CreatedAt.UnixNano(), revision, doc, run)
 		return err
-	})
-	switch {
-	case err == nil:
-		return nil
-	case strings.Contains(err.Error(), "instances.name"):
+	}, then)
+	if err != nil && strings.Contains(err.Error(), "instances.name") {
 		return ErrNameTaken
-	case strings.Contains(err.Error(), "instances.client_token"):
-		return ErrTokenTaken
 	}
-	return fmt.Errorf("record instance %s: %w", in.ID, err)
+	if err != nil {
+		return fmt.Errorf("record instance %s: %w", in.ID, err)
+	}
+	return nil
 }
 
 // UpdateInstance records a change and sets the instance's Revision. With durable
-// it is on disk when this returns.
-func (s *Store) UpdateInstance(ctx context.Context, in *Instance, durable bool) error {
+// it is on disk when this returns. then is as in CreateInstance.
+func (s *Store) UpdateInstance(ctx context.Context, in *Instance, durable bool, then func()) error {
 	db := s.relaxed
 	if durable {
 		db = s.durable
 	}
-	err := s.update(ctx, db, func(tx *sql.Tx, revision int64) error {
+	err := s.revise(ctx, db, func(tx *sql.Tx, revision int64) error {
 		in.Revision = revision
 		doc, run, err := in.marshal()
 		if err != nil {
@@ -100,25 +95,24 @@ func (s *Store) UpdateInstance(ctx context.Context, in *Instance, durable bool) 
 		}
 		return affected(tx.Exec("UPDATE instances SET phase=?, revision=?, doc=?, run=? WHERE id=?",
 			in.Status.Phase, revision, doc, run, in.ID))
-	})
+	}, then)
 	if err != nil {
 		return fmt.Errorf("record instance %s: %w", in.ID, err)
 	}
 	return nil
 }
 
-// DeleteInstance removes an instance from the record, durably, and returns the
-// revision of that.
-func (s *Store) DeleteInstance(ctx context.Context, id string) (int64, error) {
-	var at int64
-	err := s.update(ctx, s.durable, func(tx *sql.Tx, revision int64) error {
-		at = revision
-		return affected(tx.Exec("DELETE FROM instances WHERE id=?", id))
-	})
+// DeleteInstance removes an instance from the record, durably, and sets its
+// Revision to that of the removal. then is as in CreateInstance.
+func (s *Store) DeleteInstance(ctx context.Context, in *Instance, then func()) error {
+	err := s.revise(ctx, s.durable, func(tx *sql.Tx, revision int64) error {
+		in.Revision = revision
+		return affected(tx.Exec("DELETE FROM instances WHERE id=?", in.ID))
+	}, then)
 	if err != nil {
-		return 0, fmt.Errorf("remove instance %s: %w", id, err)
+		return fmt.Errorf("remove instance %s: %w", in.ID, err)
 	}
-	return at, nil
+	return nil
 }
 
 // FindInstance finds by name, by ID, or by an unambiguous beginning of an ID of
@@ -137,26 +131,6 @@ func (s *Store) FindInstance(ctx context.Context, ref string) (*Instance, error)
 		return nil, api.Errorf(api.Invalid, "%q is the beginning of more than one instance's ID", ref).WithNext("give more of the ID, or the name")
 	}
 	return found[0], nil
-}
-
-// InstanceByToken finds the instance that a client token made after the given time.
-func (s *Store) InstanceByToken(ctx context.Context, token string, after time.Time) (*Instance, error) {
-	found, err := s.query(ctx, "client_token=? AND created_at>? LIMIT 1", token, after.UnixNano())
-	if err != nil {
-		return nil, err
-	}
-	if len(found) == 0 {
-		return nil, ErrNotFound
-	}
-	return found[0], nil
-}
-
-// ForgetTokens frees the client tokens used before the given time.
-func (s *Store) ForgetTokens(ctx context.Context, before time.Time) error {
-	s.write.Lock()
-	defer s.write.Unlock()
-	_, err := s.relaxed.ExecContext(ctx, "UPDATE instances SET client_token=NULL WHERE client_token IS NOT NULL AND created_at<=?", before.UnixNano())
-	return err
 }
 
 // ListInstances returns up to limit instances of the given phases (none: all),

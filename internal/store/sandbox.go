@@ -24,7 +24,7 @@ type Sandbox struct {
 // CreateSandbox records a sandbox before anything of it is made. cursor is where
 // the search for the next free address begins.
 func (s *Store) CreateSandbox(ctx context.Context, b Sandbox, cursor uint32) error {
-	err := s.update(ctx, s.relaxed, func(tx *sql.Tx, _ int64) error {
+	err := s.update(ctx, s.relaxed, func(tx *sql.Tx) error {
 		if _, err := tx.Exec("UPDATE counters SET value=? WHERE name='address'", cursor); err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (s *Store) CreateSandbox(ctx context.Context, b Sandbox, cursor uint32) err
 
 // UpdateSandbox records whose sandbox it is and whether it answers.
 func (s *Store) UpdateSandbox(ctx context.Context, id, instance string, ready bool) error {
-	err := s.update(ctx, s.relaxed, func(tx *sql.Tx, _ int64) error {
+	err := s.update(ctx, s.relaxed, func(tx *sql.Tx) error {
 		return affected(tx.Exec("UPDATE sandboxes SET instance=?, ready=? WHERE id=?", instance, ready, id))
 	})
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *Store) UpdateSandbox(ctx context.Context, id, instance string, ready bo
 
 // DeleteSandbox removes a sandbox of which nothing is left.
 func (s *Store) DeleteSandbox(ctx context.Context, id string) error {
-	err := s.update(ctx, s.relaxed, func(tx *sql.Tx, _ int64) error {
+	err := s.update(ctx, s.relaxed, func(tx *sql.Tx) error {
 		_, err := tx.Exec("DELETE FROM sandboxes WHERE id=?", id)
 		return err
 	})

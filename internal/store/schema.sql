@@ -5,7 +5,6 @@ INSERT INTO counters VALUES ('revision', 0), ('address', 0);
 CREATE TABLE instances (
     id           TEXT PRIMARY KEY,
     name         TEXT NOT NULL UNIQUE,
-    client_token TEXT UNIQUE,
     phase        TEXT NOT NULL,
     created_at   INTEGER NOT NULL,
     revision     INTEGER NOT NULL,
@@ -14,6 +13,14 @@ CREATE TABLE instances (
 ) WITHOUT ROWID;
 CREATE INDEX instances_by_age ON instances (created_at, id);
 CREATE INDEX instances_by_phase ON instances (phase);
+
+-- What a client token made, kept longer than the instance may be.
+CREATE TABLE tokens (
+    token      TEXT PRIMARY KEY,
+    instance   TEXT NOT NULL,
+    hash       TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- A row exists before anything of the sandbox does, and until all of it is gone.
 -- instance is empty for a standby sandbox.

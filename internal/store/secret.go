@@ -15,7 +15,7 @@ import (
 func (s *Store) PutSecret(ctx context.Context, sec api.Secret) error {
 	data, err := json.Marshal(sec.Data)
 	if err == nil {
-		err = s.update(ctx, s.durable, func(tx *sql.Tx, _ int64) error {
+		err = s.update(ctx, s.durable, func(tx *sql.Tx) error {
 			_, err := tx.Exec(`INSERT INTO secrets (name,type,data,created_at) VALUES (?,?,?,?)
 				ON CONFLICT (name) DO UPDATE SET type=excluded.type, data=excluded.data`,
 				sec.Name, sec.Type, string(data), sec.CreatedAt.UnixNano())
@@ -61,7 +61,7 @@ func (s *Store) Secrets(ctx context.Context) ([]api.Secret, error) {
 
 // DeleteSecret removes a secret, durably.
 func (s *Store) DeleteSecret(ctx context.Context, name string) error {
-	return s.update(ctx, s.durable, func(tx *sql.Tx, _ int64) error {
+	return s.update(ctx, s.durable, func(tx *sql.Tx) error {
 		return affected(tx.Exec("DELETE FROM secrets WHERE name=?", name))
 	})
 }

@@ -105,33 +105,49 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// update runs fn in a transaction of db, the only writer meanwhile. fn gets the
-// next revision, which counts only if it commits.
-func (s *Store) update(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx, revision int64) error) error {
+// update runs fn in a transaction of db, the only writer meanwhile.
+func (s *Store) update(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx) error) error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	return transact(ctx, db, fn)
+}
+
+// revise is update with the next revision, which counts only if it commits. then
+// is called after the commit, before any other write begins: in the order of the
+// revisions.
+func (s *Store) revise(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx, revision int64) error, then func()) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	next := s.revision + 1
+	err := transact(ctx, db, func(tx *sql.Tx) error {
+		if err := fn(tx, next); err != nil {
+			return err
+		}
+		_, err := tx.Exec("UPDATE counters SET value=? WHERE name='revision'", next)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.revision = next
+	then()
+	return nil
+}
+
+func transact(ctx context.Context, db *sql.DB, fn func(tx *sql.Tx) error) error {
 	// A commit that has begun must not be torn by a client that goes away.
-	ctx = context.WithoutCancel(ctx)
-	tx, err := db.BeginTx(ctx, nil)
+	tx, err := db.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	next := s.revision + 1
-	if err := fn(tx, next); err != nil {
+	if err := fn(tx); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE counters SET value=? WHERE name='revision'", next); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	s.revision = next
-	return nil
+	return tx.Commit()
 }
 
-// Revision is the latest revision of the record.
+// Revision is the latest revision of the instances.
 func (s *Store) Revision() int64 {
 	s.write.Lock()
 	defer s.write.Unlock()

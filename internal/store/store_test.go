@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,15 +28,43 @@ func instance(n int) *Instance {
 		Spec: api.InstanceSpec{Name: fmt.Sprintf("n%d", n)}, Status: api.InstanceStatus{Phase: api.PhasePending}}}
 }
 
+func nothing() {}
+
+// tokenOf makes a token that was used at a second and lives an hour.
+func tokenOf(token string, at int64) *Token {
+	return &Token{Token: token, Hash: "h", Created: time.Unix(at, 0), Expires: time.Unix(at+3600, 0)}
+}
+
+// Whatever is written at once: then is called in the order of the revisions.
+func TestChangesAreToldInOrder(t *testing.T) {
+	s, _ := open1(t)
+	var told []int64
+	var all sync.WaitGroup
+	for n := range 50 {
+		all.Go(func() {
+			in := instance(n)
+			if err := s.CreateInstance(t.Context(), in, nil, func() { told = append(told, in.Revision) }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for n, revision := range told {
+		if revision != int64(n+1) {
+			t.Fatalf("told %v", told)
+		}
+	}
+}
+
 func TestInstancesSurviveReopening(t *testing.T) {
 	s, path := open1(t)
 	in := instance(1)
 	in.Run.Images = map[string]string{"main": "sha256:x"}
-	if err := s.CreateInstance(t.Context(), in, "token"); err != nil {
+	if err := s.CreateInstance(t.Context(), in, nil, nothing); err != nil {
 		t.Fatal(err)
 	}
 	in.Status.Phase = api.PhaseRunning
-	if err := s.UpdateInstance(t.Context(), in, false); err != nil {
+	if err := s.UpdateInstance(t.Context(), in, false, nothing); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -58,27 +87,34 @@ func TestInstancesSurviveReopening(t *testing.T) {
 
 func TestNamesAndTokensAreUnique(t *testing.T) {
 	s, _ := open1(t)
-	if err := s.CreateInstance(t.Context(), instance(1), "a"); err != nil {
+	if err := s.CreateInstance(t.Context(), instance(1), tokenOf("a", 1), nothing); err != nil {
 		t.Fatal(err)
 	}
 	same := instance(2)
 	same.Spec.Name = "n1"
-	if err := s.CreateInstance(t.Context(), same, ""); !errors.Is(err, ErrNameTaken) {
+	if err := s.CreateInstance(t.Context(), same, nil, nothing); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("same name: %v", err)
-	}
-	if err := s.CreateInstance(t.Context(), instance(3), "a"); !errors.Is(err, ErrTokenTaken) {
-		t.Errorf("same token: %v", err)
 	}
 	if got := s.Revision(); got != 1 {
 		t.Errorf("refused writes took revisions: %d", got)
 	}
-	if in, err := s.InstanceByToken(t.Context(), "a", time.Unix(0, 0)); err != nil || in.Spec.Name != "n1" {
-		t.Errorf("by token: %v, %v", in, err)
-	}
-	if err := s.ForgetTokens(t.Context(), time.Unix(5, 0)); err != nil {
+	// The token outlives its instance, and expires.
+	if err := s.DeleteInstance(t.Context(), instance(1), nothing); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CreateInstance(t.Context(), instance(4), "a"); err != nil {
+	if tok, err := s.Token(t.Context(), "a", time.Unix(0, 0)); err != nil || tok.Instance != instance(1).ID || tok.Hash != "h" {
+		t.Errorf("by token: %+v, %v", tok, err)
+	}
+	if _, err := s.Token(t.Context(), "a", time.Unix(1, 0)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an expired token: %v", err)
+	}
+	if err := s.CreateInstance(t.Context(), instance(3), tokenOf("a", 1+3600), nothing); err != nil {
+		t.Errorf("use of an expired token: %v", err)
+	}
+	if err := s.ForgetTokens(t.Context(), time.Unix(7200, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Token(t.Context(), "a", time.Unix(0, 0)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a forgotten token: %v", err)
 	}
 }
@@ -86,7 +122,7 @@ func TestNamesAndTokensAreUnique(t *testing.T) {
 func TestFindByPartOfID(t *testing.T) {
 	s, _ := open1(t)
 	for _, n := range []int{0xabc000000001, 0xabc000000002, 0xdef000000001} {
-		if err := s.CreateInstance(t.Context(), instance(n), ""); err != nil {
+		if err := s.CreateInstance(t.Context(), instance(n), nil, nothing); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,7 +150,7 @@ func TestListPages(t *testing.T) {
 		if n%2 == 0 {
 			in.Status.Phase = api.PhaseFailed
 		}
-		if err := s.CreateInstance(t.Context(), in, ""); err != nil {
+		if err := s.CreateInstance(t.Context(), in, nil, nothing); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,10 +181,10 @@ func TestListPages(t *testing.T) {
 
 func TestUpdateOfWhatIsGone(t *testing.T) {
 	s, _ := open1(t)
-	if err := s.UpdateInstance(t.Context(), instance(1), true); !errors.Is(err, ErrNotFound) {
+	if err := s.UpdateInstance(t.Context(), instance(1), true, nothing); !errors.Is(err, ErrNotFound) {
 		t.Errorf("update: %v", err)
 	}
-	if _, err := s.DeleteInstance(t.Context(), "i-1"); !errors.Is(err, ErrNotFound) {
+	if err := s.DeleteInstance(t.Context(), instance(1), nothing); !errors.Is(err, ErrNotFound) {
 		t.Errorf("delete: %v", err)
 	}
 }
@@ -160,13 +196,13 @@ func TestEqualEventsAreCounted(t *testing.T) {
 	for n := range 3 {
 		e.LastSeen = time.Unix(int64(100+n), 0).UTC()
 		var err error
-		if last, err = s.AddEvent(t.Context(), e); err != nil {
+		if last, err = s.AddEvent(t.Context(), e, func(api.Event) {}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	other := e
 	other.Message = "another"
-	if _, err := s.AddEvent(t.Context(), other); err != nil {
+	if _, err := s.AddEvent(t.Context(), other, func(api.Event) {}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := s.Events(t.Context(), "i-1", 0, 10)
@@ -228,7 +264,7 @@ func TestACommitOutlivesItsCaller(t *testing.T) {
 	s, _ := open1(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.CreateInstance(ctx, instance(1), ""); err != nil {
+	if err := s.CreateInstance(ctx, instance(1), nil, nothing); err != nil {
 		t.Errorf("a write that began must end: %v", err)
 	}
 }
@@ -240,7 +276,7 @@ func BenchmarkCreateInstance(b *testing.B) {
 	}
 	defer s.Close()
 	for n := 0; b.Loop(); n++ {
-		if err := s.CreateInstance(b.Context(), instance(n), ""); err != nil {
+		if err := s.CreateInstance(b.Context(), instance(n), nil, nothing); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -253,9 +289,9 @@ func BenchmarkUpdateInstance(b *testing.B) {
 	}
 	defer s.Close()
 	in := instance(1)
-	s.CreateInstance(b.Context(), in, "")
+	s.CreateInstance(b.Context(), in, nil, nothing)
 	for b.Loop() {
-		if err := s.UpdateInstance(b.Context(), in, false); err != nil {
+		if err := s.UpdateInstance(b.Context(), in, false, nothing); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -268,7 +304,7 @@ func BenchmarkList500(b *testing.B) {
 	}
 	defer s.Close()
 	for n := range 500 {
-		s.CreateInstance(b.Context(), instance(n), "")
+		s.CreateInstance(b.Context(), instance(n), nil, nothing)
 	}
 	for b.Loop() {
 		if l, err := s.ListInstances(b.Context(), time.Time{}, "", nil, 500); err != nil || len(l) != 500 {
