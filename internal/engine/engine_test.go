@@ -234,6 +234,18 @@ func TestAMissingImage(t *testing.T) {
 	b.untilClean()
 }
 
+func TestADeadlineHoldsBeforeTheStart(t *testing.T) {
+	b := newBench(t)
+	b.host.hold = make(chan struct{})
+	req := request("a", "sleep")
+	req.RestartPolicy, req.ActiveDeadlineSeconds = api.RestartAlways, new(int64(1))
+	b.create(req)
+	if end := b.untilFinished("a"); end.Status.Reason != api.ReasonDeadlineExceeded {
+		t.Errorf("%+v", end.Status)
+	}
+	b.untilClean()
+}
+
 func TestNothingAcknowledgedIsRefusedLater(t *testing.T) {
 	b := newBench(t)
 	b.create(request("a", "sleep"))

@@ -42,8 +42,9 @@ const (
 	standbyEstimate = 64 * api.MiB
 )
 
-// pool keeps standby sandboxes: started, with their NIC, without a workload. One
-// goroutine (run) makes and drops them, one at a time.
+// pool keeps standby sandboxes: started, with their NIC, without a workload, and
+// paused so that they take no cpu. One goroutine (run) makes and drops them, one at
+// a time.
 type pool struct {
 	e   *Engine
 	cfg StandbyConfig
@@ -88,7 +89,11 @@ func (p *pool) take(ctx context.Context, w want) *sandbox {
 		return nil
 	}
 	sb.Instance = w.instance
-	if err := p.e.cfg.Store.UpdateSandbox(ctx, sb.ID, w.instance, true); err != nil {
+	err := sb.machine.Resume(ctx, sb.ID)
+	if err == nil {
+		err = p.e.cfg.Store.UpdateSandbox(ctx, sb.ID, w.instance, true)
+	}
+	if err != nil {
 		p.e.log.Error("a standby sandbox cannot be handed out", "sandbox", sb.ID, "error", err)
 		p.e.wg.Go(func() { p.e.destroy(sb) })
 		return nil
@@ -248,6 +253,9 @@ func (p *pool) make(ctx context.Context, s shape) (*sandbox, error) {
 	}
 	if err = p.e.attach(ctx, sb); err == nil {
 		err = p.e.boot(ctx, sb, w)
+	}
+	if err == nil {
+		err = sb.machine.Pause(ctx, sb.ID)
 	}
 	if err != nil {
 		p.e.destroy(sb)

@@ -22,7 +22,17 @@ import (
 func (l *life) start() error {
 	ctx, cancel := l.untilStop()
 	defer cancel()
+	rec, _ := l.snapshot()
+	if d := rec.Spec.ActiveDeadlineSeconds; d != nil {
+		var end context.CancelFunc
+		ctx, end = context.WithDeadline(ctx, l.arrived.Add(time.Duration(*d)*time.Second))
+		defer end()
+	}
 	err := l.launch(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && err != nil {
+		err = fmt.Errorf("it did not run within its deadline: %w", err)
+		return &startError{reason: api.ReasonDeadlineExceeded, permanent: true, err: err}
+	}
 	if err != nil && l.stopping() && errors.Is(err, context.Canceled) {
 		return errStopped
 	}

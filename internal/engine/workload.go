@@ -32,7 +32,7 @@ func (l *life) workload(ctx context.Context, rec store.Instance) (*agentpb.Workl
 		GracePeriod: time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
 	}
 	if spec.ActiveDeadlineSeconds != nil {
-		began := time.Now()
+		began := l.arrived
 		if rec.Status.StartedAt != nil {
 			began = *rec.Status.StartedAt
 		}

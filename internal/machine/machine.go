@@ -30,6 +30,14 @@ type Machine interface {
 	Connect(ctx context.Context, id string) (net.Conn, error)
 	// Stats reads what the sandbox uses on the host now.
 	Stats(ctx context.Context, id string) (Usage, error)
+	// Pause makes a sandbox that has no workload yet stand still, and returns when it
+	// does: it uses no cpu and keeps its memory. Its agent goes on, but what it asks
+	// of the sandbox waits for Resume. After an error other than NotFound the sandbox
+	// goes on. A paused one outlives the calling process and may be destroyed.
+	Pause(ctx context.Context, id string) error
+	// Resume lets a paused sandbox go on at once. Resuming one that goes on is no
+	// error; it fails with NotFound when the sandbox is gone.
+	Resume(ctx context.Context, id string) error
 	// Destroy ends a sandbox with its agent at once and frees all that Start made,
 	// but for Sandbox.Dir's parent. Destroying what does not exist is no error.
 	Destroy(ctx context.Context, id string) error

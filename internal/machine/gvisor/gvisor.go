@@ -118,6 +118,10 @@ func checkID(id string) error {
 	return nil
 }
 
+func absent(id string, err error) error {
+	return &api.Error{Code: api.NotFound, Message: fmt.Sprintf("sandbox %s does not exist", id), Err: err}
+}
+
 // Connect implements machine.Machine.
 func (m *Machine) Connect(ctx context.Context, id string) (net.Conn, error) {
 	if err := checkID(id); err != nil {
@@ -144,7 +148,7 @@ func (m *Machine) Stats(_ context.Context, id string) (machine.Usage, error) {
 	}
 	usage, err := m.cgroups.Usage(m.box(id))
 	if errors.Is(err, fs.ErrNotExist) {
-		return machine.Usage{}, &api.Error{Code: api.NotFound, Message: fmt.Sprintf("sandbox %s does not exist", id), Err: err}
+		return machine.Usage{}, absent(id, err)
 	}
 	return machine.Usage{CPUSeconds: usage.CPUSeconds, Memory: usage.Memory}, err
 }

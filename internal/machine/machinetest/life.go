@@ -55,6 +55,12 @@ func (s *suite) absent(t *testing.T) {
 	if _, err := m.Stats(t.Context(), id); !isNotFound(err) {
 		t.Errorf("stats: %v", err)
 	}
+	if err := m.Pause(t.Context(), id); !isNotFound(err) {
+		t.Errorf("pause: %v", err)
+	}
+	if err := m.Resume(t.Context(), id); !isNotFound(err) {
+		t.Errorf("resume: %v", err)
+	}
 	for _, bad := range []string{"", "..", "s-1/../..", "S-000000000000"} {
 		if m.Destroy(t.Context(), bad) == nil {
 			t.Errorf("destroyed %q", bad)
