@@ -126,15 +126,17 @@ func (c *Client) connectionError(ctx context.Context, err error) error {
 	if c.socket != "" {
 		where = c.socket
 	}
+	e := &api.Error{Code: api.Unavailable, Err: disconnected(err)}
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return api.Errorf(api.Unavailable, "nothing answers at %s: %w", where, err).
-			WithNext("is cisd running? start it, or say where it listens with --host or CIS_HOST")
+		e.Message = fmt.Sprintf("nothing answers at %s: %s", where, err)
+		return e.WithNext("start cisd with 'make up' or 'systemctl start cisd', or say where it listens: --host or CIS_HOST")
 	case errors.Is(err, os.ErrPermission):
 		return api.Errorf(api.Forbidden, "you may not use %s: %w", where, err).
 			WithNext("run as root, or join the group cis: usermod -aG cis USER, then log in again")
 	default:
-		return api.Errorf(api.Unavailable, "the request to %s failed: %w", where, err)
+		e.Message = fmt.Sprintf("the request to %s failed: %s", where, err)
+		return e
 	}
 }
 
@@ -147,7 +149,7 @@ func streamError(ctx context.Context, err error) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return &api.Error{Code: api.Unavailable, Message: "the server's reply broke off: " + err.Error(),
-		Next: "see whether cisd is still running, then try again", Err: err}
+		Next: "see whether cisd is still running, then try again", Err: disconnected(err)}
 }
 
 // lines hands each JSON value of a reply to fn, until the reply ends (nil) or

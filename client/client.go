@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,6 +20,14 @@ import (
 
 	"cis/api"
 )
+
+// ErrDisconnected is in the chain of every error of a connection that could not
+// be made or that broke off, also because the server stops. What was asked for
+// may go on without it.
+var ErrDisconnected = errors.New("disconnected")
+
+// disconnected makes err an error of the connection.
+func disconnected(err error) error { return errors.Join(ErrDisconnected, err) }
 
 // Options say where the server is and who asks.
 type Options struct {

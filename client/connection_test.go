@@ -48,7 +48,7 @@ func TestNothingAnswers(t *testing.T) {
 		}
 		_, err = c.Version(t.Context())
 		wantCode(t, err, api.Unavailable)
-		if !strings.Contains(err.Error(), socket) || !strings.Contains(err.Error(), "is cisd running?") {
+		if !strings.Contains(err.Error(), socket) || !strings.Contains(err.Error(), "start cisd with") || !errors.Is(err, client.ErrDisconnected) {
 			t.Errorf("got %v", err)
 		}
 		_, err = c.Exec(t.Context(), "a", api.ExecRequest{Command: []string{"a"}}, client.Streams{})

@@ -73,7 +73,7 @@ func (c *Client) program(ctx context.Context, path string, query url.Values, s S
 		}
 		switch {
 		case status.Error != nil:
-			return 0, status.Error
+			return 0, w.ending(ctx, status.Error)
 		case status.ExitCode != nil:
 			_ = w.conn.Close(websocket.StatusNormalClosure, "")
 			return *status.ExitCode, nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -20,7 +21,11 @@ func (c *Client) dial(ctx context.Context, path string, query url.Values) (*wire
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			defer resp.Body.Close()
-			return nil, problem(resp)
+			err := problem(resp)
+			if resp.StatusCode == http.StatusServiceUnavailable {
+				err = stopping(err) // nothing else stands before the operation
+			}
+			return nil, err
 		}
 		return nil, c.connectionError(ctx, err)
 	}
@@ -44,9 +49,28 @@ func (w *wire) receive(ctx context.Context) (api.StreamChannel, []byte, error) {
 func closedError(ctx context.Context, err error) error {
 	if closed, ok := errors.AsType[websocket.CloseError](err); ok && closed.Code != websocket.StatusNormalClosure && ctx.Err() == nil {
 		return &api.Error{Code: api.Unavailable, Message: "the server closed the connection: " + closed.Code.String(),
-			Next: "see whether cisd is still running, then try again", Err: io.ErrUnexpectedEOF}
+			Next: "see whether cisd is still running, then try again", Err: disconnected(err)}
 	}
 	return streamError(ctx, err)
+}
+
+// ending is the error that the server ended a program's stream with. One that
+// stops says so when it closes the connection.
+func (w *wire) ending(ctx context.Context, e *api.Error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, _, err := w.conn.Read(ctx); websocket.CloseStatus(err) == websocket.StatusGoingAway {
+		return stopping(e)
+	}
+	return e
+}
+
+// stopping marks the words of a server that stops as the end of the connection.
+func stopping(err error) error {
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		e.Err = disconnected(e.Err)
+	}
+	return err
 }
 
 // send writes one message.

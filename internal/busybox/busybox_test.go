@@ -16,15 +16,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"cis/internal/busybox"
+	"cis/internal/testbox"
 )
-
-// program is put there by scripts/packages.
-const program = "../../bin/busybox"
 
 func TestImageIsTheSameEachTime(t *testing.T) {
 	var digests []string
 	for range 2 {
-		img, err := busybox.Image(program, busybox.Options{})
+		img, err := busybox.Image(testbox.Busybox(t), busybox.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +45,7 @@ func TestPushedImageHasItsFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := busybox.Image(program, busybox.Options{Layers: []v1.Layer{layer}, Config: &v1.Config{Entrypoint: []string{"/bin/echo"}}})
+	img, err := busybox.Image(testbox.Busybox(t), busybox.Options{Layers: []v1.Layer{layer}, Config: &v1.Config{Entrypoint: []string{"/bin/echo"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

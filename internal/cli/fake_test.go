@@ -103,6 +103,23 @@ var programs = map[string]program{
 			State: api.ContainerState{Terminated: &api.StateTerminated{Reason: api.ReasonErrImagePull, Message: "login needed", FinishedAt: time.Now()}}}}})
 		return 0, api.Errorf(api.Unavailable, "container main did not run: ErrImagePull: login needed")
 	},
+	// shell prints its input in capitals, as output that can be replayed, until it
+	// reads an x.
+	"shell": func(ctx context.Context, e *engine, in api.Instance, s server.Streams) (int, error) {
+		go func() {
+			for buf := make([]byte, 64); ; {
+				n, err := s.Stdin.Read(buf)
+				if err != nil {
+					return
+				}
+				_ = e.Print(in.ID, 1, strings.ToUpper(string(buf[:n])))
+				if bytes.Contains(buf[:n], []byte("x")) {
+					_ = e.Finish(in.ID, 7)
+				}
+			}
+		}()
+		return e.Engine.Attach(ctx, in.ID, "", true, server.Streams{Stdout: s.Stdout, Started: s.Started})
+	},
 	"nosuch": func(_ context.Context, _ *engine, _ api.Instance, s server.Streams) (int, error) {
 		fmt.Fprint(s.Stderr, "cis: \"nosuch\" is not in the image's PATH\n")
 		return 127, nil
@@ -313,6 +330,8 @@ type lab struct {
 	t      *testing.T
 	engine *engine
 	host   string
+	// down stops the server in order, crash without a word.
+	down, crash func()
 }
 
 func newLab(t *testing.T) *lab {
@@ -326,22 +345,58 @@ func newLab(t *testing.T) *lab {
 	e := &engine{Engine: servertest.New(), root: t.TempDir(), status: map[string]api.InstanceStatus{},
 		news: make(chan struct{}), stops: make(chan *time.Duration, 4), detached: make(chan struct{}, 1)}
 	socket := filepath.Join(dir, "s")
-	listener, err := net.Listen("unix", socket)
+	l := &lab{t: t, engine: e, host: "unix://" + socket}
+	l.up()
+	t.Cleanup(func() { l.down() })
+	return l
+}
+
+// up starts the server.
+func (l *lab) up() {
+	l.t.Helper()
+	listener, err := net.Listen("unix", strings.TrimPrefix(l.host, "unix://"))
 	if err != nil {
-		t.Fatal(err)
+		l.t.Fatal(err)
 	}
-	srv := server.New(server.Config{Engine: e, Log: slog.New(slog.DiscardHandler), Version: "1.2.3"})
+	kept := &keptListener{Listener: listener}
+	srv := server.New(server.Config{Engine: l.engine, Log: slog.New(slog.DiscardHandler), Version: "1.2.3"})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ctx, server.Listener{Listener: listener}) }()
-	t.Cleanup(func() {
+	go func() { served <- srv.Serve(ctx, server.Listener{Listener: kept}) }()
+	l.down = func() {
 		cancel()
 		select { // a server may take seconds over clients that have gone
 		case <-served:
 		case <-time.After(100 * time.Millisecond):
 		}
-	})
-	return &lab{t, e, "unix://" + socket}
+	}
+	l.crash = func() { kept.closeAll(); l.down() }
+}
+
+// keptListener knows its connections, to break them.
+type keptListener struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (k *keptListener) Accept() (net.Conn, error) {
+	conn, err := k.Listener.Accept()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err == nil {
+		k.conns = append(k.conns, conn)
+	}
+	return conn, err
+}
+
+func (k *keptListener) closeAll() {
+	_ = k.Close()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, conn := range k.conns {
+		_ = conn.Close()
+	}
 }
 
 // result is what one call of cis left.

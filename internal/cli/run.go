@@ -24,7 +24,8 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Create an instance from an image and run it",
 		Long: "Create an instance with one container, join its output (and input with -i), and exit with\n" +
 			"the program's exit code: 125 when cis fails, 126 or 127 when the program cannot be run.\n\n" +
-			"Ctrl-C stops the instance, a second one kills it. With -t, ctrl-p ctrl-q leaves it running.",
+			"Ctrl-C stops the instance, a second one kills it. With -t, ctrl-p ctrl-q leaves it running.\n" +
+			"Over a restart of cisd the output goes on, unless standard input is a pipe (-i without -t).",
 		Example: example(`
 cis run --rm --cpu 0.5 --memory 256Mi busybox echo hello
 cis run --rm -it debian bash
@@ -114,6 +115,8 @@ type runner struct {
 	signals chan os.Signal
 	// stopped is the first signal that asked for the end.
 	stopped chan os.Signal
+	// patience is how long it waits for a cisd that has gone.
+	patience time.Duration
 }
 
 func (a *app) newRunner(ctx context.Context) (*runner, error) {
@@ -122,7 +125,7 @@ func (a *app) newRunner(ctx context.Context) (*runner, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	r := &runner{app: a, conn: c, ctx: ctx, signals: make(chan os.Signal, 4), stopped: make(chan os.Signal, 1)}
+	r := &runner{app: a, conn: c, ctx: ctx, signals: make(chan os.Signal, 4), stopped: make(chan os.Signal, 1), patience: rejoinTime}
 	r.close = cancel
 	heard := make(chan os.Signal, 4)
 	signal.Notify(heard, os.Interrupt, syscall.SIGTERM)
@@ -205,7 +208,7 @@ func (r *runner) attach(ctx context.Context, s client.Streams) (int, error) {
 		}
 	}
 	s.Stdout, s.Stderr = after(begin, s.Stdout), after(begin, s.Stderr)
-	code, err := r.conn.Attach(ctx, r.inst.ID, "", true, s)
+	code, err := r.follow(ctx, s)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
@@ -282,16 +285,13 @@ func (r *runner) stopSignal() os.Signal {
 	}
 }
 
-// explain says why a program was ended, where its code hints at that and the
-// record is still there: it is asked for its last state, which is a moment away.
-// The code alone is enough for all else.
+// explain says why a program was ended, where its code hints at that: Wait gives
+// the last state, of a removed instance too. The code alone is enough for all else.
 func (r *runner) explain(code int) error {
 	if code != exitCode(syscall.SIGKILL) && code != exitCode(syscall.SIGTERM) || r.stopSignal() != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
-	defer cancel()
-	inst, err := r.conn.Wait(ctx, r.inst.ID)
+	inst, err := r.conn.Wait(r.ctx, r.inst.ID)
 	if err != nil {
 		return nil
 	}

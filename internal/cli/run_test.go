@@ -27,6 +27,7 @@ func TestRun(t *testing.T) {
 		{"the sandbox is lost", "run --name x lost", "", 125, "", "cis: the sandbox is gone\n  → x may still run"},
 		{"bad spec", "run --cpu 0.51 both", "", 125, "", "cis: cpu: "},
 		{"several mistakes", "run --cpu 0.51 --memory 1Mi both", "", 125, "", "cis: memory: "},
+		{"each mistake has its line", "run --cpu 0.51 --memory 1Mi both", "", 125, "", "\ncis: memory: "},
 		{"no terminal", "run -it both", "", 125, "", "cis: standard input is not a terminal, as -t asks for\n  → leave out -t\n"},
 		{"no image", "run", "", 2, "", "cis: requires at least 1 arg(s), only received 0\n  → see 'cis run --help'\n"},
 		{"bad flag", "run --cpu lots both", "", 2, "", "cis: --cpu: \"lots\" is not an amount of cpu"},
@@ -71,7 +72,7 @@ func TestNoServer(t *testing.T) {
 	l.host = "unix:///nowhere/cis.sock"
 	for args, code := range map[string]int{"run x": exitCis, "ps": exitFailure, "exec a b": exitCis} {
 		r := l.cis("", strings.Fields(args)...)
-		if r.code != code || !strings.HasPrefix(r.err, "cis: nothing answers at /nowhere/cis.sock") || !strings.Contains(r.err, "\n  → is cisd running?") {
+		if r.code != code || !strings.HasPrefix(r.err, "cis: nothing answers at /nowhere/cis.sock") || !strings.Contains(r.err, "\n  → start cisd with 'make up' or") {
 			t.Errorf("%s: %+v", args, r)
 		}
 	}

@@ -43,6 +43,20 @@ func TestDetachReader(t *testing.T) {
 	}
 }
 
+// TestDetachAfterInput: what came with the keys is handed over before they count.
+func TestDetachAfterInput(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	d := &detachReader{ctx: ctx, r: strings.NewReader("ls\n\x10\x11"), detach: cancel}
+	buf := make([]byte, 64)
+	if n, err := d.Read(buf); string(buf[:n]) != "ls\n" || err != nil || ctx.Err() != nil {
+		t.Errorf("first read: %q, %v, context %v", buf[:n], err, ctx.Err())
+	}
+	if n, err := d.Read(buf); n != 0 || !errors.Is(err, context.Canceled) || ctx.Err() == nil {
+		t.Errorf("second read: %d bytes, %v, context %v", n, err, ctx.Err())
+	}
+}
+
 func FuzzDetachReader(f *testing.F) {
 	f.Add("ls \x10\x10\x11 x", 3)
 	f.Fuzz(func(t *testing.T, in string, chunk int) {

@@ -49,6 +49,18 @@ func Runsc(t testing.TB) string {
 	return path
 }
 
+// Busybox is the path of a static busybox: bin/busybox of the module, where
+// scripts/packages puts it, else /bin/busybox.
+func Busybox(t testing.TB) string {
+	for _, path := range []string{filepath.Join(moduleRoot(t), "bin", "busybox"), "/bin/busybox"} {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	t.Fatal("the tests need the busybox of Debian's package busybox-static: scripts/packages up")
+	return ""
+}
+
 // Dir makes a directory with a path short enough for unix sockets.
 func Dir(t testing.TB) string {
 	dir, err := os.MkdirTemp("/tmp", "cis")
@@ -83,9 +95,9 @@ var applets = strings.Fields("awk cat chmod cp cut date dd df dmesg echo env exp
 // files; a content that begins with "-> " makes a symlink, a name that ends with a
 // slash a directory. A name from the base set (etc/hosts) is replaced.
 func Image(t testing.TB, extra map[string]string) string {
-	busybox, err := os.ReadFile("/bin/busybox")
+	busybox, err := os.ReadFile(Busybox(t))
 	if err != nil {
-		t.Fatalf("the tests need Debian's busybox-static: %v", err)
+		t.Fatal(err)
 	}
 	entries := map[string]string{
 		"bin/": "", "etc/": "", "dev/": "", "proc/": "", "sys/": "", "tmp/": "",

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"cis/internal/testbox"
 )
 
 // runsc returns gVisor's runtime: CIS_RUNSC, or what PATH has.
