@@ -279,7 +279,8 @@ type Instance struct {
 // Phase is where an instance is in its life.
 type Phase string
 
-// The phases. Succeeded and Failed are ends: the sandbox is gone.
+// The phases. Succeeded and Failed are ends: every program has ended for good, and
+// the sandbox goes at once.
 const (
 	PhasePending   Phase = "Pending"
 	PhaseRunning   Phase = "Running"
