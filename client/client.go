@@ -22,8 +22,8 @@ import (
 )
 
 // ErrDisconnected is in the chain of every error of a connection that could not
-// be made or that broke off, also because the server stops. What was asked for
-// may go on without it.
+// be made or that broke off; of exec and attach also when the
+// server says that it stops. What was asked for may go on without it.
 var ErrDisconnected = errors.New("disconnected")
 
 // disconnected makes err an error of the connection.

@@ -129,6 +129,9 @@ func TestShutdown(t *testing.T) {
 		if !strings.Contains(err.Error(), "shutting down") {
 			t.Errorf("%s: %v", name, err)
 		}
+		if name == "exec" && !errors.Is(err, client.ErrDisconnected) {
+			t.Errorf("%s: %v is not the end of the connection", name, err)
+		}
 	}
 	if err := <-w.done; err != nil {
 		t.Errorf("Serve: %v", err)
