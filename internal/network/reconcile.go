@@ -168,7 +168,7 @@ func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	neighs, err := dump(func() ([]netlink.Neigh, error) { return h.NeighList(0, netlink.FAMILY_V4) })
+	neighs, err := v.space.neighbours()
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours: %w", err)
 	}
