@@ -59,7 +59,7 @@ func (c *capacity) add(cpu api.CPU, memory api.Bytes) {
 	c.memory += memory
 }
 
-// info describes it for people; held is what the standby pool takes.
+// info describes it for people.
 func (c *capacity) info() api.Capacity {
 	c.mu.Lock()
 	defer c.mu.Unlock()
