@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"cis/api"
 	"cis/internal/agent/agentclient"
@@ -411,7 +412,7 @@ func containerName(spec api.InstanceSpec, name string) (string, error) {
 		return spec.Containers[0].Name, nil
 	}
 	var all []string
-	for _, c := range append(append([]api.Container(nil), spec.Containers...), spec.InitContainers...) {
+	for _, c := range slices.Concat(spec.Containers, spec.InitContainers) {
 		if c.Name == name {
 			return name, nil
 		}

@@ -46,7 +46,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err := e.reconcileNetwork(ctx, kept); err != nil {
 		return err
 	}
-	if err := e.removeStrangers(ctx, kept); err != nil {
+	if err := e.removeStrangers(ctx, sandboxes); err != nil {
 		return err
 	}
 	for _, b := range dropped {

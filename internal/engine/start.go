@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -85,7 +86,8 @@ func (l *life) launch(ctx context.Context) error {
 	}
 	l.event(api.EventNormal, "", "SandboxReady", fmt.Sprintf("%s sandbox %s with address %s", sb.Isolation, sb.ID, sb.Address))
 	err = l.load(ctx, t)
-	if err != nil && standby && ctx.Err() == nil {
+	var start *startError
+	if standby && errors.As(err, &start) && !start.permanent && ctx.Err() == nil {
 		// It died while it waited: start one, with the address that is ours by now.
 		l.release()
 		return l.launch(ctx)
@@ -205,7 +207,7 @@ func hasWorkload(ctx context.Context, c *agentclient.Client) (bool, error) {
 // fetch makes sure that every image is on disk and leased. Transient failures,
 // and any failure of an instance that restarts, are tried again with back-off.
 func (l *life) fetch(ctx context.Context, rec store.Instance) error {
-	containers := append(append([]api.Container(nil), rec.Spec.InitContainers...), rec.Spec.Containers...)
+	containers := slices.Concat(rec.Spec.InitContainers, rec.Spec.Containers)
 	for try := 0; ; try++ {
 		failed, err := l.fetchAll(ctx, rec, containers)
 		if err == nil {
