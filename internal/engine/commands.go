@@ -235,7 +235,7 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 		return api.Instance{}, err
 	}
 	rec.Status.Timings.Admission = since(arrived)
-	e.begin(*rec, arrived, map[string]*image.Lease{})
+	e.begin(*rec, arrived, map[string]*image.Lease{}, nil)
 	return rec.Instance, nil
 }
 

@@ -47,7 +47,7 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 		return api.Instance{}, false, err
 	}
 	rec.Status.Timings.Admission = since(arrived) // the record has it with its next change
-	e.begin(*rec, arrived, map[string]*image.Lease{})
+	e.begin(*rec, arrived, map[string]*image.Lease{}, nil)
 	e.pool.nudge()
 	return rec.Instance, true, nil
 }

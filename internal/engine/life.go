@@ -43,12 +43,12 @@ type life struct {
 // errStopped: a stop was asked for before the programs ran.
 var errStopped = errors.New("stopped before it ran")
 
-// begin makes the life of a recorded instance, with the images that it holds
-// already, and starts it.
-func (e *Engine) begin(rec store.Instance, arrived time.Time, leases map[string]*image.Lease) {
+// begin makes the life of a recorded instance, with the images and the sandbox (or
+// nil) that it has already, and starts it.
+func (e *Engine) begin(rec store.Instance, arrived time.Time, leases map[string]*image.Lease, sb *sandbox) {
 	l := &life{
 		e: e, id: rec.ID, arrived: arrived, rec: rec, changed: make(chan struct{}),
-		stop: make(chan struct{}), leases: leases, forgotten: make(chan struct{}), done: make(chan struct{}),
+		stop: make(chan struct{}), leases: leases, sandbox: sb, forgotten: make(chan struct{}), done: make(chan struct{}),
 		logs: e.openLogs(rec),
 	}
 	if rec.Run.Stop {
@@ -101,7 +101,7 @@ func (l *life) run() {
 // that until it has finished or the sandbox is lost.
 func (l *life) once() error {
 	begin := l.start
-	if rec, _ := l.snapshot(); rec.Run.Sandbox != "" {
+	if l.sandbox != nil {
 		begin = l.resume
 	}
 	if err := begin(); err != nil {

@@ -52,9 +52,17 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	for _, b := range dropped {
 		e.drop(ctx, b)
 	}
+	owned := map[string]*sandbox{}
 	for _, b := range kept {
+		m, err := e.machine(b.Isolation)
+		if err != nil {
+			return fmt.Errorf("take up sandbox %s: %w", b.ID, err)
+		}
+		sb := &sandbox{Sandbox: b, machine: m}
 		if b.Instance == "" {
-			e.welcome(ctx, b)
+			e.welcome(ctx, sb)
+		} else {
+			owned[b.Instance] = sb
 		}
 	}
 	// All leases come before the first pull, which may collect images without one.
@@ -63,7 +71,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		leases[i] = e.leasesOf(*in)
 	}
 	for i, in := range instances {
-		e.takeUp(*in, leases[i])
+		e.takeUp(*in, leases[i], owned[in.ID])
 	}
 	if err := e.sweepFiles(instances); err != nil {
 		e.log.Warn("files of instances that are gone cannot be removed", "error", err)
@@ -87,10 +95,10 @@ func (e *Engine) leasesOf(in store.Instance) map[string]*image.Lease {
 }
 
 // takeUp goes on with an instance on record.
-func (e *Engine) takeUp(in store.Instance, leases map[string]*image.Lease) {
+func (e *Engine) takeUp(in store.Instance, leases map[string]*image.Lease, sb *sandbox) {
 	switch {
 	case !in.Status.Phase.Finished():
-		e.begin(in, time.Now(), leases)
+		e.begin(in, time.Now(), leases, sb)
 	case in.Run.Again && !in.Run.Remove:
 		// A restart was cut off between the end of one run and the next.
 		if _, err := e.Start(e.ctx, in.ID); err != nil {
@@ -225,32 +233,12 @@ func (e *Engine) drop(ctx context.Context, b store.Sandbox) {
 }
 
 // welcome takes a waiting sandbox back into the pool, if it answers.
-func (e *Engine) welcome(ctx context.Context, b store.Sandbox) {
-	m, err := e.machine(b.Isolation)
-	if err != nil {
-		return // sort keeps none of a machine that is not there
-	}
-	sb := &sandbox{Sandbox: b, machine: m}
+func (e *Engine) welcome(ctx context.Context, sb *sandbox) {
 	if err := e.dial(ctx, sb); err != nil {
 		e.wg.Go(func() { e.destroy(sb) })
 		return
 	}
 	e.pool.add(sb)
-}
-
-// recorded is the sandbox of that ID as the record has it.
-func (e *Engine) recorded(ctx context.Context, id string) (*sandbox, error) {
-	all, _, err := e.cfg.Store.Sandboxes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, b := range all {
-		if b.ID == id {
-			m, err := e.machine(b.Isolation)
-			return &sandbox{Sandbox: b, machine: m}, err
-		}
-	}
-	return nil, store.ErrNotFound
 }
 
 // sweepFiles removes logs and volume files of instances that are on no record.

@@ -173,11 +173,6 @@ func (l *life) hand(ctx context.Context, w *agentpb.Workload) error {
 func (l *life) resume() error {
 	ctx := l.e.ctx
 	rec, _ := l.snapshot()
-	sb, err := l.e.recorded(ctx, rec.Run.Sandbox)
-	if err != nil {
-		return &lostError{api.ReasonSandboxLost, "its sandbox is not on record"}
-	}
-	l.sandbox = sb
 	l.e.names.set(rec.Spec.Name, l.sandbox.Address)
 	if err := l.redial(ctx); err != nil {
 		return err
