@@ -54,12 +54,12 @@ func closedError(ctx context.Context, err error) error {
 	return streamError(ctx, err)
 }
 
-// ending is the error that the server ended a program's stream with. One that
-// stops says so when it closes the connection.
+// ending is the error that the server ended a program's stream with. Only one that
+// goes on closes the connection in order: one that stops says so, or breaks off.
 func (w *wire) ending(ctx context.Context, e *api.Error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if _, _, err := w.conn.Read(ctx); websocket.CloseStatus(err) == websocket.StatusGoingAway {
+	if _, _, err := w.conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusNormalClosure {
 		return stopping(e)
 	}
 	return e
