@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"time"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
@@ -35,11 +36,23 @@ func (a *Agent) attach(ctx context.Context, s *stream.Stream, req *agentpb.ExecS
 	if req.Width > 0 {
 		at.size = &agentpb.Frame{Width: uint32(req.Width), Height: uint32(req.Height)}
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	feeding, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	go at.feed(ctx)
-	return at.follow(ctx)
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		at.feed(feeding)
+	}()
+	code, err := at.follow(ctx)
+	if ctx.Err() != nil {
+		at.leave(fed)
+	}
+	return code, err
 }
+
+// partingTime is how long a program has to take what a client that has gone sent
+// it.
+const partingTime = time.Second
 
 // follow joins each attempt as it begins to run.
 func (at *session) follow(ctx context.Context) (int, error) {
@@ -53,7 +66,6 @@ func (at *session) follow(ctx context.Context) (int, error) {
 		}
 		at.join(ctx, run)
 		if err := at.agent.awaitEnd(ctx, run); err != nil {
-			at.leave(run)
 			return 0, err
 		}
 	}
@@ -71,9 +83,15 @@ func (at *session) join(ctx context.Context, run *attempt) {
 	}
 }
 
-// leave is called when the client has gone.
-func (at *session) leave(run *attempt) {
-	if at.stdin && run.spec.StdinOnce {
+// leave is called when the client has gone. What it sent before that is still the
+// program's.
+func (at *session) leave(fed <-chan struct{}) {
+	select {
+	case <-fed:
+	case <-time.After(partingTime):
+	}
+	run, err := at.agent.runningNow(at.slot.spec.Name)
+	if err == nil && at.stdin && run.spec.StdinOnce {
 		run.input.close()
 	}
 }

@@ -78,6 +78,31 @@ func TestAttachSeveralClients(t *testing.T) {
 	r.until("the end", finished)
 }
 
+// What a client sent before it left reaches the program.
+func TestAttachLeaveLosesNoInput(t *testing.T) {
+	r := newRig(t)
+	r.run(api.RestartNever, interactive("cat"))
+	r.until("running", running)
+	for i := range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		pr, pw := io.Pipe()
+		ended := make(chan error)
+		go func() {
+			_, err := r.client.Attach(ctx, "main", api.Streams{Stdin: pr})
+			ended <- err
+		}()
+		io.WriteString(pw, "x")
+		cancel()
+		pw.CloseWithError(io.ErrUnexpectedEOF)
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		r.waitForOutput("main", 0, strings.Repeat("x", i+1))
+	}
+	r.client.Stop(t.Context(), 0, "")
+	r.until("the end", finished)
+}
+
 // waitForOutput waits until an attempt has written exactly a text.
 func (r *rig) waitForOutput(container string, attempt int, want string) {
 	r.Helper()

@@ -59,7 +59,10 @@ func (s *Server) serveSession(w http.ResponseWriter, r *request, do func(*sessio
 	ss.wire = wire
 	ss.stdin, ss.input = io.Pipe()
 	defer ss.stdin.Close()
-	defer context.AfterFunc(ss.ctx, func() { time.AfterFunc(partingTime, hangUp) })()
+	defer context.AfterFunc(ss.ctx, func() {
+		ss.input.CloseWithError(io.ErrUnexpectedEOF)
+		time.AfterFunc(partingTime, hangUp)
+	})()
 
 	go ss.read()
 	go ss.keepAlive()
@@ -91,7 +94,6 @@ func (ss *session) read() {
 		}
 		if err != nil {
 			ss.cancel(err)
-			ss.input.CloseWithError(io.ErrUnexpectedEOF)
 			return
 		}
 		ss.take(api.StreamChannel(data[0]), data[1:])

@@ -3,6 +3,7 @@ package agentclient
 import (
 	"context"
 	"io"
+	"time"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
@@ -33,17 +34,28 @@ func run[C interface {
 	RecvMsg(any) error
 	CloseSend() error
 }](ctx context.Context, open opener[C], start agentpb.ExecStart, streams api.Streams) (int, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	calling, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	sent := make(chan struct{})
 	begin := func(s *stream.Stream) {
 		if streams.Stdin != nil {
-			go send(s, streams.Stdin)
+			go func() { defer close(sent); send(s, streams.Stdin) }()
+		} else {
+			close(sent)
 		}
 		if streams.Resize != nil {
-			go resize(ctx, s, streams.Resize)
+			go resize(calling, s, streams.Resize)
 		}
 	}
-	return stream.Call(ctx, open, start, begin, func(_ *stream.Stream, f *agentpb.Frame) error {
+	// What is on its way when the caller leaves still arrives.
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-sent:
+		case <-time.After(partingTime):
+		}
+		cancel()
+	})()
+	code, err := stream.Call(calling, open, start, begin, func(_ *stream.Stream, f *agentpb.Frame) error {
 		if f.Started && streams.Started != nil {
 			streams.Started()
 		}
@@ -57,7 +69,14 @@ func run[C interface {
 		_, err := w.Write(f.Data)
 		return err
 	})
+	if err != nil && ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	return code, err
 }
+
+// partingTime is how long the input of a caller that leaves may take to end.
+const partingTime = 500 * time.Millisecond
 
 // send sends input and its end.
 func send(s *stream.Stream, r io.Reader) {

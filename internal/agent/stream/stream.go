@@ -97,7 +97,7 @@ func (s *Stream) took(f *agentpb.Frame) error {
 		return nil
 	}
 	s.consumed = 0
-	if err := s.put(&agentpb.Frame{Credit: giveBack}); err != io.EOF {
+	if err := s.put(&agentpb.Frame{Credit: giveBack}); err != io.EOF && s.over.Err() == nil {
 		return err
 	}
 	return nil // the call is over, and what came before its end is read on
