@@ -267,7 +267,7 @@ func TestTTL(t *testing.T) {
 // However many start it at once, it has one life.
 func TestStartsAtOnce(t *testing.T) {
 	b := newBench(t)
-	b.create(request("a", "sleep", "1"))
+	b.create(request("a", "sleep"))
 	if _, err := b.Stop(t.Context(), "a", new(time.Duration)); err != nil {
 		t.Fatal(err)
 	}
