@@ -174,10 +174,11 @@ func TestImportFromTools(t *testing.T) {
 	if err := os.WriteFile(rootfs, tarOf(t, "bin/", "", "bin/a", "applet", "bin/b", "=>bin/a", "content", "from a tool"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// podman keeps a cache in a fixed place: it gets one of its own there.
+	// podman keeps a cache in a fixed place, /var/lib/containers, which may not be
+	// there yet: it gets a /var/lib of its own.
 	podman := func(args ...string) {
 		t.Helper()
-		run("unshare", append([]string{"--mount", "sh", "-c", `mount -t tmpfs none /var/lib/containers && exec podman "$@"`, "podman",
+		run("unshare", append([]string{"--mount", "sh", "-c", `mount -t tmpfs none /var/lib && exec podman "$@"`, "podman",
 			"--root", filepath.Join(top, "graph"), "--runroot", filepath.Join(top, "run"), "--tmpdir", filepath.Join(top, "tmp"), "--storage-driver", "vfs"}, args...)...)
 	}
 	podman("import", rootfs, "localhost/tool:v1")
