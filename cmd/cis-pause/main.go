@@ -1,5 +1,4 @@
-// Command cis-pause is the small program that helps cis-agent with a gVisor
-// sandbox:
+// Command cis-pause is the small program that helps cis-agent with a sandbox:
 //
 //	cis-pause              holds the sandbox open as its root container; each line
 //	                       of standard input is a new hostname, answered by "ok" or
@@ -10,6 +9,9 @@
 //	                       port of localhost
 //	cis-pause keyboard     tells on standard output, a byte each, the signals of
 //	                       the terminal that is its standard input
+//	cis-pause terminal PROGRAM...
+//	                       makes the terminal that is its standard input its own,
+//	                       and becomes the program (in a microVM)
 //
 // It is the root container; pack and unpack run in a container from outside of its
 // file system, so they need nothing of its image, and see only what the container
@@ -48,12 +50,17 @@ func run(args []string) error {
 		return dial(args[1], os.Stdin, os.Stdout)
 	case len(args) == 1 && args[0] == "keyboard":
 		return keyboard(os.Stdout)
+	case len(args) > 1 && args[0] == "terminal":
+		return terminal(args[1:])
 	}
-	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | keyboard]")
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | keyboard | terminal PROGRAM...]")
 }
 
 // exitCode tells a missing path apart, so that the agent can say not found.
 func exitCode(err error) int {
+	if failed, ok := errors.AsType[*execError](err); ok {
+		return failed.code
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return tarcopy.ExitNotFound
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
@@ -24,6 +25,8 @@ import (
 	"cis/internal/image"
 	"cis/internal/machine"
 	"cis/internal/machine/gvisor"
+	"cis/internal/machine/qemu"
+	"cis/internal/machine/qemu/initramfs"
 	"cis/internal/network"
 	"cis/internal/server"
 	"cis/internal/store"
@@ -125,13 +128,19 @@ func serve(ctx context.Context, c *config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	machines := map[api.Isolation]machine.Machine{api.IsolationGVisor: gv}
+	if vm, err := newQEMU(c, log); err != nil {
+		log.Info("no microVMs on this host", "because", err)
+	} else {
+		machines[api.IsolationVM] = vm
+	}
 	limits, err := c.limits()
 	if err != nil {
 		return err
 	}
 	eng, err := engine.Open(ctx, engine.Config{
 		Store: record, Images: images, Network: vpcs, Log: log, Version: version,
-		Machines: map[api.Isolation]machine.Machine{api.IsolationGVisor: gv}, Default: api.IsolationGVisor,
+		Machines: machines, Default: api.IsolationGVisor,
 		DataDir: c.dataDir, RunDir: c.runDir, VPC: "default", CIDR: c.vpcCIDR, Limits: limits, Standby: c.standby,
 	})
 	if err != nil {
@@ -157,6 +166,28 @@ func newGVisor(c *config, log *slog.Logger) (*gvisor.Machine, error) {
 		AgentPath: filepath.Join(c.libexec, "cis-agent"), RunscPath: filepath.Join(c.libexec, "runsc"),
 		PausePath: filepath.Join(c.libexec, "cis-pause"), Log: log})
 }
+
+// newQEMU looks for what microVMs need; some of it comes from Debian's packages.
+func newQEMU(c *config, log *slog.Logger) (*qemu.Machine, error) {
+	programs := map[string]string{}
+	for _, name := range []string{"qemu-system-x86_64", "mke2fs", "crun"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			return nil, err
+		}
+		programs[name] = path
+	}
+	kernel := filepath.Join(c.libexec, "guest", "vmlinuz")
+	if _, err := os.Stat(kernel); err != nil {
+		return nil, err
+	}
+	return qemu.New(qemu.Config{Dir: c.dataDir, Prefix: vmPrefix(c), QEMU: programs["qemu-system-x86_64"], Mke2fs: programs["mke2fs"], Kernel: kernel,
+		Initramfs: initramfs.Content{Agent: filepath.Join(c.libexec, "cis-agent"), Tool: filepath.Join(c.libexec, "cis-pause"),
+			Crun: programs["crun"], ModulesFrom: filepath.Join(c.libexec, "guest", "modules")}, Log: log})
+}
+
+// vmPrefix is the cgroup of the microVMs, below that of everything.
+func vmPrefix(c *config) string { return "/" + c.prefix + "/vm" }
 
 // networkState is where the network remembers what the host had before.
 func networkState(c *config) string { return filepath.Join(c.dataDir, "network.json") }
@@ -206,5 +237,9 @@ func clean(ctx context.Context, c *config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(gv.Clean(ctx), network.Clean(ctx, c.prefix, networkState(c)))
+	vms, err := qemu.New(qemu.Config{Dir: c.dataDir, Prefix: vmPrefix(c), Log: log}) // to clean up it needs no program
+	if err != nil {
+		return err
+	}
+	return errors.Join(vms.Clean(ctx), gv.Clean(ctx), network.Clean(ctx, c.prefix, networkState(c)))
 }

@@ -34,6 +34,10 @@ type want struct {
 	// address to use; empty: a free one.
 	address string
 	volumes []machine.Volume
+	// images, layers and storage are those of machine.Sandbox.
+	images  []machine.Image
+	layers  int
+	storage api.Bytes
 }
 
 // recordSandbox takes an address and records the sandbox; nothing is made yet.
@@ -82,8 +86,8 @@ func (e *Engine) boot(ctx context.Context, sb *sandbox, w want) error {
 	}
 	err = sb.machine.Start(ctx, machine.Sandbox{
 		ID: sb.ID, CPU: w.cpu, Memory: w.memory, Pids: e.cfg.Limits.Pids, Hostname: w.hostname,
-		NIC:     machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address},
-		Volumes: w.volumes,
+		NIC:     machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address, Gateway: network.Gateway.String()},
+		Volumes: w.volumes, Images: w.images, Layers: w.layers, Storage: w.storage,
 	})
 	if err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)

@@ -78,14 +78,19 @@ func (l *life) launch(ctx context.Context) error {
 	if err := l.adopt(sb, standby); err != nil {
 		return &startError{reason: api.ReasonCreateError, err: err}
 	}
+	work, err := l.work(ctx)
+	if err != nil {
+		return err
+	}
 	if !standby {
+		w.images = l.images(work)
 		if err := l.e.boot(ctx, sb, w); err != nil {
 			return &startError{reason: api.ReasonCreateError, err: err}
 		}
 		t.Sandbox = since(at)
 	}
 	l.event(api.EventNormal, "", "SandboxReady", fmt.Sprintf("%s sandbox %s with address %s", sb.Isolation, sb.ID, sb.Address))
-	err = l.load(ctx, t)
+	err = l.load(ctx, work, t)
 	var start *startError
 	if standby && errors.As(err, &start) && !start.permanent && ctx.Err() == nil {
 		// It died while it waited: start one, with the address that is ours by now.
@@ -110,7 +115,8 @@ func (l *life) prepare(ctx context.Context, w want) (*sandbox, error) {
 // want says what sandbox the instance needs.
 func (l *life) want(rec store.Instance) want {
 	w := want{instance: l.id, iso: rec.Spec.Isolation, cpu: rec.Spec.CPU, memory: rec.Spec.Memory,
-		hostname: rec.Spec.Hostname, volumes: scratch(rec.Spec)}
+		hostname: rec.Spec.Hostname, volumes: scratch(rec.Spec),
+		layers: len(rec.Spec.InitContainers) + len(rec.Spec.Containers), storage: rec.Spec.EphemeralStorage}
 	if l.e.addresses.contains(rec.Status.Address) {
 		w.address = rec.Status.Address
 	}
@@ -146,13 +152,19 @@ func (l *life) adopt(sb *sandbox, standby bool) error {
 	return nil
 }
 
-// load hands the workload to the agent and keeps the timings.
-func (l *life) load(ctx context.Context, t api.Timings) error {
+// work makes the workload of the instance as it is now.
+func (l *life) work(ctx context.Context) (*agentpb.Workload, error) {
 	rec, _ := l.snapshot()
 	w, err := l.workload(ctx, rec)
 	if err != nil {
-		return &startError{reason: api.ReasonCreateError, permanent: true, err: err}
+		return nil, &startError{reason: api.ReasonCreateError, permanent: true, err: err}
 	}
+	return w, nil
+}
+
+// load hands the workload to the agent and keeps the timings.
+func (l *life) load(ctx context.Context, w *agentpb.Workload, t api.Timings) error {
+	rec, _ := l.snapshot()
 	t.Admission = rec.Status.Timings.Admission
 	l.issued = time.Now()
 	l.set(func(in *store.Instance) { in.Status.Timings = t })
@@ -184,9 +196,9 @@ func (l *life) resume() error {
 	if err := l.fetch(ctx, rec); err != nil {
 		return err
 	}
-	w, err := l.workload(ctx, rec)
+	w, err := l.work(ctx)
 	if err != nil {
-		return &startError{reason: api.ReasonCreateError, permanent: true, err: err}
+		return err
 	}
 	return l.hand(ctx, w)
 }

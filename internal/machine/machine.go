@@ -31,8 +31,8 @@ type Machine interface {
 	// Stats reads what the sandbox uses on the host now.
 	Stats(ctx context.Context, id string) (Usage, error)
 	// Pause makes a sandbox that has no workload yet stand still, and returns when it
-	// does: it uses no cpu and keeps its memory. Its agent goes on, but what it asks
-	// of the sandbox waits for Resume. After an error other than NotFound the sandbox
+	// does: it uses no cpu and keeps its memory. An agent beside it goes on, but what
+	// it asks of the sandbox waits for Resume; one inside stands still too. After an error other than NotFound the sandbox
 	// goes on. A paused one outlives the calling process and may be destroyed.
 	Pause(ctx context.Context, id string) error
 	// Resume lets a paused sandbox go on at once. Resuming one that goes on is no
@@ -63,6 +63,20 @@ type Sandbox struct {
 	// Volumes that containers will share. A sandbox started without them cannot
 	// get them later.
 	Volumes []Volume
+	// Images that containers and volumes will use. A VM started without them cannot
+	// get them later; gVisor takes them as they come.
+	Images []Image
+	// Layers is how many containers will have a writable layer, and Storage bounds
+	// each of those. In a VM they are made beforehand.
+	Layers  int
+	Storage api.Bytes
+}
+
+// Image is a read-only EROFS file of the host.
+type Image struct {
+	Path string
+	// Offset of the file system in it, in bytes.
+	Offset int64
 }
 
 // NIC is a network interface made by package network.
@@ -73,6 +87,9 @@ type NIC struct {
 	RouterNS string
 	// Address without prefix length.
 	Address string
+	// Gateway is the next hop of everything the sandbox sends. gVisor finds it in the
+	// namespace.
+	Gateway string
 }
 
 // Volume is a directory shared by the sandbox's containers that starts empty.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/etc"
 )
 
 // upperLayer makes the tar that gVisor unpacks into a container's writable layer
@@ -74,17 +75,15 @@ func (u *upperWriter) write(w *agentpb.Workload, c *agentpb.Container) error {
 			return err
 		}
 	}
-	etc, err := u.resolve("etc")
+	dir, err := u.resolve("etc")
 	if err != nil {
 		return err
 	}
-	if err := u.directory(etc, 0o755); err != nil {
+	if err := u.directory(dir, 0o755); err != nil {
 		return err
 	}
-	for _, file := range []struct{ name, content string }{
-		{"hosts", hosts(w)}, {"hostname", w.Hostname + "\n"}, {"resolv.conf", resolvConf(w)},
-	} {
-		if err := u.file(path.Join(etc, file.name), file.content); err != nil {
+	for _, file := range etc.Files(w) {
+		if err := u.file(path.Join(dir, file.Name), file.Content); err != nil {
 			return err
 		}
 	}
@@ -192,23 +191,4 @@ func unixMode(mode fs.FileMode) int64 {
 		}
 	}
 	return bits
-}
-
-func hosts(w *agentpb.Workload) string {
-	lines := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	if w.Address != "" {
-		lines += w.Address + "\t" + w.Hostname + "\n"
-	}
-	return lines
-}
-
-func resolvConf(w *agentpb.Workload) string {
-	var lines strings.Builder
-	if len(w.Searches) > 0 {
-		fmt.Fprintf(&lines, "search %s\n", strings.Join(w.Searches, " "))
-	}
-	for _, server := range w.Nameservers {
-		fmt.Fprintf(&lines, "nameserver %s\n", server)
-	}
-	return lines.String()
 }

@@ -20,6 +20,9 @@ func (s *suite) workload(t *testing.T) {
 	state := b.run(t)
 	if len(state.Containers) != 2 || state.Containers[0].State.Terminated == nil || state.Containers[0].State.Terminated.ExitCode != 3 ||
 		state.Containers[1].State.Terminated.ExitCode != 0 {
+		for _, c := range state.Containers {
+			t.Errorf("%s: %+v", c.Name, c.State.Terminated)
+		}
 		t.Fatalf("%+v", state)
 	}
 	var out, wrong string

@@ -25,7 +25,7 @@ func (s *suite) life(t *testing.T) {
 	if pids, err := b.Pids(t.Context()); err != nil || pids != 0 {
 		t.Errorf("an empty sandbox has %d processes, %v", pids, err)
 	}
-	if usage, err := b.m.Stats(t.Context(), spec.ID); err != nil || usage.CPUSeconds <= 0 || usage.Memory <= 0 || usage.Memory > spec.Memory {
+	if usage, err := b.m.Stats(t.Context(), spec.ID); err != nil || usage.CPUSeconds <= 0 || usage.Memory <= 0 || usage.Memory > spec.Memory+s.Overhead {
 		t.Errorf("stats: %+v %v", usage, err)
 	}
 	began := time.Now()

@@ -27,6 +27,12 @@ type Target struct {
 	New func(testing.TB) machine.Machine
 	// NIC makes a network interface for a sandbox.
 	NIC func(testing.TB) machine.NIC
+	// Overhead is what a sandbox may use on the host beyond the memory limit of what
+	// is inside.
+	Overhead api.Bytes
+	// AgentInside: the agent stands still with a paused sandbox, and the program
+	// around it may use a thousandth of a processor meanwhile.
+	AgentInside bool
 	// Rootfs is the image of testbox.Image, as a Container names it.
 	Rootfs string
 	// Volume is an image with one file, "file", that contains "content".
@@ -66,6 +72,7 @@ func (s *suite) sandbox(t testing.TB) machine.Sandbox {
 	return machine.Sandbox{
 		ID: "s-" + strings.Repeat("0", 9) + pad(s.made), CPU: 1000, Memory: 128 * api.MiB, Pids: 256,
 		Hostname: "standby", NIC: s.NIC(t),
+		Images: []machine.Image{{Path: s.Rootfs}, {Path: s.Volume}}, Layers: 2, Storage: 64 * api.MiB,
 	}
 }
 
