@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -58,8 +59,9 @@ func settle() error {
 	if err := unix.Mount("devpts", "/dev/pts", "devpts", 0, "mode=0620,ptmxmode=0666"); err != nil {
 		return err
 	}
-	// crun refuses hosts that have both versions of cgroups.
-	if err := unix.Unmount("/sys/fs/cgroup/unified", 0); err != nil && err != unix.EINVAL && err != unix.ENOENT {
+	// crun refuses hosts that have both versions of cgroups: hide version 2.
+	err := unix.Mount("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "", unix.MS_BIND, "")
+	if err != nil && err != unix.ENOENT {
 		return err
 	}
 	lo, err := netlink.LinkByName("lo")
@@ -119,7 +121,9 @@ func newBox(t testing.TB, o boxOptions) *box {
 
 // close ends what the test has left running, and checks that the mounts go.
 func (b *box) close(dir string) {
-	if err := b.groups.Remove(context.Background(), b.group); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := b.groups.Remove(ctx, b.group); err != nil {
 		b.T.Error(err)
 	}
 	if b.Runtime == nil {
