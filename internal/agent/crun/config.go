@@ -46,6 +46,9 @@ type Runtime struct {
 	// tool is cis-pause, on a read-only mount: no container can write to it.
 	tool *os.File
 
+	// launching is held while crun runs.
+	launching sync.Mutex
+
 	mu       sync.Mutex
 	workload *agentpb.Workload
 	// volumes are the directories of the emptyDirs.

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"cis/internal/agent/runtime"
 )
 
@@ -48,16 +50,8 @@ func (c *container) launch(ctx context.Context, l launch) (*program, error) {
 		return nil, err
 	}
 	defer words.Close()
-	err = c.crun(ctx, dir, l, report)
+	p, err := c.begin(dir, l, report)
 	report.Close()
-	if err != nil {
-		return nil, err
-	}
-	pid, err := readPid(pidFile(dir))
-	if err != nil {
-		return nil, err
-	}
-	p, err := c.adopt(pid)
 	if err != nil || !l.reports {
 		return p, err
 	}
@@ -69,22 +63,41 @@ func (c *container) launch(ctx context.Context, l launch) (*program, error) {
 	return p, nil
 }
 
+// begin runs crun and takes over the program that it leaves. One at a time: a helper
+// that has died is known as one by there being no other crun.
+func (c *container) begin(dir string, l launch, report *os.File) (*program, error) {
+	c.r.launching.Lock()
+	defer c.r.launching.Unlock()
+	defer c.r.reapHelpers()
+	if err := c.crun(dir, l, report); err != nil {
+		return nil, err
+	}
+	pid, err := readPid(pidFile(dir))
+	if err != nil {
+		return nil, err
+	}
+	// A helper of crun may still be its parent, and ends at once.
+	if parent := stat(pid).parent; parent != os.Getpid() {
+		unix.Wait4(parent, nil, 0, nil)
+	}
+	return c.adopt(pid)
+}
+
 func pidFile(dir string) string { return filepath.Join(dir, "pid") }
 func logFile(dir string) string { return filepath.Join(dir, "log") }
 
 // crun runs crun, which ends when the program is begun. The program inherits its
 // files: the standard streams, cis-pause and the pipe of the report.
-func (c *container) crun(ctx context.Context, dir string, l launch, report *os.File) error {
+func (c *container) crun(dir string, l launch, report *os.File) error {
 	args := []string{"--root=" + c.r.conf.stateDir(), "--cgroup-manager=cgroupfs", "--log=" + logFile(dir), "--log-format=json"}
 	args = append(append(args, l.args...), "--detach", "--pid-file="+pidFile(dir), "--preserve-fds=2", c.id)
-	cmd := exec.CommandContext(ctx, c.r.conf.Crun, args...)
+	// It is not ended with the caller: a killed crun would leave a program of which
+	// nobody knows.
+	cmd := exec.Command(c.r.conf.Crun, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = l.files[0], l.files[1], l.files[2]
 	cmd.ExtraFiles = []*os.File{c.r.tool, report}
 	cmd.Env = []string{} // nothing of ours
 	err := cmd.Run()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	if _, ended := errors.AsType[*exec.ExitError](err); ended {
 		if words := complaint(logFile(dir)); words != "" {
 			return fmt.Errorf("crun: %s", words)

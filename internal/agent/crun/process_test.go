@@ -43,7 +43,9 @@ func TestStartAndExit(t *testing.T) {
 }
 
 func TestStartFailuresLeaveNothing(t *testing.T) {
-	b := newBox(t, boxOptions{image: map[string]string{"bin/broken": "not a program"}})
+	b := newBox(t, boxOptions{
+		image: map[string]string{"bin/broken": "not a program"}, volumes: []agentpb.Volume{{Name: "data"}},
+	})
 	before := b.traces()
 	for _, test := range []struct {
 		change func(*agentpb.Container)
@@ -56,7 +58,7 @@ func TestStartFailuresLeaveNothing(t *testing.T) {
 		{func(c *agentpb.Container) { c.Rootfs = "/nowhere.erofs" }, "/nowhere.erofs"},
 		{func(c *agentpb.Container) { c.Mounts = []agentpb.Mount{{Volume: "none", Path: "/x"}} }, "no such volume"},
 		{func(c *agentpb.Container) { c.Cwd = "/etc/passwd" }, "work in /etc/passwd: not a directory"},
-		{func(c *agentpb.Container) { c.Mounts = []agentpb.Mount{{Volume: "none", Path: "/x"}} }, "no such volume"},
+		{func(c *agentpb.Container) { c.Mounts = []agentpb.Mount{{Volume: "data", Path: "/etc/passwd"}} }, "not a directory"},
 	} {
 		c := b.Shell("main", "true")
 		test.change(c)

@@ -79,3 +79,33 @@ func isDead(pid int) bool {
 	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	return err == nil && info.Signo == int32(syscall.SIGCHLD)
 }
+
+// reapHelpers waits for the helpers that crun has left, all dead by now.
+func (r *Runtime) reapHelpers() {
+	for pid := range r.deadChildren() {
+		if stat(pid).name == filepath.Base(r.conf.Crun) {
+			unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		}
+	}
+}
+
+// status is what the kernel tells of a process, dead ones included.
+type status struct {
+	name   string
+	parent int
+}
+
+func stat(pid int) status {
+	data, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	// number (name) state parent …, where the name may hold anything.
+	text := string(data)
+	from, to := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	if from < 0 || to < from {
+		return status{}
+	}
+	s := status{name: text[from+1 : to]}
+	if fields := strings.Fields(text[to+1:]); len(fields) > 1 {
+		s.parent, _ = strconv.Atoi(fields[1])
+	}
+	return s
+}
