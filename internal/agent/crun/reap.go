@@ -55,16 +55,26 @@ func (r *Runtime) reap(ctx context.Context, delay time.Duration) {
 // programs of containers.
 func (r *Runtime) deadChildren() map[int]bool {
 	dead := map[int]bool{}
+	for _, pid := range r.others() {
+		if isDead(pid) {
+			dead[pid] = true
+		}
+	}
+	return dead
+}
+
+// others are the children of this process that are no programs of containers.
+func (r *Runtime) others() (pids []int) {
 	lists, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, list := range lists {
 		data, _ := os.ReadFile(list) // a thread that is gone has no children
 		for _, field := range strings.Fields(string(data)) {
-			if pid, err := strconv.Atoi(field); err == nil && !r.knows(pid) && isDead(pid) {
-				dead[pid] = true
+			if pid, err := strconv.Atoi(field); err == nil && !r.knows(pid) {
+				pids = append(pids, pid)
 			}
 		}
 	}
-	return dead
+	return pids
 }
 
 func (r *Runtime) knows(pid int) bool {
@@ -80,12 +90,22 @@ func isDead(pid int) bool {
 	return err == nil && info.Signo == int32(syscall.SIGCHLD)
 }
 
-// reapHelpers waits for the helpers that crun has left, all dead by now.
+// reapHelpers waits for the helpers that crun has left, which end with it, some a
+// moment later. One that does not is left to Reap.
 func (r *Runtime) reapHelpers() {
-	for pid := range r.deadChildren() {
-		if stat(pid).name == filepath.Base(r.conf.Crun) {
-			unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	for range 200 {
+		left := false
+		for _, pid := range r.others() {
+			if stat(pid).name != filepath.Base(r.conf.Crun) {
+				continue
+			}
+			ended, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			left = left || ended == 0
 		}
+		if !left {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
