@@ -60,6 +60,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *request, do func(*sessio
 	ss.stdin, ss.input = io.Pipe()
 	defer ss.stdin.Close()
 	defer context.AfterFunc(ss.ctx, func() {
+		// Whoever passes input on need not wait for more.
 		ss.input.CloseWithError(io.ErrUnexpectedEOF)
 		time.AfterFunc(partingTime, hangUp)
 	})()

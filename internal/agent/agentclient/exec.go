@@ -11,7 +11,8 @@ import (
 )
 
 // Exec runs a command in a running container and returns its exit code. When ctx
-// ends, or a writer fails, the command is ended too. Stdin is read until its end, or
+// ends, or a writer fails, the command is ended too; after ctx, Stdin has half a
+// second to end, so that what it gave before arrives. Stdin is read until its end, or
 // until the call is over; a Read that waits then is left waiting, and takes its
 // goroutine along only when it returns.
 func (c *Client) Exec(ctx context.Context, start agentpb.ExecStart, streams api.Streams) (int, error) {
