@@ -19,7 +19,7 @@ const labelWidth = 18
 type description struct {
 	b      strings.Builder
 	styles palette
-	now    time.Time
+	now    time.Time // the times are printed in its zone
 	level  int
 }
 
@@ -68,7 +68,7 @@ func (d *description) time(t *time.Time) string {
 	if t == nil || t.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("%s (%s ago)", t.Local().Format(time.RFC3339), since(d.now, *t))
+	return fmt.Sprintf("%s (%s ago)", t.In(d.now.Location()).Format(time.RFC3339), since(d.now, *t))
 }
 
 func (d *description) instance(inst *api.Instance, events []api.Event) {

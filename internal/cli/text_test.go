@@ -100,9 +100,6 @@ func webEvents() []api.Event {
 }
 
 func TestDescribeGolden(t *testing.T) {
-	local := time.Local
-	time.Local = time.UTC
-	defer func() { time.Local = local }()
 	for name, styles := range map[string]palette{"describe.golden": false, "describe-color.golden": true} {
 		d := newDescription(styles)
 		d.now = testNow
