@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Clean removes every namespace, link and table of the prefix from the host that the
@@ -43,13 +42,20 @@ func Clean(ctx context.Context, prefix, stateFile string) error {
 }
 
 func cleanSpaces(prefix string) error {
-	var errs []error
-	for _, kind := range []string{nicSpaceName(prefix, ""), vpcSpaceName(prefix, "")} {
-		ids, err := listSpaces(kind)
-		errs = append(errs, err)
-		for _, id := range ids {
-			errs = append(errs, removeSpace(kind+id))
-		}
+	nics := func(id string) error { return removeSpace(nicSpaceName(prefix, id)) }
+	vpcs := func(id string) error { return removeVPCSpace(prefix, id) }
+	return errors.Join(
+		cleanKind(nicSpaceName(prefix, ""), nics),
+		cleanKind(vpcSpaceName(prefix, ""), vpcs),
+	)
+}
+
+// cleanKind removes the namespaces whose names begin so.
+func cleanKind(kind string, remove func(id string) error) error {
+	ids, err := listSpaces(kind)
+	errs := []error{err}
+	for _, id := range ids {
+		errs = append(errs, remove(id))
 	}
 	return errors.Join(errs...)
 }
@@ -61,7 +67,7 @@ func cleanUplinks(host *space, prefix string) error {
 	}
 	var errs []error
 	for _, l := range links {
-		if strings.HasPrefix(l.Attrs().Name, prefix+"-u") {
+		if ownsLink(prefix, l, "u") {
 			errs = append(errs, deleteLink(host.route, l))
 		}
 	}

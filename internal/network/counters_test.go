@@ -6,13 +6,16 @@ import (
 	"cis/api"
 )
 
-func TestCounters(t *testing.T) {
+func TestCounters(t *testing.T) { eachKind(t, testCounters) }
+
+func testCounters(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	n := nicAt("default", 2)
+	n := nicAt("default", 2).as(kind)
 	a := l.attach(m, n)
 	pc := listen(t, l.outside, outsideAddr+":9")
+	l.pings(a, Gateway.String()) // so that nobody needs ARP later
 	rx0, tx0, err := m.Counters(ctx, n.ID)
 	check(t, err)
 	l.never(a, "udp", outsideAddr+":9") // it arrives, but nobody answers

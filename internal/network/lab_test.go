@@ -146,11 +146,21 @@ func nicAt(vpc string, last byte) NIC {
 	return NIC{ID: fmt.Sprintf("i-%s-%d", vpc, last), VPC: vpc, Address: netip.AddrFrom4([4]byte{10, 77, 0, last})}
 }
 
-// attach attaches a NIC and returns its namespace, as a sandbox would find it.
+// attach attaches a NIC and returns its namespace, as a sandbox would find it, or that
+// of a guest on its tap.
 func (l *lab) attach(m *Manager, n NIC) *space {
 	l.t.Helper()
 	link, err := m.Attach(context.Background(), n)
 	check(l.t, err)
+	return l.start(link, n.Kind)
+}
+
+// start is enter, or boot.
+func (l *lab) start(link Link, kind NICKind) *space {
+	l.t.Helper()
+	if kind == Tap {
+		return l.boot(link).space
+	}
 	return l.enter(link)
 }
 

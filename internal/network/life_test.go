@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -56,7 +57,9 @@ func (l *lab) trace() (tr trace) {
 	return tr
 }
 
-func TestCleanLeavesNothing(t *testing.T) {
+func TestCleanLeavesNothing(t *testing.T) { eachKind(t, testCleanLeavesNothing) }
+
+func testCleanLeavesNothing(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	l.nft("add table inet theirs")
 	before := l.trace()
@@ -65,7 +68,7 @@ func TestCleanLeavesNothing(t *testing.T) {
 		v := l.vpc(id)
 		v.HostReachable = id == "one"
 		check(t, m.EnsureVPC(ctx, v))
-		l.attach(m, nicAt(id, 2))
+		l.attach(m, nicAt(id, 2).as(kind))
 	}
 	if reflect.DeepEqual(l.trace(), before) {
 		t.Fatal("nothing was made")
@@ -92,11 +95,13 @@ func TestForwardingThatWasOnStaysOn(t *testing.T) {
 	}
 }
 
-func TestEnsureAndAttachAreIdempotent(t *testing.T) {
+func TestEnsureAndAttachAreIdempotent(t *testing.T) { eachKind(t, testEnsureAndAttachAreIdempotent) }
+
+func testEnsureAndAttachAreIdempotent(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	n := nicAt("default", 2)
+	n := nicAt("default", 2).as(kind)
 	a := l.attach(m, n)
 	l.serve(l.outside, ":80")
 	l.serve(a, ":80")
@@ -121,11 +126,13 @@ func TestEnsureAndAttachAreIdempotent(t *testing.T) {
 	}
 }
 
-func TestRestartAdopts(t *testing.T) {
+func TestRestartAdopts(t *testing.T) { eachKind(t, testRestartAdopts) }
+
+func testRestartAdopts(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	n := nicAt("default", 2)
+	n := nicAt("default", 2).as(kind)
 	a := l.attach(m, n)
 	l.serve(l.outside, ":80")
 	l.serve(a, ":80")
@@ -158,34 +165,31 @@ func TestRestartAdopts(t *testing.T) {
 }
 
 // Whatever is removed by hand, Reconcile brings back; what runs beside it goes on.
-func TestReconcileRepairs(t *testing.T) {
+func TestReconcileRepairs(t *testing.T) { eachKind(t, testReconcileRepairs) }
+
+func testReconcileRepairs(t *testing.T, kind NICKind) {
 	inVPC := func(m *Manager) *space { return m.vpcs["default"].space }
-	outerOf := func(t *testing.T, m *Manager, n NIC) netlink.Link {
-		link, err := inVPC(m).route.LinkByName(outerName(m.cfg.Prefix, n.ID))
-		check(t, err)
-		return link
-	}
-	a, b := nicAt("default", 2), nicAt("default", 3)
+	a, b := nicAt("default", 2).as(kind), nicAt("default", 3)
 	cases := map[string]struct {
 		damage func(t *testing.T, m *Manager)
 		fatal  bool // for the flow of a
 	}{
-		"outer link": {func(t *testing.T, m *Manager) { check(t, inVPC(m).route.LinkDel(outerOf(t, m, a))) }, true},
+		"outer link": {func(t *testing.T, m *Manager) { check(t, inVPC(m).route.LinkDel(m.outer(t, a))) }, true},
 		"outer link down": {func(t *testing.T, m *Manager) {
-			check(t, inVPC(m).route.LinkSetDown(outerOf(t, m, a)))
+			check(t, inVPC(m).route.LinkSetDown(m.outer(t, a)))
 		}, false},
 		"route to NIC": {func(t *testing.T, m *Manager) {
-			check(t, inVPC(m).route.RouteDel(nicRoute(a, outerOf(t, m, a))))
+			check(t, inVPC(m).route.RouteDel(nicRoute(a, m.outer(t, a))))
 		}, false},
 		"stray route": {func(t *testing.T, m *Manager) {
 			stray := nicAt("default", 9)
-			check(t, inVPC(m).route.RouteAdd(nicRoute(stray, outerOf(t, m, a))))
+			check(t, inVPC(m).route.RouteAdd(nicRoute(stray, m.outer(t, a))))
 		}, false},
 		"neighbour": {func(t *testing.T, m *Manager) {
-			check(t, inVPC(m).route.NeighDel(permanent(outerOf(t, m, a), a.Address, nicMAC(a.Address))))
+			check(t, inVPC(m).route.NeighDel(permanent(m.outer(t, a), a.Address, nicMAC(a.Address))))
 		}, false},
 		"NIC's namespace": {func(t *testing.T, m *Manager) {
-			check(t, exec.Command("ip", "netns", "del", nicSpaceName(m.cfg.Prefix, a.ID)).Run())
+			check(t, exec.Command("ip", "netns", "del", filepath.Base(m.link(m.vpcs["default"], a).NetNS)).Run())
 		}, false},
 		"VPC's namespace": {func(t *testing.T, m *Manager) {
 			check(t, exec.Command("ip", "netns", "del", vpcSpaceName(m.cfg.Prefix, "default")).Run())
@@ -232,7 +236,7 @@ func TestReconcileRepairs(t *testing.T) {
 			m := l.open()
 			vpcs, nics := []VPC{l.vpc("default")}, []NIC{a, b}
 			check(t, m.Reconcile(ctx, vpcs, nics))
-			first, second := l.enter(m.link(m.vpcs["default"], a)), l.enter(m.link(m.vpcs["default"], b))
+			first, second := l.start(m.link(m.vpcs["default"], a), kind), l.enter(m.link(m.vpcs["default"], b))
 			for _, s := range []*space{first, second, l.outside, l.host} {
 				l.serve(s, ":80")
 			}
@@ -248,7 +252,7 @@ func TestReconcileRepairs(t *testing.T) {
 				t.Errorf("not as before:\n%+v\nbefore:\n%+v", after, before)
 			}
 			if c.fatal {
-				first = l.enter(m.link(m.vpcs["default"], a))
+				first = l.start(m.link(m.vpcs["default"], a), kind)
 				l.serve(first, ":80")
 			} else {
 				flow.alive("after the repair")
@@ -264,7 +268,7 @@ func TestReconcileRepairs(t *testing.T) {
 			if len(have) != 2 {
 				t.Errorf("%d NICs may send, want 2", len(have))
 			}
-			if stray, err := m.vpcs["default"].space.route.RouteGet(nicAt("default", 9).Address.AsSlice()); err == nil && stray[0].LinkIndex == outerOf(t, m, a).Attrs().Index {
+			if stray, err := m.vpcs["default"].space.route.RouteGet(nicAt("default", 9).Address.AsSlice()); err == nil && stray[0].LinkIndex == m.outer(t, a).Attrs().Index {
 				t.Error("the stray route is still there")
 			}
 		})
@@ -286,8 +290,10 @@ var counters = regexp.MustCompile(`counter packets \d+ bytes \d+`)
 
 // A crash leaves any part of a NIC behind; the next Attach and the next Reconcile
 // make it whole.
-func TestCrashInTheMiddle(t *testing.T) {
-	n := nicAt("default", 2)
+func TestCrashInTheMiddle(t *testing.T) { eachKind(t, testCrashInTheMiddle) }
+
+func testCrashInTheMiddle(t *testing.T, kind NICKind) {
+	n := nicAt("default", 2).as(kind)
 	leftovers := map[string]func(t *testing.T, m *Manager){
 		"file without namespace": func(t *testing.T, m *Manager) {
 			check(t, os.WriteFile(spacePath(nicSpaceName(m.cfg.Prefix, n.ID)), nil, 0o444))
@@ -300,10 +306,7 @@ func TestCrashInTheMiddle(t *testing.T) {
 		"link without alias": func(t *testing.T, m *Manager) {
 			_, err := m.Attach(ctx, n)
 			check(t, err)
-			h := m.vpcs["default"].space.route
-			link, err := h.LinkByName(outerName(m.cfg.Prefix, n.ID))
-			check(t, err)
-			check(t, h.LinkSetAlias(link, ""))
+			check(t, m.vpcs["default"].space.route.LinkSetAlias(m.outer(t, n), ""))
 		},
 		"link without namespace": func(t *testing.T, m *Manager) {
 			_, err := m.Attach(ctx, n)
@@ -314,6 +317,10 @@ func TestCrashInTheMiddle(t *testing.T) {
 			old := n
 			old.Address = netip.MustParseAddr("10.77.0.200")
 			_, err := m.Attach(ctx, old)
+			check(t, err)
+		},
+		"another kind": func(t *testing.T, m *Manager) {
+			_, err := m.Attach(ctx, n.as(Veth+Tap-kind))
 			check(t, err)
 		},
 		"half detached": func(t *testing.T, m *Manager) {
@@ -347,7 +354,7 @@ func TestCrashInTheMiddle(t *testing.T) {
 				} else {
 					check(t, m.Reconcile(ctx, []VPC{l.vpc("default")}, []NIC{n}))
 				}
-				a := l.enter(m.link(m.vpcs["default"], n))
+				a := l.start(m.link(m.vpcs["default"], n), kind)
 				l.serve(a, ":80")
 				l.serve(l.outside, ":80")
 				l.reaches(a, "tcp", outsideAddr+":80", hostAddr)
@@ -357,17 +364,19 @@ func TestCrashInTheMiddle(t *testing.T) {
 	}
 }
 
-func TestDetachFreesTheAddressAtOnce(t *testing.T) {
+func TestDetachFreesTheAddressAtOnce(t *testing.T) { eachKind(t, testDetachFreesTheAddressAtOnce) }
+
+func testDetachFreesTheAddressAtOnce(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	old := nicAt("default", 2)
-	held := l.attach(m, old) // the namespace lives on in our hands
+	old := nicAt("default", 2).as(kind)
+	held := l.attach(m, old) // its namespace, or its guest, lives on in our hands
 	l.serve(l.outside, ":80")
 	l.reaches(held, "tcp", outsideAddr+":80", hostAddr)
 	check(t, m.Detach(ctx, old.ID))
 	l.never(held, "tcp", outsideAddr+":80")
-	next := NIC{ID: "next", VPC: "default", Address: old.Address}
+	next := NIC{ID: "next", VPC: "default", Address: old.Address, Kind: kind}
 	a := l.attach(m, next)
 	l.serve(a, ":80")
 	l.reaches(a, "tcp", outsideAddr+":80", hostAddr)
@@ -397,6 +406,9 @@ func TestRefusals(t *testing.T) {
 		"no address":              {attach(NIC{ID: "x", VPC: "default"}), api.Invalid},
 		"address of another":      {attach(NIC{ID: "x", VPC: "default", Address: a.Address}), api.Conflict},
 		"another address":         {attach(NIC{ID: a.ID, VPC: "default", Address: nicAt("", 9).Address}), api.Conflict},
+		"another kind":            {attach(a.as(Tap)), api.Conflict},
+		"no such kind":            {attach(nicAt("default", 9).as(Tap + 1)), api.Invalid},
+		"owner of a veth":         {attach(NIC{ID: "x", VPC: "default", Address: nicAt("", 9).Address, Owner: 1}), api.Invalid},
 		"bad id":                  {attach(NIC{ID: "../x", VPC: "default", Address: a.Address}), api.Invalid},
 		"no id":                   {m.Detach(ctx, ""), api.Invalid},
 		"VPC in use":              {m.RemoveVPC(ctx, "default"), api.Conflict},
@@ -437,11 +449,13 @@ func TestUplinkRangeRunsOut(t *testing.T) {
 	check(t, m.EnsureVPC(ctx, vpc(3)))
 }
 
-func TestManyAtOnceLeakNothing(t *testing.T) {
+func TestManyAtOnceLeakNothing(t *testing.T) { eachKind(t, testManyAtOnceLeakNothing) }
+
+func testManyAtOnceLeakNothing(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	warm := nicAt("default", 250)
+	warm := nicAt("default", 250).as(kind)
 	_, err := m.Attach(ctx, warm)
 	check(t, err)
 	check(t, m.Detach(ctx, warm.ID))
@@ -459,7 +473,7 @@ func TestManyAtOnceLeakNothing(t *testing.T) {
 	for w := range workers {
 		wg.Go(func() {
 			for range rounds {
-				n := nicAt("default", byte(2+w))
+				n := nicAt("default", byte(2+w)).as(kind)
 				if _, err := m.Attach(ctx, n); err != nil {
 					t.Error(err)
 					return

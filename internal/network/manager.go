@@ -254,6 +254,6 @@ func (m *Manager) vpc(id string) (*vpc, error) {
 }
 
 // ownsLink says whether a link's name is one that linkName gives to the kind.
-func (m *Manager) ownsLink(l netlink.Link, kind string) bool {
-	return strings.HasPrefix(l.Attrs().Name, m.cfg.Prefix+"-"+kind)
+func ownsLink(prefix string, l netlink.Link, kind string) bool {
+	return strings.HasPrefix(l.Attrs().Name, prefix+"-"+kind)
 }

@@ -7,13 +7,28 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"cis/api"
 )
+
+// NICKind says what joins an instance to its VPC.
+type NICKind uint8
+
+const (
+	Veth NICKind = iota // an interface in a namespace that a gVisor sandbox takes over
+	Tap                 // a tap in the VPC's namespace that a microVM's monitor opens (see OpenTap)
+)
+
+func (k NICKind) String() string {
+	if k == Tap {
+		return "tap"
+	}
+	return "veth"
+}
 
 // NIC is a network interface that shall exist.
 type NIC struct {
@@ -23,23 +38,29 @@ type NIC struct {
 	VPC string
 	// Address is in the VPC's CIDR, and no other NIC's.
 	Address netip.Addr
+	// Kind is Veth or Tap.
+	Kind NICKind
+	// Owner is the user id that may open a Tap without being root; 0 for a Veth.
+	Owner uint32
 }
 
 // Link is what a sandbox needs to know of its NIC.
 type Link struct {
-	NetNS   string       // path of the namespace that holds the interface
-	Name    string       // of the interface in it
-	Address netip.Prefix // the NIC's address, as /32
-	Gateway netip.Addr   // on the link, in no network of the NIC
-	DNS     netip.Addr   // the name server
-	Search  string       // the DNS domain to search
-	MTU     int          // bytes
+	NetNS      string           // path of the namespace that holds the interface, or the tap
+	Name       string           // of the interface, or the tap, in it
+	MAC        net.HardwareAddr // of the interface; a guest on a tap must use it
+	Address    netip.Prefix     // the NIC's address, as /32
+	Gateway    netip.Addr       // on the link, in no network of the NIC
+	GatewayMAC net.HardwareAddr // what ARP for the gateway answers
+	DNS        netip.Addr       // the name server
+	Search     string           // the DNS domain to search
+	MTU        int              // bytes
 }
 
 // nic is a NIC that exists.
 type nic struct {
 	NIC
-	fd int // its namespace, to name it again if someone removes the name; -1 while it is made
+	fd int // a Veth's namespace, to name it again if someone removes the name; -1 for none
 }
 
 func (n *nic) close() {
@@ -48,9 +69,9 @@ func (n *nic) close() {
 	}
 }
 
-// Attach makes a NIC: a namespace with one interface, connected to its VPC. A NIC
-// that is there stays as it is: its interface may be a running sandbox's, and what
-// the sandbox took from the namespace is not put back (see Renew).
+// Attach makes a NIC: a namespace with one interface, or a tap, connected to its VPC.
+// A NIC that is there stays as it is: it may be a running sandbox's, and what the
+// sandbox took from a namespace is not put back (see Renew).
 func (m *Manager) Attach(ctx context.Context, n NIC) (Link, error) {
 	link, err := m.attach(ctx, n)
 	if err != nil {
@@ -82,7 +103,8 @@ func (m *Manager) attach(ctx context.Context, n NIC) (Link, error) {
 
 // Renew gives the interface of an attached NIC its addresses and routes again, for
 // the next sandbox in it: a gVisor sandbox takes them away when it starts. Do not
-// call it while a sandbox runs there, since the kernel would answer beside it.
+// call it while a sandbox runs there, since the kernel would answer beside it. A tap
+// has none to renew: its guest sets them.
 func (m *Manager) Renew(ctx context.Context, nicID string) (Link, error) {
 	link, err := m.renew(ctx, nicID)
 	if err != nil {
@@ -110,33 +132,28 @@ func (m *Manager) renew(ctx context.Context, nicID string) (Link, error) {
 	if err := m.ensureNIC(v, have.NIC); err != nil {
 		return Link{}, err
 	}
-	s, err := m.nicSpace(nicID)
-	if err != nil {
-		return Link{}, err
+	if have.Kind == Veth {
+		err = m.renewVeth(have.NIC)
 	}
-	defer s.close()
-	return m.link(v, have.NIC), ensureInner(s.route, have.Address)
-}
-
-// nicSpace opens a NIC's namespace by what is known of it.
-func (m *Manager) nicSpace(nicID string) (*space, error) {
-	fd, err := dupFD(m.known(nicID).fd)
-	if err != nil {
-		return nil, err
-	}
-	return openSpace(fd)
+	return m.link(v, have.NIC), err
 }
 
 func (m *Manager) link(v *vpc, n NIC) Link {
-	return Link{
-		NetNS:   spacePath(nicSpaceName(m.cfg.Prefix, n.ID)),
-		Name:    innerName,
-		Address: netip.PrefixFrom(n.Address, 32),
-		Gateway: Gateway,
-		DNS:     Gateway,
-		Search:  v.Domain,
-		MTU:     m.mtu,
+	l := Link{
+		NetNS:      spacePath(nicSpaceName(m.cfg.Prefix, n.ID)),
+		Name:       innerName,
+		MAC:        nicMAC(n.Address),
+		Address:    netip.PrefixFrom(n.Address, 32),
+		Gateway:    Gateway,
+		GatewayMAC: slices.Clone(gatewayMAC),
+		DNS:        Gateway,
+		Search:     v.Domain,
+		MTU:        m.mtu,
 	}
+	if n.Kind == Tap {
+		l.NetNS, l.Name = spacePath(v.name), outerName(m.cfg.Prefix, n.ID)
+	}
+	return l
 }
 
 func (m *Manager) known(nicID string) *nic {
@@ -145,18 +162,31 @@ func (m *Manager) known(nicID string) *nic {
 	return m.nics[nicID]
 }
 
+func checkKind(n NIC) error {
+	if n.Kind > Tap {
+		return api.FieldError("kind", "there is no NIC of kind %d", n.Kind)
+	}
+	if n.Kind == Veth && n.Owner != 0 {
+		return api.FieldError("owner", "only a tap has an owner")
+	}
+	return nil
+}
+
 // claim notes that the NIC has its address, unless it contradicts what is attached.
 // It says whether the NIC was known before.
 func (m *Manager) claim(v *vpc, n NIC) (was *nic, err error) {
 	if !v.CIDR.Contains(n.Address) {
 		return nil, api.FieldError("address", "%s is not in %s of VPC %s", n.Address, v.CIDR, v.ID)
 	}
+	if err := checkKind(n); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if was := m.nics[n.ID]; was != nil {
 		if was.NIC != n {
-			return nil, api.Errorf(api.Conflict, "NIC %s is attached to VPC %s as %s", n.ID, was.VPC, was.Address).
-				WithNext("detach it first")
+			return nil, api.Errorf(api.Conflict, "NIC %s is attached to VPC %s as %s, a %s of user %d",
+				n.ID, was.VPC, was.Address, was.Kind, was.Owner).WithNext("detach it first")
 		}
 		return was, nil
 	}
@@ -216,7 +246,7 @@ func (m *Manager) adoptNIC(v *vpc, n NIC) error {
 	if err != nil {
 		return err
 	}
-	if outer != nil && outer.Attrs().Alias == nicAlias(n.ID, n.Address) && m.reopenNIC(n.ID) {
+	if outer != nil && n.madeAs(outer) && m.reopenNIC(n) {
 		return m.ensureOuter(v, n, outer)
 	}
 	if err := m.wipeNIC(v, n.ID, outer); err != nil {
@@ -225,132 +255,51 @@ func (m *Manager) adoptNIC(v *vpc, n NIC) error {
 	return m.makeNIC(v, n)
 }
 
-// reopenNIC makes sure that the NIC's namespace is open and has its name. It says
-// no if the namespace is lost.
-func (m *Manager) reopenNIC(nicID string) bool {
-	name := nicSpaceName(m.cfg.Prefix, nicID)
-	n := m.known(nicID)
-	if n.fd >= 0 {
-		if sameSpace(n.fd, name) {
-			return true
-		}
-		m.log.Warn("naming a NIC's namespace again", "nic", nicID)
-		return rebindSpace(n.fd, name) == nil
-	}
-	fd, err := findSpace(name)
-	if err != nil {
+// madeAs says whether the outer end is, by its own account, this NIC's and complete.
+func (n NIC) madeAs(outer netlink.Link) bool {
+	if outer.Attrs().Alias != nicAlias(n.ID, n.Address) {
 		return false
 	}
-	m.setSpace(nicID, fd)
-	return true
-}
-
-// setSpace notes a NIC's namespace, which it takes over.
-func (m *Manager) setSpace(nicID string, fd int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n := m.nics[nicID]
-	n.close()
-	n.fd = fd
+	if n.Kind == Tap {
+		return isTap(outer, n.Owner)
+	}
+	return outer.Type() == (&netlink.Veth{}).Type()
 }
 
 // makeNIC makes a NIC of which nothing is there; else it fails with fs.ErrExist. A
 // failure leaves nothing of its own behind.
 func (m *Manager) makeNIC(v *vpc, n NIC) error {
-	m.making <- struct{}{}
-	defer func() { <-m.making }()
-	name := nicSpaceName(m.cfg.Prefix, n.ID)
-	fd, err := createSpace(name)
-	if err != nil {
-		return err
+	if n.Kind == Tap {
+		return m.makeTap(v, n)
 	}
-	m.setSpace(n.ID, fd)
-	if err := m.makeLink(v, n, fd); err != nil {
-		m.setSpace(n.ID, -1)
-		return errors.Join(err, removeSpace(name))
-	}
-	return nil
+	return m.makeVeth(v, n)
 }
 
-// makeLink joins a new namespace to the VPC.
-func (m *Manager) makeLink(v *vpc, n NIC, fd int) error {
-	s, err := m.nicSpace(n.ID)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr, attrs.MTU, attrs.Flags = outerName(m.cfg.Prefix, n.ID), gatewayMAC, m.mtu, net.FlagUp
-	pair := &netlink.Veth{
-		LinkAttrs: attrs, PeerName: innerName, PeerHardwareAddr: nicMAC(n.Address), PeerMTU: uint32(m.mtu),
-		PeerTxQLen: -1, PeerNamespace: netlink.NsFd(fd),
-	}
-	if err := v.space.route.LinkAdd(pair); err != nil {
-		return fmt.Errorf("make link: %w", err)
-	}
-	err = ensureInner(s.route, n.Address)
+// complete makes a NIC of a new outer end, which prepare makes ready. A failure
+// removes it.
+func (m *Manager) complete(v *vpc, n NIC, outer netlink.Link, prepare func() error) error {
+	err := prepare()
 	if err == nil {
-		err = awaitCarrier(v.space.route, pair)
-	}
-	if err == nil {
-		err = m.ensureOuter(v, n, pair)
+		err = m.ensureOuter(v, n, outer)
 	}
 	if err == nil {
 		// The alias comes last: a link without it is half made.
-		err = v.space.route.LinkSetAlias(pair, nicAlias(n.ID, n.Address))
+		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.Address))
 	}
 	if err != nil {
-		bar := v.rules.del(v.table, nicsSet, nicKey(attrs.Name, n.Address))
-		return errors.Join(err, bar, deleteLink(v.space.route, pair))
+		bar := v.rules.del(v.table, nicsSet, nicKey(outer.Attrs().Name, n.Address))
+		return errors.Join(err, bar, deleteLink(v.space.route, outer))
 	}
 	return nil
 }
 
-// awaitCarrier returns when a link whose other end has come up can send. Without it
+// awaitCarrier returns when a link whose other end has come up, or whose tap has been
+// opened, can send. Without it
 // the first packets may be dropped until the kernel's link watch has run, which a
 // query for the link makes it do at once since Linux 6.8.
 func awaitCarrier(h *netlink.Handle, link netlink.Link) error {
-	_, err := h.LinkByIndex(link.Attrs().Index)
+	_, err := h.LinkByName(link.Attrs().Name)
 	return err
-}
-
-// loopback has the same index in every namespace (LOOPBACK_IFINDEX in the kernel's
-// include/net/flow.h).
-var loopback = &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "lo", Index: 1}}
-
-// ensureInner sets the end that a sandbox takes over.
-func ensureInner(h *netlink.Handle, address netip.Addr) error {
-	if err := h.LinkSetUp(loopback); err != nil {
-		return fmt.Errorf("bring loopback up: %w", err)
-	}
-	eth, err := h.LinkByName(innerName)
-	if err != nil {
-		return fmt.Errorf("find %s: %w", innerName, err)
-	}
-	// No address that nobody gave, and no packets to find one. (A sysctl would do it
-	// too, but its look-up grows with the number of namespaces.)
-	err = ignoring(unix.EAFNOSUPPORT, h.LinkSetIP6AddrGenMode(eth, nl.IN6_ADDR_GEN_MODE_NONE))
-	if err != nil {
-		return fmt.Errorf("turn IPv6 autoconfiguration off: %w", err)
-	}
-	if err := h.LinkSetUp(eth); err != nil {
-		return fmt.Errorf("bring %s up: %w", innerName, err)
-	}
-	if err := h.AddrReplace(eth, &netlink.Addr{IPNet: hostNet(address)}); err != nil {
-		return fmt.Errorf("set address: %w", err)
-	}
-	if err := h.NeighSet(permanent(eth, Gateway, gatewayMAC)); err != nil {
-		return fmt.Errorf("set the gateway's hardware address: %w", err)
-	}
-	onLink := &netlink.Route{LinkIndex: eth.Attrs().Index, Dst: hostNet(Gateway), Scope: netlink.SCOPE_LINK}
-	if err := h.RouteReplace(onLink); err != nil {
-		return fmt.Errorf("route to gateway: %w", err)
-	}
-	all := &netlink.Route{LinkIndex: eth.Attrs().Index, Dst: ipNet(netip.PrefixFrom(netip.IPv4Unspecified(), 0)), Gw: Gateway.AsSlice()}
-	if err := h.RouteReplace(all); err != nil {
-		return fmt.Errorf("route by gateway: %w", err)
-	}
-	return nil
 }
 
 // ensureOuter lets the VPC send to the NIC and the NIC send as its address.
@@ -380,8 +329,8 @@ func nicRoute(n NIC, outer netlink.Link) *netlink.Route {
 }
 
 // Detach removes a NIC; one that is not there is fine. On return nothing passes to or
-// from it and its address is free. The kernel destroys its link and namespace soon
-// after, once the last process in the namespace has gone.
+// from it and its address is free. A tap is gone. The kernel destroys a veth and its
+// namespace soon after, once the last process in the namespace has gone.
 func (m *Manager) Detach(ctx context.Context, nicID string) error {
 	if err := m.detach(ctx, nicID); err != nil {
 		return fmt.Errorf("detach NIC %s: %w", nicID, err)
@@ -401,11 +350,15 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 	}
 	defer unlock()
 	if n := m.known(nicID); n != nil {
-		if err := m.silence(m.vpcs[n.VPC], n.NIC); err != nil {
+		v := m.vpcs[n.VPC]
+		if err := m.silence(v, n.NIC); err != nil {
 			return err
 		}
 		m.forget(nicID)
-		return removeSpace(nicSpaceName(m.cfg.Prefix, nicID))
+		if n.Kind == Tap {
+			err = m.removeTap(v, nicID)
+		}
+		return errors.Join(err, removeSpace(nicSpaceName(m.cfg.Prefix, nicID)))
 	}
 	// Left from before the start, in whichever VPC.
 	for _, v := range m.vpcs {
@@ -421,7 +374,7 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 }
 
 // silence takes the NIC's right to send and the route to it. Deleting the link
-// itself would wait for the kernel's grace periods, some 25 ms; it goes with its
+// itself would wait for the kernel's grace periods, some 25 ms; a veth goes with its
 // namespace.
 func (m *Manager) silence(v *vpc, n NIC) error {
 	name := outerName(m.cfg.Prefix, n.ID)

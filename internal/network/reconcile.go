@@ -17,7 +17,7 @@ import (
 // Reconcile makes the host have these VPCs and NICs and, under the Manager's prefix,
 // no others. What is whole is adopted without touching its traffic; what is missing
 // is made. A NIC whose link is lost is made from nothing: a sandbox that ran on it has
-// no network until its next start. A failure with one of them does not keep it from
+// no network until its next start. A tap that a machine holds is adopted like any. A failure with one of them does not keep it from
 // the rest; the error joins all.
 func (m *Manager) Reconcile(ctx context.Context, vpcs []VPC, nics []NIC) error {
 	m.life.Lock()
@@ -66,7 +66,7 @@ func (m *Manager) removeOtherVPCs(vpcs []VPC) error {
 		return fmt.Errorf("list the host's links: %w", err)
 	}
 	for _, l := range links {
-		if id, ok := strings.CutPrefix(l.Attrs().Alias, uplinkAlias("")); ok && m.ownsLink(l, "u") {
+		if id, ok := strings.CutPrefix(l.Attrs().Alias, uplinkAlias("")); ok && ownsLink(m.cfg.Prefix, l, "u") {
 			found = append(found, id)
 		}
 	}
@@ -96,8 +96,8 @@ func (m *Manager) removeOtherNICs(nics []NIC) error {
 	ids, err := listSpaces(nicSpaceName(m.cfg.Prefix, ""))
 	errs := []error{err}
 	for _, id := range ids {
-		if _, ok := wanted[id]; !ok {
-			m.log.Info("removing a NIC that nobody wants", "nic", id)
+		if n, ok := wanted[id]; !ok || n.Kind == Tap {
+			m.log.Info("removing a NIC's namespace that nobody wants", "nic", id)
 			errs = append(errs, removeSpace(nicSpaceName(m.cfg.Prefix, id)))
 		}
 	}
@@ -174,7 +174,7 @@ func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
 	}
 	byName, byIndex := map[string]*outerEnd{}, map[int]*outerEnd{}
 	for _, l := range links {
-		if m.ownsLink(l, "n") {
+		if ownsLink(m.cfg.Prefix, l, "n") {
 			o := &outerEnd{link: l}
 			byName[l.Attrs().Name], byIndex[l.Attrs().Index] = o, o
 		}
@@ -207,7 +207,7 @@ func (m *Manager) reconcileNIC(v *vpc, n NIC, o *outerEnd) error {
 	if err := checkID("id", n.ID); err != nil {
 		return err
 	}
-	if o == nil || o.link.Attrs().Alias != nicAlias(n.ID, n.Address) {
+	if o == nil || !n.madeAs(o.link) {
 		m.log.Info("making a NIC that is missing", "nic", n.ID, "vpc", v.ID)
 		return m.ensureNIC(v, n)
 	}
@@ -225,7 +225,7 @@ func (m *Manager) reconcileNIC(v *vpc, n NIC, o *outerEnd) error {
 	if _, err := m.claim(v, n); err != nil {
 		return err
 	}
-	if !m.reopenNIC(n.ID) {
+	if !m.reopenNIC(n) {
 		m.log.Info("making a NIC whose namespace is lost", "nic", n.ID, "vpc", v.ID)
 		return m.ensureNIC(v, n)
 	}

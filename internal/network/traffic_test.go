@@ -15,10 +15,14 @@ import (
 var ctx = context.Background()
 
 func TestInstanceReachesSiblingAndOutside(t *testing.T) {
+	eachKind(t, testInstanceReachesSiblingAndOutside)
+}
+
+func testInstanceReachesSiblingAndOutside(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	a, b := l.attach(m, nicAt("default", 2)), l.attach(m, nicAt("default", 3))
+	a, b := l.attach(m, nicAt("default", 2).as(kind)), l.attach(m, nicAt("default", 3))
 	l.serve(b, ":80")
 	l.serve(l.outside, ":80")
 	for _, network := range []string{"tcp", "udp"} {
@@ -28,26 +32,30 @@ func TestInstanceReachesSiblingAndOutside(t *testing.T) {
 }
 
 // The first packet passes, however soon it is sent.
-func TestNICWorksOnReturn(t *testing.T) {
+func TestNICWorksOnReturn(t *testing.T) { eachKind(t, testNICWorksOnReturn) }
+
+func testNICWorksOnReturn(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
 	l.serve(l.outside, ":80")
 	for i := range 20 {
-		a := l.attach(m, nicAt("default", byte(2+i)))
+		a := l.attach(m, nicAt("default", byte(2+i)).as(kind))
 		l.reaches(a, "tcp", outsideAddr+":80", hostAddr)
 		check(t, m.Detach(ctx, nicAt("default", byte(2+i)).ID))
 	}
 }
 
-func TestHostReachesInstance(t *testing.T) {
+func TestHostReachesInstance(t *testing.T) { eachKind(t, testHostReachesInstance) }
+
+func testHostReachesInstance(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
 	other := VPC{ID: "other", CIDR: netip.MustParsePrefix("10.78.0.0/16")}
 	check(t, m.EnsureVPC(ctx, other))
-	a := l.attach(m, nicAt("default", 2))
-	b := l.attach(m, NIC{ID: "b", VPC: "other", Address: netip.MustParseAddr("10.78.0.2")})
+	a := l.attach(m, nicAt("default", 2).as(kind))
+	b := l.attach(m, NIC{ID: "b", VPC: "other", Address: netip.MustParseAddr("10.78.0.2"), Kind: kind})
 	l.serve(a, ":80")
 	l.serve(b, ":80")
 	l.reaches(l.host, "tcp", "10.77.0.2:80", m.vpcs["default"].slot.String())
@@ -71,11 +79,13 @@ func TestHostReachesInstance(t *testing.T) {
 	}
 }
 
-func TestHostServicesAreOutOfReach(t *testing.T) {
+func TestHostServicesAreOutOfReach(t *testing.T) { eachKind(t, testHostServicesAreOutOfReach) }
+
+func testHostServicesAreOutOfReach(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	a := l.attach(m, nicAt("default", 2))
+	a := l.attach(m, nicAt("default", 2).as(kind))
 	l.serve(l.host, ":80")
 	l.serve(l.outside, ":80")
 	slot := m.vpcs["default"].slot
@@ -109,11 +119,13 @@ func TestForwardedHostPortIsOutOfReach(t *testing.T) {
 	l.never(a, "tcp", hostAddr+":8080")
 }
 
-func TestLinkLocalIsRefusedAtOnce(t *testing.T) {
+func TestLinkLocalIsRefusedAtOnce(t *testing.T) { eachKind(t, testLinkLocalIsRefusedAtOnce) }
+
+func testLinkLocalIsRefusedAtOnce(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	a := l.attach(m, nicAt("default", 2))
+	a := l.attach(m, nicAt("default", 2).as(kind))
 	start := time.Now()
 	_, _, err := connect(a, "tcp", "169.254.169.254:80")
 	if !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.ECONNREFUSED) {
@@ -123,11 +135,13 @@ func TestLinkLocalIsRefusedAtOnce(t *testing.T) {
 	has(t, err, unix.EHOSTUNREACH) // an address in the CIDR that no NIC has
 }
 
-func TestSpoofedSourceIsDropped(t *testing.T) {
+func TestSpoofedSourceIsDropped(t *testing.T) { eachKind(t, testSpoofedSourceIsDropped) }
+
+func testSpoofedSourceIsDropped(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	a, b := l.attach(m, nicAt("default", 2)), l.attach(m, nicAt("default", 3))
+	a, b := l.attach(m, nicAt("default", 2).as(kind)), l.attach(m, nicAt("default", 3))
 	c := l.attach(m, nicAt("default", 4))
 	pc := listen(t, b, "10.77.0.3:9")
 	say := func(s *space, from, what string) {
@@ -181,14 +195,16 @@ func listen(t *testing.T, s *space, address string) (pc net.PacketConn) {
 	return pc
 }
 
-func TestEqualCIDRsDoNotMeet(t *testing.T) {
+func TestEqualCIDRsDoNotMeet(t *testing.T) { eachKind(t, testEqualCIDRsDoNotMeet) }
+
+func testEqualCIDRsDoNotMeet(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	one, two := l.vpc("one"), l.vpc("two")
 	one.HostReachable, two.HostReachable = false, false
 	check(t, m.EnsureVPC(ctx, one))
 	check(t, m.EnsureVPC(ctx, two))
-	a, b := l.attach(m, nicAt("one", 2)), l.attach(m, nicAt("two", 2))
+	a, b := l.attach(m, nicAt("one", 2).as(kind)), l.attach(m, nicAt("two", 2).as(kind))
 	c, d := l.attach(m, nicAt("one", 3)), l.attach(m, nicAt("two", 4))
 	l.serve(c, ":80")
 	l.serve(d, ":80")
@@ -202,11 +218,13 @@ func TestEqualCIDRsDoNotMeet(t *testing.T) {
 	l.reaches(b, "tcp", outsideAddr+":80", hostAddr)
 }
 
-func TestBulkTransferKeepsItsBytes(t *testing.T) {
+func TestBulkTransferKeepsItsBytes(t *testing.T) { eachKind(t, testBulkTransferKeepsItsBytes) }
+
+func testBulkTransferKeepsItsBytes(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	check(t, m.EnsureVPC(ctx, l.vpc("default")))
-	a, b := l.attach(m, nicAt("default", 2)), l.attach(m, nicAt("default", 3))
+	a, b := l.attach(m, nicAt("default", 2).as(kind)), l.attach(m, nicAt("default", 3))
 	l.serve(b, ":80")
 	c, _, err := connect(a, "tcp", "10.77.0.3:80")
 	check(t, err)

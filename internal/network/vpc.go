@@ -230,7 +230,14 @@ func (m *Manager) removeVPC(id string) error {
 		v.close()
 		delete(m.vpcs, id)
 	}
-	return errors.Join(err, removeSpace(vpcSpaceName(m.cfg.Prefix, id)))
+	return errors.Join(err, removeVPCSpace(m.cfg.Prefix, id))
+}
+
+// removeVPCSpace takes the name of a VPC's namespace away. Its taps go first, since a
+// machine that holds one would keep the namespace and go on in it.
+func removeVPCSpace(prefix, id string) error {
+	name := vpcSpaceName(prefix, id)
+	return errors.Join(cutTaps(prefix, name), removeSpace(name))
 }
 
 // ensureDNS starts the VPC's DNS server, or tells the running one what is new.
