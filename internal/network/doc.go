@@ -1,10 +1,13 @@
 // Package network gives each instance a private, routed network interface.
 //
-// A VPC is a network namespace that routes. Each NIC is a point-to-point link
-// into it: a veth pair whose outer end lies in the VPC's namespace with a host
-// route to the NIC's address, and whose inner end lies in a namespace of its own,
-// which a sandbox takes over. Neighbours share no layer 2, so there is nothing to
-// spoof and VPCs may have equal CIDRs. One uplink joins a VPC to the host:
+// A VPC is a network namespace that routes. Each NIC is a point-to-point link into
+// it, whose outer end lies in the VPC's namespace with a host route to the NIC's
+// address. For a gVisor sandbox the link is a veth pair, whose inner end is in a
+// namespace of its own, which the sandbox takes over. For a microVM it is a tap, whose
+// other end is the file that the monitor opens: the guest gives its interface the
+// addresses that the Link names. In the VPC's namespace both are alike. Neighbours
+// share no layer 2, so there is nothing to spoof and VPCs may have equal CIDRs. One
+// uplink joins a VPC to the host:
 //
 //	 NIC's namespace        VPC's namespace                    host
 //	┌────────────────┐   ┌──────────────────────────────┐   ┌──────────────────────┐
@@ -33,5 +36,6 @@
 // still drops ours: in netfilter an accept ends one table's say, not the others'.
 // Such a firewall must accept the links named PREFIX-u*. A process that keeps a NIC's
 // namespace open keeps its link alive after Detach, but not its route nor its right
-// to send.
+// to send. A process that keeps a tap open keeps no tap alive, but the namespace of a
+// VPC that was removed, with nothing of ours in it that leads anywhere.
 package network

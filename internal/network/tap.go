@@ -13,6 +13,8 @@ const (
 	tunDevice = "/dev/net/tun"
 	// tapFlags: one queue of frames, each after a virtio_net_hdr and nothing else.
 	tapFlags = unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR
+	// headerSize is that of struct virtio_net_hdr (linux/virtio_net.h).
+	headerSize = 10
 )
 
 // makeTap is makeNIC for a tap, which has no end that is ours beyond the outer one.
@@ -78,8 +80,9 @@ func setTap(name string, flags uint16) (int, error) {
 
 // OpenTap opens the tap of an attached NIC by what its Link says, for the monitor of a
 // microVM. It has one reader: while one has it open, another open fails with EBUSY.
+// Close the file once the monitor has it, or the tap stays taken after its end.
 // The file is close-on-exec and does not block; each frame in it has a virtio_net_hdr
-// of 10 bytes before it, unless the reader sets another size.
+// of 10 bytes before it and needs no offload, until the reader sets it otherwise.
 func OpenTap(netns, name string) (*os.File, error) {
 	f, err := openTap(netns, name)
 	if err != nil {
@@ -127,11 +130,25 @@ func takeTap(name string) (int, error) {
 	if err == nil && req.Uint16()&unix.IFF_PERSIST == 0 {
 		err = os.ErrNotExist
 	}
+	if err == nil {
+		err = resetTap(fd)
+	}
 	if err != nil {
 		unix.Close(fd)
 		return -1, err
 	}
 	return fd, nil
+}
+
+// resetTap undoes what the last reader set, which stays with the tap.
+func resetTap(fd int) error {
+	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, 0); err != nil {
+		return fmt.Errorf("turn offloads off: %w", err)
+	}
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, headerSize); err != nil {
+		return fmt.Errorf("set header size: %w", err)
+	}
+	return nil
 }
 
 // isTap says whether the link is a tap as createTap makes it.

@@ -156,6 +156,7 @@ func testSpoofedSourceIsDropped(t *testing.T, kind NICKind) {
 			return nil
 		}))
 	}
+	l.pings(a, Gateway.String()) // so that no packet is lost for want of ARP
 	eth, err := a.route.LinkByName(innerName)
 	check(t, err)
 	for _, forged := range []string{"10.77.0.4", "10.77.0.99", "8.8.8.8"} {
