@@ -1,5 +1,5 @@
-// Command cis-pause is the small program that helps cis-agent with a gVisor
-// sandbox:
+// Command cis-pause is the small program that helps cis-agent with what must
+// happen inside a sandbox:
 //
 //	cis-pause              holds the sandbox open as its root container; each line
 //	                       of standard input is a new hostname, answered by "ok" or
@@ -10,10 +10,14 @@
 //	                       port of localhost
 //	cis-pause keyboard     tells on standard output, a byte each, the signals of
 //	                       the terminal that is its standard input
+//	cis-pause start DIR PROGRAM ARG...
+//	                       becomes another program, in a session with a terminal;
+//	                       if it cannot, it tells why on descriptor 4
 //
-// It is the root container; pack and unpack run in a container from outside of its
-// file system, so they need nothing of its image, and see only what the container
-// sees; dial runs in the root container, keyboard on the host.
+// With gVisor it is the root container, dial runs in there, and keyboard on the host.
+// In a VM start begins every program of a container. With both, pack and unpack run
+// in a container from outside of its file system, so they need nothing of its image,
+// and see only what the container sees.
 package main
 
 import (
@@ -48,8 +52,11 @@ func run(args []string) error {
 		return dial(args[1], os.Stdin, os.Stdout)
 	case len(args) == 1 && args[0] == "keyboard":
 		return keyboard(os.Stdout)
+	case len(args) >= 3 && args[0] == "start":
+		report(start(args[1], args[2:]))
+		os.Exit(1)
 	}
-	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | keyboard]")
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | keyboard | start DIR PROGRAM ARG...]")
 }
 
 // exitCode tells a missing path apart, so that the agent can say not found.

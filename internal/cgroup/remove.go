@@ -45,6 +45,10 @@ func (t *Tree) kill(ctx context.Context, group string) error {
 		if err := killAll(ctx, pids); err != nil {
 			return err
 		}
+		// What has ended stays in the list until its parent has waited for it.
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 	}
 }
 

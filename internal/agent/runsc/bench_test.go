@@ -13,12 +13,12 @@ func BenchmarkStart(b *testing.B) {
 	s := newBox(b, boxOptions{})
 	var starts, ends, deletes []time.Duration
 	for b.Loop() {
-		c := s.shell("main", "")
+		c := s.Shell("main", "")
 		c.Args = []string{"/bin/echo", "hello"}
 		began := time.Now()
-		r := s.start(c)
+		r := s.Begin(c)
 		starts = append(starts, time.Since(began))
-		if exit, output := r.end(); exit.Code != 0 || output != "hello\n" {
+		if exit, output := r.End(); exit.Code != 0 || output != "hello\n" {
 			b.Fatal(exit, output)
 		}
 		ends = append(ends, time.Since(began))
@@ -41,7 +41,7 @@ func BenchmarkFirstStart(b *testing.B) {
 		began := time.Now()
 		s := newBox(b, boxOptions{})
 		boots = append(boots, time.Since(began))
-		c := s.shell("main", "")
+		c := s.Shell("main", "")
 		c.Args = []string{"/bin/echo", "hello"}
 		b.StartTimer()
 		began = time.Now()
@@ -49,7 +49,7 @@ func BenchmarkFirstStart(b *testing.B) {
 		if err := s.Prepare(b.Context(), s.load); err != nil {
 			b.Fatal(err)
 		}
-		if exit, _ := s.start(c).end(); exit.Code != 0 {
+		if exit, _ := s.Begin(c).End(); exit.Code != 0 {
 			b.Fatal(exit)
 		}
 		exits = append(exits, time.Since(began))
@@ -62,16 +62,16 @@ func BenchmarkFirstStart(b *testing.B) {
 
 func BenchmarkExec(b *testing.B) {
 	s := newBox(b, boxOptions{})
-	r := s.start(s.shell("main", "cat"))
+	r := s.Begin(s.Shell("main", "cat"))
 	var times []time.Duration
 	for b.Loop() {
 		began := time.Now()
-		s.exec("main", &agentpb.ExecStart{Args: []string{"/bin/true"}}).end()
+		s.Execute("main", &agentpb.ExecStart{Args: []string{"/bin/true"}}).End()
 		times = append(times, time.Since(began))
 	}
 	report(b, "exec", times)
-	r.stdin.Close()
-	r.end()
+	r.Stdin.Close()
+	r.End()
 }
 
 func report(b *testing.B, name string, times []time.Duration) {

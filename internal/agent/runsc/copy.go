@@ -1,130 +1,43 @@
 package runsc
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
-	"golang.org/x/sys/unix"
-
-	"cis/api"
+	"cis/internal/agent/copyrun"
 	"cis/internal/agent/runtime"
-	"cis/internal/agent/tarcopy"
 )
-
-// copyCapabilities are what the copying program needs to read and write every
-// file as it is.
-var copyCapabilities = []string{
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_MKNOD",
-}
 
 // CopyOut implements runtime.Runtime.
 func (s *Sandbox) CopyOut(ctx context.Context, container, path string, w io.Writer) error {
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	output, theirs, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer output.Close()
-	run, err := s.startCopy(ctx, container, "pack", path, null, theirs)
-	theirs.Close()
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(w, output)
-	// Without a reader the program ends by itself.
-	output.Close()
-	return run.finish(err)
+	return copyrun.Out(ctx, s.copier(container), path, w)
 }
 
 // CopyIn implements runtime.Runtime.
 func (s *Sandbox) CopyIn(ctx context.Context, container, path string, r io.Reader) error {
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	theirs, input, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer input.Close()
-	run, err := s.startCopy(ctx, container, "unpack", path, theirs, null)
-	theirs.Close()
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(input, r)
-	input.Close()
-	return run.finish(err)
+	return copyrun.In(ctx, s.copier(container), path, r)
 }
 
-// copyRun is cis-pause at work in a container.
-type copyRun struct {
-	process   *process
-	path      string
-	complaint *os.File
-	stop      func() bool
-}
-
-// startCopy runs cis-pause, handed over as an open file, in the container.
-func (s *Sandbox) startCopy(ctx context.Context, name, verb, path string, stdin, stdout *os.File) (*copyRun, error) {
-	c, err := s.running(name)
-	if err != nil {
-		return nil, err
+// copier runs cis-pause, handed over as an open file, in the container.
+func (s *Sandbox) copier(name string) copyrun.Starter {
+	return func(ctx context.Context, args []string, stdin, stdout, stderr *os.File) (runtime.Process, error) {
+		c, err := s.running(name)
+		if err != nil {
+			return nil, err
+		}
+		program, err := os.Open(s.conf.Pause)
+		if err != nil {
+			return nil, fmt.Errorf("open the copying program: %w", err)
+		}
+		defer program.Close()
+		caps, err := capabilitySet(copyrun.Capabilities)
+		if err != nil {
+			return nil, err
+		}
+		return s.exec(ctx, execArgs{
+			ContainerID: c.id, Argv: append([]string{"cis-pause"}, args...), WorkingDirectory: "/", Capabilities: caps,
+		}, program, stdin, stdout, stderr)
 	}
-	program, err := os.Open(s.conf.Pause)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", verb, path, err)
-	}
-	defer program.Close()
-	caps, err := capabilitySet(copyCapabilities)
-	if err != nil {
-		return nil, err
-	}
-	complaint, stderr, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer stderr.Close()
-	p, err := s.exec(ctx, execArgs{
-		ContainerID: c.id, Argv: []string{"cis-pause", verb, path}, WorkingDirectory: "/", Capabilities: caps,
-	}, program, stdin, stdout, stderr)
-	if err != nil {
-		complaint.Close()
-		return nil, fmt.Errorf("%s %s: %w", verb, path, err)
-	}
-	stop := context.AfterFunc(ctx, func() { p.Signal(context.Background(), int(unix.SIGKILL), false) })
-	return &copyRun{process: p, path: path, complaint: complaint, stop: stop}, nil
-}
-
-// finish waits for the program's end. Where the caller's own stream failed, that is
-// the reason; else the program's complaint tells more than a broken pipe does.
-func (r *copyRun) finish(copied error) error {
-	defer r.complaint.Close()
-	defer r.stop()
-	text, _ := io.ReadAll(io.LimitReader(r.complaint, 4096))
-	exit, err := r.process.Wait()
-	message := strings.TrimSpace(string(bytes.ToValidUTF8(text, nil)))
-	switch {
-	case err != nil:
-		return err
-	case copied != nil && !errors.Is(copied, unix.EPIPE):
-		return fmt.Errorf("copy %s: %w", r.path, copied)
-	case exit == runtime.Exit{}:
-		return nil
-	case exit.Code == tarcopy.ExitNotFound:
-		return &api.Error{Code: api.NotFound, Message: message, Next: "check the path in the container"}
-	case message != "":
-		return &api.Error{Code: api.Invalid, Message: message, Next: "choose a path that the container can hold"}
-	}
-	return fmt.Errorf("copy %s: the copying program ended with code %d", r.path, exit.Code)
 }

@@ -23,25 +23,25 @@ const noSpace = "No space left on device"
 func TestRootIsBounded(t *testing.T) {
 	b := newBox(t, boxOptions{storage: 16 * api.MiB})
 	for _, path := range []string{"/big", "/tmp/big", "/etc/big"} {
-		_, output := b.run("dd if=/dev/zero of=" + path + " bs=1M count=64; stat -c %s " + path)
+		_, output := b.Run("dd if=/dev/zero of=" + path + " bs=1M count=64; stat -c %s " + path)
 		if !strings.Contains(output, noSpace) {
 			t.Errorf("writing 64 MiB to %s: %s", path, output)
 		}
 	}
 	// Each attempt begins anew, and the mode of /tmp is the image's.
-	b.expect("ls / | grep -c big; stat -c %a /tmp; grep -c ' /tmp ' /proc/mounts; true", "0\n1777\n0")
+	b.Expect("ls / | grep -c big; stat -c %a /tmp; grep -c ' /tmp ' /proc/mounts; true", "0\n1777\n0")
 }
 
 func TestWritableLayerIsOnDiskAndFreed(t *testing.T) {
 	b := newBox(t, boxOptions{storage: 512 * api.MiB, limits: cgroup.Limits{Memory: 128 * api.MiB}})
 	// More than the memory limit: it can only be on disk.
-	r := b.start(b.shell("main", "dd if=/dev/zero of=/big bs=1M count=256; cat"))
-	b.ready("main", "test $(stat -c %s /big) = 268435456")
+	r := b.Begin(b.Shell("main", "dd if=/dev/zero of=/big bs=1M count=256; cat"))
+	b.Ready("main", "test $(stat -c %s /big) = 268435456")
 	if stored := b.stored(); stored < 256 {
 		t.Errorf("256 MiB written, %d MiB in the stores", stored)
 	}
-	r.stdin.Close()
-	r.end()
+	r.Stdin.Close()
+	r.End()
 	if err := r.Delete(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestWritableLayerIsOnDiskAndFreed(t *testing.T) {
 func (b *box) stored() int64 {
 	pid, err := readPid(b.conf.pidFile())
 	if err != nil {
-		b.t.Fatal(err)
+		b.T.Fatal(err)
 	}
 	var sum int64
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
@@ -75,10 +75,10 @@ func (b *box) stored() int64 {
 
 func TestReadOnlyRoot(t *testing.T) {
 	b := newBox(t, boxOptions{volumes: []agentpb.Volume{{Name: "data", SizeLimit: api.MiB}}})
-	c := b.shell("main", "touch /x /tmp/x /etc/hosts; echo to >/data/x; cat /data/x; grep web /etc/hosts; echo >/dev/null && echo y >/dev/shm/y && cat /dev/shm/y")
+	c := b.Shell("main", "touch /x /tmp/x /etc/hosts; echo to >/data/x; cat /data/x; grep web /etc/hosts; echo >/dev/null && echo y >/dev/shm/y && cat /dev/shm/y")
 	c.ReadOnly = true
 	c.Mounts = []agentpb.Mount{{Volume: "data", Path: "/data"}}
-	_, output := b.runContainer(c)
+	_, output := b.RunContainer(c)
 	if strings.Count(output, "Read-only file system") != 3 || !strings.Contains(output, "to\n10.1.2.3\tweb\ny") {
 		t.Error(output)
 	}
@@ -86,10 +86,10 @@ func TestReadOnlyRoot(t *testing.T) {
 
 func TestInstanceFiles(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	b.expect("cat /etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tweb")
-	b.expect("cat /etc/hostname /etc/resolv.conf; stat -c '%a %u' /etc /etc/hosts; tail -1 /etc/passwd | cut -d: -f1",
+	b.Expect("cat /etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tweb")
+	b.Expect("cat /etc/hostname /etc/resolv.conf; stat -c '%a %u' /etc /etc/hosts; tail -1 /etc/passwd | cut -d: -f1",
 		"web\nsearch vpc.internal\nnameserver 10.1.0.2\n755 0\n644 0\nuser")
-	b.expect("echo mine >/etc/hosts && cat /etc/hosts", "mine")
+	b.Expect("echo mine >/etc/hosts && cat /etc/hosts", "mine")
 }
 
 func TestInstanceFilesBehindSymlinks(t *testing.T) {
@@ -97,18 +97,18 @@ func TestInstanceFilesBehindSymlinks(t *testing.T) {
 		"etc/": "!", "etc/passwd": "!", "etc/hosts": "!", "etc": "-> /usr/../usr/etc", "usr/etc/": "", "usr/etc/keep": "kept\n",
 		"usr/etc/resolv.conf": "-> ../run/elsewhere", "tmp/": "!",
 	}})
-	b.expect("cat /etc/keep /usr/etc/hostname; grep nameserver /etc/resolv.conf; stat -c %a /tmp; ls -ld /etc | awk '{print $11}'",
+	b.Expect("cat /etc/keep /usr/etc/hostname; grep nameserver /etc/resolv.conf; stat -c %a /tmp; ls -ld /etc | awk '{print $11}'",
 		"kept\nweb\nnameserver 10.1.0.2\n1777\n/usr/../usr/etc")
 }
 
 func TestSystemMounts(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	b.expect("ls /sys/fs/cgroup | wc -l; mkdir /sys/fs/cgroup/x 2>/dev/null || echo no; touch /sys/x 2>/dev/null || echo no", "0\nno\nno")
+	b.Expect("ls /sys/fs/cgroup | wc -l; mkdir /sys/fs/cgroup/x 2>/dev/null || echo no; touch /sys/x 2>/dev/null || echo no", "0\nno\nno")
 }
 
 func TestDeviceFiles(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	_, output := b.run("dd if=/dev/zero of=/dev/shm/big bs=1M count=80; stat -c %s /dev/shm/big; stat -c %a /dev/shm; echo out >/dev/stdout; echo err >/dev/stderr; ls /dev")
+	_, output := b.Run("dd if=/dev/zero of=/dev/shm/big bs=1M count=80; stat -c %s /dev/shm/big; stat -c %a /dev/shm; echo out >/dev/stdout; echo err >/dev/stderr; ls /dev")
 	for _, want := range []string{noSpace, "67108864\n", "1777", "out\nerr", "null", "pts", "shm", "urandom"} {
 		if !strings.Contains(output, want) {
 			t.Errorf("no %q in %s", want, output)
@@ -121,55 +121,55 @@ func TestSharedVolumes(t *testing.T) {
 		{Name: "disk", SizeLimit: 8 * api.MiB}, {Name: "memory", Memory: true, SizeLimit: 4 * api.MiB},
 	}})
 	mounted := func(name, script string, readOnly bool) *agentpb.Container {
-		c := b.shell(name, script)
+		c := b.Shell(name, script)
 		c.Mounts = []agentpb.Mount{{Volume: "disk", Path: "/disk", ReadOnly: readOnly}, {Volume: "memory", Path: "/srv/memory/deep", ReadOnly: readOnly}}
 		return c
 	}
-	if exit, output := b.runContainer(mounted("one", "stat -c %a /disk /srv/memory/deep; echo a >/disk/f; echo b >/srv/memory/deep/f", false)); exit.Code != 0 || output != "777\n777\n" {
+	if exit, output := b.RunContainer(mounted("one", "stat -c %a /disk /srv/memory/deep; echo a >/disk/f; echo b >/srv/memory/deep/f", false)); exit.Code != 0 || output != "777\n777\n" {
 		t.Fatal(exit, output)
 	}
-	holder := b.start(mounted("holder", "cat", false))
+	holder := b.Begin(mounted("holder", "cat", false))
 	// Another container, and a later attempt of the first, see what was written.
 	for _, name := range []string{"two", "one"} {
-		if _, output := b.runContainer(mounted(name, "cat /disk/f /srv/memory/deep/f; touch /disk/g", true)); !strings.HasPrefix(output, "a\nb\n") || !strings.Contains(output, "Read-only") {
+		if _, output := b.RunContainer(mounted(name, "cat /disk/f /srv/memory/deep/f; touch /disk/g", true)); !strings.HasPrefix(output, "a\nb\n") || !strings.Contains(output, "Read-only") {
 			t.Errorf("%s: %s", name, output)
 		}
 	}
 	for _, path := range []string{"/disk/big", "/srv/memory/deep/big"} {
-		if _, output := b.runContainer(mounted("one", "dd if=/dev/zero of="+path+" bs=1M count=16; rm "+path, false)); !strings.Contains(output, noSpace) {
+		if _, output := b.RunContainer(mounted("one", "dd if=/dev/zero of="+path+" bs=1M count=16; rm "+path, false)); !strings.Contains(output, noSpace) {
 			t.Errorf("%s: %s", path, output)
 		}
 	}
-	holder.stdin.Close()
-	holder.end()
+	holder.Stdin.Close()
+	holder.End()
 }
 
 func TestImageVolume(t *testing.T) {
 	files := testbox.Erofs(t, map[string]string{"app.conf": "debug = true\n", "sub/": "", "sub/key": "secret"})
 	b := newBox(t, boxOptions{volumes: []agentpb.Volume{{Name: "conf", Image: files}}})
-	c := b.shell("main", "cat /etc/app/app.conf /etc/app/sub/key; touch /etc/app/x")
+	c := b.Shell("main", "cat /etc/app/app.conf /etc/app/sub/key; touch /etc/app/x")
 	c.Mounts = []agentpb.Mount{{Volume: "conf", Path: "/etc/app"}}
-	if _, output := b.runContainer(c); !strings.Contains(output, "debug = true\nsecret") || !strings.Contains(output, "Read-only") {
+	if _, output := b.RunContainer(c); !strings.Contains(output, "debug = true\nsecret") || !strings.Contains(output, "Read-only") {
 		t.Error(output)
 	}
 }
 
 func TestVolumeAtTmp(t *testing.T) {
 	b := newBox(t, boxOptions{volumes: []agentpb.Volume{{Name: "tmp", SizeLimit: api.MiB}}})
-	c := b.shell("main", "dd if=/dev/zero of=/tmp/big bs=1M count=4; stat -c %s /tmp/big")
+	c := b.Shell("main", "dd if=/dev/zero of=/tmp/big bs=1M count=4; stat -c %s /tmp/big")
 	c.Mounts = []agentpb.Mount{{Volume: "tmp", Path: "/tmp/"}}
-	if _, output := b.runContainer(c); !strings.Contains(output, noSpace) || !strings.Contains(output, "1048576\n") {
+	if _, output := b.RunContainer(c); !strings.Contains(output, noSpace) || !strings.Contains(output, "1048576\n") {
 		t.Error(output)
 	}
 }
 
 func TestCopy(t *testing.T) {
 	b := newBox(t, boxOptions{volumes: []agentpb.Volume{{Name: "data", SizeLimit: api.MiB}}})
-	c := b.shell("main", "mkdir -p /srv/a; echo hi >/srv/a/f; chmod 0640 /srv/a/f; ln -s f /srv/a/l; ln -s /data /srv/link; echo go; cat")
+	c := b.Shell("main", "mkdir -p /srv/a; echo hi >/srv/a/f; chmod 0640 /srv/a/f; ln -s f /srv/a/l; ln -s /data /srv/link; echo go; cat")
 	c.Mounts = []agentpb.Mount{{Volume: "data", Path: "/data"}}
 	c.UID = 0
-	r := b.start(c)
-	b.ready("main", "test -L /srv/link")
+	r := b.Begin(c)
+	b.Ready("main", "test -L /srv/link")
 	var archive strings.Builder
 	if err := b.CopyOut(t.Context(), "main", "/srv/a", &archive); err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestCopy(t *testing.T) {
 	if err := b.CopyIn(t.Context(), "main", "/srv/link", strings.NewReader(archive.String())); err != nil {
 		t.Fatal(err)
 	}
-	_, output := b.exec("main", &agentpb.ExecStart{Args: []string{"/bin/sh", "-c", "cd /data/a; cat f l; stat -c '%a %N' f l"}}).end()
+	_, output := b.Execute("main", &agentpb.ExecStart{Args: []string{"/bin/sh", "-c", "cd /data/a; cat f l; stat -c '%a %N' f l"}}).End()
 	if output != "hi\nhi\n640 f\n777 'l' -> 'f'\n" {
 		t.Errorf("%q", output)
 	}
@@ -203,8 +203,8 @@ func TestCopy(t *testing.T) {
 	if err := b.CopyOut(t.Context(), "main", "/bin", &brokenWriter{}); err == nil {
 		t.Error("a copy to a broken writer succeeded")
 	}
-	r.stdin.Close()
-	r.end()
+	r.Stdin.Close()
+	r.End()
 }
 
 type brokenWriter struct{}
@@ -213,9 +213,9 @@ func (*brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken")
 
 func TestCopyIntoReadOnlyRoot(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	c := b.shell("main", "cat")
+	c := b.Shell("main", "cat")
 	c.ReadOnly = true
-	r := b.start(c)
+	r := b.Begin(c)
 	var archive strings.Builder
 	if err := b.CopyOut(t.Context(), "main", "/etc/passwd", &archive); err != nil || !strings.Contains(archive.String(), "root:x:0") {
 		t.Error(err)
@@ -223,6 +223,6 @@ func TestCopyIntoReadOnlyRoot(t *testing.T) {
 	if err := b.CopyIn(t.Context(), "main", "/etc", strings.NewReader(archive.String())); err == nil || !strings.Contains(err.Error(), "read-only file system") {
 		t.Error(err)
 	}
-	r.stdin.Close()
-	r.end()
+	r.Stdin.Close()
+	r.End()
 }

@@ -1,14 +1,11 @@
 package runsc
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,12 +14,9 @@ import (
 	"cis/api"
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/runtime"
+	"cis/internal/agent/runtime/runtimetest"
 	"cis/internal/cgroup"
 )
-
-func sh(script string) *agentpb.ExecStart {
-	return &agentpb.ExecStart{Args: []string{"/bin/sh", "-c", script}}
-}
 
 func TestStartFailures(t *testing.T) {
 	b := newBox(t, boxOptions{})
@@ -36,35 +30,35 @@ func TestStartFailures(t *testing.T) {
 		{func(c *agentpb.Container) { c.Mounts = []agentpb.Mount{{Volume: "none", Path: "/x"}} }, "no such volume"},
 		{func(c *agentpb.Container) { c.Cwd = "/etc/passwd" }, "/etc/passwd"},
 	} {
-		c := b.shell("main", "true")
+		c := b.Shell("main", "true")
 		test.change(c)
-		_, err := streams(t, func(s runtime.Stdio) (runtime.Process, error) { return b.Start(t.Context(), c, s) })
+		_, err := runtimetest.Streams(t, func(s runtime.Stdio) (runtime.Process, error) { return b.Start(t.Context(), c, s) })
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v, want it to tell of %q", err, test.want)
 		}
 		t.Log(err)
 	}
-	b.expect("echo fine", "fine")
+	b.Expect("echo fine", "fine")
 }
 
 func TestExec(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	c := b.shell("main", "cat")
+	c := b.Shell("main", "cat")
 	c.Env = append(c.Env, "A=container")
 	c.Cwd = "/etc"
-	r := b.start(c)
+	r := b.Begin(c)
 	for _, test := range []struct {
 		start *agentpb.ExecStart
 		code  int
 		want  string
 	}{
-		{sh("echo $A; pwd; exit 4"), 4, "container\n/etc\n"},
+		{runtimetest.Sh("echo $A; pwd; exit 4"), 4, "container\n/etc\n"},
 		{&agentpb.ExecStart{Args: []string{"sh", "-c", "echo $A $0 '$A'; pwd"}, Env: []string{"A=x y"}, Cwd: "/bin"}, 0, "x y sh $A\n/bin\n"},
 		{&agentpb.ExecStart{Args: []string{"id"}, User: &agentpb.User{UID: 1000, GID: 1000, Groups: []uint32{7}}}, 0, "uid=1000(user) gid=1000 groups=7\n"},
-		{sh("kill -TERM $$"), 143, ""},
-		{sh("echo over; echo under >&2"), 0, "over\nunder\n"},
+		{runtimetest.Sh("kill -TERM $$"), 143, ""},
+		{runtimetest.Sh("echo over; echo under >&2"), 0, "over\nunder\n"},
 	} {
-		exit, output := b.exec("main", test.start).end()
+		exit, output := b.Execute("main", test.start).End()
 		if exit.Code != test.code || output != test.want {
 			t.Errorf("%v: %+v %q", test.start.Args, exit, output)
 		}
@@ -72,23 +66,23 @@ func TestExec(t *testing.T) {
 	if _, err := b.Exec(t.Context(), "main", &agentpb.ExecStart{Args: []string{"nothing"}}, files(t)); err == nil {
 		t.Error("exec of nothing started")
 	}
-	p := b.exec("main", sh("trap 'echo caught; exit 5' USR1; echo ready >/tmp/ready; while :; do sleep 0.05; done"))
-	b.ready("main", "test -f /tmp/ready")
+	p := b.Execute("main", runtimetest.Sh("trap 'echo caught; exit 5' USR1; echo ready >/tmp/ready; while :; do sleep 0.05; done"))
+	b.Ready("main", "test -f /tmp/ready")
 	if err := p.Signal(t.Context(), int(unix.SIGUSR1), false); err != nil {
 		t.Error(err)
 	}
-	if exit, output := p.end(); exit.Code != 5 || output != "caught\n" {
+	if exit, output := p.End(); exit.Code != 5 || output != "caught\n" {
 		t.Errorf("%+v %q", exit, output)
 	}
 	if err := p.Signal(t.Context(), int(unix.SIGKILL), false); err == nil {
 		t.Error("an ended program was signalled")
 	}
-	r.stdin.Close()
-	r.end()
+	r.Stdin.Close()
+	r.End()
 	if err := r.Delete(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.Exec(t.Context(), "main", sh("true"), files(t)); err == nil {
+	if _, err := b.Exec(t.Context(), "main", runtimetest.Sh("true"), files(t)); err == nil {
 		t.Error("exec in a deleted container started")
 	}
 }
@@ -109,16 +103,16 @@ func TestPrivileges(t *testing.T) {
 		caps []string
 		want string
 	}{
-		{0, dockerCaps, "CapEff:\t00000000a80425fb"},
+		{0, runtimetest.DockerCaps, "CapEff:\t00000000a80425fb"},
 		{0, nil, "CapEff:\t0000000000000000"},
-		{1000, dockerCaps, "CapEff:\t0000000000000000"},
+		{1000, runtimetest.DockerCaps, "CapEff:\t0000000000000000"},
 	} {
-		c := b.shell("main", "grep CapEff /proc/self/status; echo hi >/dev/stdout; echo hi >/dev/stderr; cat </dev/stdin")
+		c := b.Shell("main", "grep CapEff /proc/self/status; echo hi >/dev/stdout; echo hi >/dev/stderr; cat </dev/stdin")
 		c.UID, c.GID, c.Capabilities = test.uid, test.uid, test.caps
-		r := b.start(c)
-		_, executed := b.exec("main", sh("grep CapEff /proc/self/status")).end()
-		r.stdin.Close()
-		_, output := r.end()
+		r := b.Begin(c)
+		_, executed := b.Execute("main", runtimetest.Sh("grep CapEff /proc/self/status")).End()
+		r.Stdin.Close()
+		_, output := r.End()
 		if output != test.want+"\nhi\nhi\n" || executed != test.want+"\n" {
 			t.Errorf("uid %d: %q, exec %q, want %q", test.uid, output, executed, test.want)
 		}
@@ -127,128 +121,41 @@ func TestPrivileges(t *testing.T) {
 
 func TestSignals(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	r := b.start(b.shell("main", "trap 'echo term; exit 9' TERM; sleep 1000 & touch /tmp/up; wait"))
-	b.ready("main", "test -f /tmp/up")
+	r := b.Begin(b.Shell("main", "trap 'echo term; exit 9' TERM; sleep 1000 & touch /tmp/up; wait"))
+	b.Ready("main", "test -f /tmp/up")
 	if err := r.Signal(t.Context(), int(unix.SIGTERM), false); err != nil {
 		t.Fatal(err)
 	}
-	if exit, output := r.end(); exit.Code != 9 || output != "term\n" {
+	if exit, output := r.End(); exit.Code != 9 || output != "term\n" {
 		t.Errorf("%+v %q", exit, output)
 	}
-	r = b.start(b.shell("main", "sleep 1000 & sleep 1000 & wait"))
-	other := b.start(b.shell("other", "cat"))
+	r = b.Begin(b.Shell("main", "sleep 1000 & sleep 1000 & wait"))
+	other := b.Begin(b.Shell("other", "cat"))
 	if err := r.Signal(t.Context(), int(unix.SIGKILL), true); err != nil {
 		t.Fatal(err)
 	}
-	if exit, _ := r.end(); exit.Signal != 9 || exit.OOMKilled {
+	if exit, _ := r.End(); exit.Signal != 9 || exit.OOMKilled {
 		t.Errorf("%+v", exit)
 	}
-	if _, output := b.exec("other", sh("echo lives")).end(); output != "lives\n" {
+	if _, output := b.Execute("other", runtimetest.Sh("echo lives")).End(); output != "lives\n" {
 		t.Error("the other container was hit")
 	}
-	other.stdin.Close()
-	other.end()
-}
-
-// openPty gives both ends of a terminal.
-func openPty(t *testing.T) (ours, theirs *os.File) {
-	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetPointerInt(int(ours.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(int(ours.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ours.Close() })
-	return ours, theirs
-}
-
-// screen collects what appears on a terminal.
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func watchScreen(from io.Reader) *screen {
-	s := &screen{}
-	go func() {
-		chunk := make([]byte, 1024)
-		for {
-			n, err := from.Read(chunk)
-			s.mu.Lock()
-			s.text.Write(chunk[:n])
-			s.mu.Unlock()
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return s
-}
-
-func (s *screen) shows(t *testing.T, want string) {
-	t.Helper()
-	var text string
-	for range 300 {
-		s.mu.Lock()
-		text = s.text.String()
-		s.mu.Unlock()
-		if strings.Contains(text, want) {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("the terminal shows %q, not %q", text, want)
+	other.Stdin.Close()
+	other.End()
 }
 
 func TestTerminal(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	c := b.shell("main", "")
+	c := b.Shell("main", "")
 	c.Args, c.TTY = []string{"/bin/sh"}, true
-	session(t, func(s runtime.Stdio) (runtime.Process, error) { return b.Start(t.Context(), c, s) })
+	runtimetest.Session(t, func(s runtime.Stdio) (runtime.Process, error) { return b.Start(t.Context(), c, s) })
 
-	r := b.start(b.shell("main", "cat"))
-	session(t, func(s runtime.Stdio) (runtime.Process, error) {
+	r := b.Begin(b.Shell("main", "cat"))
+	runtimetest.Session(t, func(s runtime.Stdio) (runtime.Process, error) {
 		return b.Exec(t.Context(), "main", &agentpb.ExecStart{Args: []string{"/bin/sh"}, TTY: true}, s)
 	})
-	r.stdin.Close()
-	r.end()
-}
-
-// session types into a shell on a terminal.
-func session(t *testing.T, start func(runtime.Stdio) (runtime.Process, error)) {
-	t.Helper()
-	ours, theirs := openPty(t)
-	unix.IoctlSetWinsize(int(ours.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
-	p, err := start(runtime.Stdio{Terminal: theirs})
-	theirs.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := watchScreen(ours)
-	io.WriteString(ours, "test -t 0 && stty size\n")
-	seen.shows(t, "24 80")
-	io.WriteString(ours, "sh -c 'trap \"stty size; exit\" WINCH; echo begun; while :; do sleep 0.1; done'\n")
-	seen.shows(t, "\nbegun")
-	unix.IoctlSetWinsize(int(ours.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 30, Col: 100})
-	seen.shows(t, "30 100")
-	// Ctrl-C ends what runs in the foreground, not the shell.
-	io.WriteString(ours, "echo begin; sleep 1000\n")
-	seen.shows(t, "\nbegin")
-	time.Sleep(50 * time.Millisecond)
-	io.WriteString(ours, "\x03echo code=$?; exit 6\n")
-	seen.shows(t, "code=130")
-	if exit, err := p.Wait(); err != nil || exit.Code != 6 {
-		t.Errorf("%+v %v", exit, err)
-	}
+	r.Stdin.Close()
+	r.End()
 }
 
 func TestHostname(t *testing.T) {
@@ -260,32 +167,32 @@ func TestHostname(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("set in %v", time.Since(began))
-		b.expect("hostname; cat /etc/hostname", name+"\n"+name)
+		b.Expect("hostname; cat /etc/hostname", name+"\n"+name)
 	}
 }
 
 func TestPids(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	r := b.start(b.shell("main", "for i in $(seq 50); do sleep 1000 & done; touch /tmp/up; cat"))
-	other := b.start(b.shell("other", "cat"))
-	b.ready("main", "test -f /tmp/up")
-	b.ready("other", "true")
+	r := b.Begin(b.Shell("main", "for i in $(seq 50); do sleep 1000 & done; touch /tmp/up; cat"))
+	other := b.Begin(b.Shell("other", "cat"))
+	b.Ready("main", "test -f /tmp/up")
+	b.Ready("other", "true")
 	if pids, err := b.Pids(t.Context()); err != nil || pids < 52 || pids > 54 {
 		t.Errorf("%d processes, %v; want 50 sleeps, 2 cats and perhaps their shells", pids, err)
 	}
 	data, _ := os.ReadFile("/sys/fs/cgroup/pids" + b.group + "/pids.current")
 	t.Logf("host: %s", data)
-	r.stdin.Close()
-	other.stdin.Close()
-	r.end()
-	other.end()
+	r.Stdin.Close()
+	other.Stdin.Close()
+	r.End()
+	other.End()
 }
 
 func TestMemoryLimit(t *testing.T) {
 	b := newBox(t, boxOptions{limits: cgroup.Limits{Memory: 96 << 20}})
-	b.expect("free -m | awk '/Mem/ {print $2}'", "96")
-	r := b.start(b.shell("main", "dd if=/dev/zero of=/dev/shm/x bs=1M count=40 && head -c 300000000 /dev/zero | tail"))
-	exit, output := r.end()
+	b.Expect("free -m | awk '/Mem/ {print $2}'", "96")
+	r := b.Begin(b.Shell("main", "dd if=/dev/zero of=/dev/shm/x bs=1M count=40 && head -c 300000000 /dev/zero | tail"))
+	exit, output := r.End()
 	t.Logf("%+v %.300s", exit, output)
 	select {
 	case <-b.Lost():
@@ -299,8 +206,8 @@ func TestMemoryLimit(t *testing.T) {
 
 func TestDial(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	r := b.start(b.shell("main", "nc -l -p 7 -e cat & nc -l -p 8 -e sh -c 'cat >/tmp/got; wc -c </tmp/got' & touch /tmp/up; cat"))
-	b.ready("main", "test -f /tmp/up; netstat -lt 2>/dev/null; grep -q ':0007 ' /proc/net/tcp* && grep -q ':0008 ' /proc/net/tcp*")
+	r := b.Begin(b.Shell("main", "nc -l -p 7 -e cat & nc -l -p 8 -e sh -c 'cat >/tmp/got; wc -c </tmp/got' & touch /tmp/up; cat"))
+	b.Ready("main", "test -f /tmp/up; netstat -lt 2>/dev/null; grep -q ':0007 ' /proc/net/tcp* && grep -q ':0008 ' /proc/net/tcp*")
 	began := time.Now()
 	echo, err := b.Dial(t.Context(), 7)
 	if err != nil {
@@ -329,13 +236,13 @@ func TestDial(t *testing.T) {
 		t.Error(err)
 	}
 	t.Log(failure)
-	r.stdin.Close()
-	r.end()
+	r.Stdin.Close()
+	r.End()
 }
 
 func TestLost(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	r := b.start(b.shell("main", "cat"))
+	r := b.Begin(b.Shell("main", "cat"))
 	pid, err := readPid(b.conf.pidFile())
 	if err != nil {
 		t.Fatal(err)
@@ -348,7 +255,7 @@ func TestLost(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the loss was not seen")
 	}
-	if exit, _ := r.end(); exit.Code != 137 || exit.OOMKilled || b.Cause().OOMKilled || !strings.Contains(b.Cause().Message, "SIGKILL") {
+	if exit, _ := r.End(); exit.Code != 137 || exit.OOMKilled || b.Cause().OOMKilled || !strings.Contains(b.Cause().Message, "SIGKILL") {
 		t.Errorf("%+v %+v", exit, b.Cause())
 	}
 }
@@ -356,8 +263,8 @@ func TestLost(t *testing.T) {
 // A process bomb does not reach the host: it ends the sandbox.
 func TestProcessBomb(t *testing.T) {
 	b := newBox(t, boxOptions{limits: cgroup.Limits{Memory: 512 << 20, Pids: 600}})
-	r := b.start(b.shell("main", "bomb() { bomb | bomb & }; bomb; sleep 20"))
-	exit, _ := r.end()
+	r := b.Begin(b.Shell("main", "bomb() { bomb | bomb & }; bomb; sleep 20"))
+	exit, _ := r.End()
 	select {
 	case <-b.Lost():
 	case <-time.After(time.Second):
@@ -371,7 +278,7 @@ func TestProcessBomb(t *testing.T) {
 // The sandbox ends with the agent, whose end of cis-pause's input closes.
 func TestEndsWithAgent(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	b.start(b.shell("main", "sleep 1000"))
+	b.Begin(b.Shell("main", "sleep 1000"))
 	b.hostnames.Close()
 	select {
 	case <-b.Lost():

@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"strings"
 
 	erofs "github.com/erofs/go-erofs"
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/rootfs"
 )
 
 // upperLayer makes the tar that gVisor unpacks into a container's writable layer
@@ -65,26 +65,20 @@ func (u *upperWriter) write(w *agentpb.Workload, c *agentpb.Container) error {
 	if err := u.ensure("tmp", 0o1777); err != nil {
 		return err
 	}
-	needed := []string{"dev", "proc", "sys", c.Cwd}
-	for _, m := range c.Mounts {
-		needed = append(needed, m.Path)
-	}
-	for _, dir := range needed {
+	for _, dir := range rootfs.Dirs(c) {
 		if err := u.ensure(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	etc, err := u.resolve("etc")
+	etc, err := rootfs.Resolve(u.image, "etc")
 	if err != nil {
 		return err
 	}
 	if err := u.directory(etc, 0o755); err != nil {
 		return err
 	}
-	for _, file := range []struct{ name, content string }{
-		{"hosts", hosts(w)}, {"hostname", w.Hostname + "\n"}, {"resolv.conf", resolvConf(w)},
-	} {
-		if err := u.file(path.Join(etc, file.name), file.content); err != nil {
+	for _, file := range rootfs.Etc(w) {
+		if err := u.file(path.Join(etc, file.Name), file.Content); err != nil {
 			return err
 		}
 	}
@@ -93,7 +87,7 @@ func (u *upperWriter) write(w *agentpb.Workload, c *agentpb.Container) error {
 
 // ensure makes a directory unless the image has something there.
 func (u *upperWriter) ensure(name string, mode int64) error {
-	at, err := u.resolve(name)
+	at, err := rootfs.Resolve(u.image, name)
 	if err != nil {
 		return err
 	}
@@ -101,44 +95,6 @@ func (u *upperWriter) ensure(name string, mode int64) error {
 		return err
 	}
 	return u.directory(at, mode)
-}
-
-// maxLinks bounds the symlinks on the way, as Linux does.
-const maxLinks = 40
-
-// resolve follows the symlinks of a path within the image, as if that were the
-// root of everything; what does not exist stays as it is.
-func (u *upperWriter) resolve(name string) (string, error) {
-	done, rest := ".", strings.Split(name, "/")
-	for links := 0; len(rest) > 0; {
-		component := rest[0]
-		rest = rest[1:]
-		switch component {
-		case "", ".":
-			continue
-		case "..":
-			done = path.Dir(done)
-			continue
-		}
-		next := path.Join(done, component)
-		info, err := u.image.Lstat(next)
-		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-			done = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", fmt.Errorf("resolve %s in the image: too many symlinks", name)
-		}
-		target, err := u.image.ReadLink(next)
-		if err != nil {
-			return "", err
-		}
-		if path.IsAbs(target) {
-			done = "."
-		}
-		rest = append(strings.Split(target, "/"), rest...)
-	}
-	return done, nil
 }
 
 // directory writes a directory and those above it, as the image has them.
@@ -192,23 +148,4 @@ func unixMode(mode fs.FileMode) int64 {
 		}
 	}
 	return bits
-}
-
-func hosts(w *agentpb.Workload) string {
-	lines := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	if w.Address != "" {
-		lines += w.Address + "\t" + w.Hostname + "\n"
-	}
-	return lines
-}
-
-func resolvConf(w *agentpb.Workload) string {
-	var lines strings.Builder
-	if len(w.Searches) > 0 {
-		fmt.Fprintf(&lines, "search %s\n", strings.Join(w.Searches, " "))
-	}
-	for _, server := range w.Nameservers {
-		fmt.Fprintf(&lines, "nameserver %s\n", server)
-	}
-	return lines.String()
 }

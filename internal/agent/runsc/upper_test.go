@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"errors"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -85,43 +84,6 @@ func TestUpperLayerRefuses(t *testing.T) {
 		}
 	}
 }
-
-// FuzzResolve: whatever symlinks say, the answer is a clean path within the image.
-func FuzzResolve(f *testing.F) {
-	f.Add("../../a", "/b/../..", "a/b")
-	f.Add("b", "a", "a")
-	f.Add("/", ".", "b/..")
-	f.Fuzz(func(t *testing.T, a, b, name string) {
-		u := upperWriter{image: links{"a": a, "b": b}}
-		got, err := u.resolve(name)
-		if err == nil && (got == ".." || strings.HasPrefix(got, "../") || strings.HasPrefix(got, "/")) {
-			t.Errorf("%q with a=%q b=%q gives %q", name, a, b, got)
-		}
-	})
-}
-
-// links is an image of nothing but symlinks.
-type links map[string]string
-
-func (l links) Open(string) (fs.File, error) { return nil, fs.ErrNotExist }
-func (l links) ReadLink(name string) (string, error) {
-	if target, ok := l[name]; ok && target != "" {
-		return target, nil
-	}
-	return "", fs.ErrNotExist
-}
-func (l links) Lstat(name string) (fs.FileInfo, error) {
-	if _, err := l.ReadLink(name); err != nil {
-		return nil, err
-	}
-	return linkInfo{}, nil
-}
-
-type linkInfo struct{ fs.FileInfo }
-
-func (linkInfo) Mode() fs.FileMode { return fs.ModeSymlink | 0o777 }
-
-var _ fs.ReadLinkFS = links{}
 
 func TestEssence(t *testing.T) {
 	l := &sandboxLog{done: make(chan struct{})}

@@ -1,0 +1,29 @@
+package crun
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+
+	"cis/api"
+)
+
+// Dial implements runtime.Runtime: the network of this process is that of the
+// containers. What it returns is a *net.TCPConn.
+func (r *Runtime) Dial(ctx context.Context, port uint16) (io.ReadWriteCloser, error) {
+	var dialer net.Dialer
+	number := strconv.Itoa(int(port))
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", number))
+	if err == nil {
+		return conn, nil
+	}
+	if conn, err6 := dialer.DialContext(ctx, "tcp", net.JoinHostPort("::1", number)); err6 == nil {
+		return conn, nil
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("dial port %d: %w", port, context.Cause(ctx))
+	}
+	return nil, &api.Error{Code: api.Unavailable, Message: err.Error(), Next: "check that the program listens on this port"}
+}

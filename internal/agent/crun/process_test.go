@@ -1,0 +1,298 @@
+package crun
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cis/api"
+	"cis/internal/agent/agentpb"
+	"cis/internal/agent/runtime"
+	"cis/internal/agent/runtime/runtimetest"
+	"cis/internal/cgroup"
+)
+
+func TestStartAndExit(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	b.Expect("echo hello; hostname; id -u", "hello\nweb\n0")
+	for _, test := range []struct {
+		script string
+		want   runtime.Exit
+	}{
+		{"exit 0", runtime.Exit{}},
+		{"exit 3", runtime.Exit{Code: 3}},
+		{"sh -c 'kill -TERM $$'; exit $?", runtime.Exit{Code: 143}},
+	} {
+		if exit, _ := b.Run(test.script); exit != test.want {
+			t.Errorf("%s: %+v, want %+v", test.script, exit, test.want)
+		}
+	}
+	r := b.Begin(b.Shell("main", "cat"))
+	io.WriteString(r.Stdin, "typed")
+	r.Stdin.Close()
+	if exit, output := r.End(); exit.Code != 0 || output != "typed" {
+		t.Errorf("%+v %q", exit, output)
+	}
+}
+
+func TestStartFailuresLeaveNothing(t *testing.T) {
+	b := newBox(t, boxOptions{
+		image: map[string]string{"bin/broken": "not a program"}, volumes: []agentpb.Volume{{Name: "data"}},
+	})
+	before := b.traces()
+	for _, test := range []struct {
+		change func(*agentpb.Container)
+		want   string
+	}{
+		{func(c *agentpb.Container) { c.Args = []string{"nothing"} }, `find program "nothing" in PATH /bin: no such file or directory`},
+		{func(c *agentpb.Container) { c.Args = []string{"/nothing"} }, "execute /nothing: no such file or directory"},
+		{func(c *agentpb.Container) { c.Args = []string{"/etc/passwd"} }, "permission denied"},
+		{func(c *agentpb.Container) { c.Args = []string{"broken"} }, "exec format error"},
+		{func(c *agentpb.Container) { c.Rootfs = "/nowhere.erofs" }, "/nowhere.erofs"},
+		{func(c *agentpb.Container) { c.Mounts = []agentpb.Mount{{Volume: "none", Path: "/x"}} }, "no such volume"},
+		{func(c *agentpb.Container) { c.Cwd = "/etc/passwd" }, "work in /etc/passwd: not a directory"},
+		{func(c *agentpb.Container) { c.Mounts = []agentpb.Mount{{Volume: "data", Path: "/etc/passwd"}} }, "not a directory"},
+	} {
+		c := b.Shell("main", "true")
+		test.change(c)
+		if _, err := b.TryBegin(c); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v, want it to tell of %q", err, test.want)
+		}
+		if after := b.traces(); after != before {
+			t.Errorf("%s: left\n%s\nwas\n%s", test.want, after, before)
+		}
+	}
+	b.Expect("echo fine", "fine")
+	if after := b.traces(); after != before {
+		t.Errorf("a deleted container left\n%s\nwas\n%s", after, before)
+	}
+}
+
+// traces lists what a container may leave: mounts, directories, groups, children.
+func (b *box) traces() string {
+	found := mountsBelow(b.T, filepath.Dir(b.conf.Dir))
+	for _, pattern := range []string{b.conf.Dir + "/*/*", b.conf.Scratch + "/*/*"} {
+		names, _ := filepath.Glob(pattern)
+		found = append(found, names...)
+	}
+	groups, err := b.groups.List(b.group)
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, list := range lists {
+		data, _ := os.ReadFile(list)
+		found = append(found, strings.Fields(string(data))...)
+	}
+	return strings.Join(append(found, groups...), "\n")
+}
+
+func TestExec(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	c := b.Shell("main", "cat")
+	c.Env = append(c.Env, "A=container")
+	c.Cwd = "/etc"
+	r := b.Begin(c)
+	for _, test := range []struct {
+		start *agentpb.ExecStart
+		code  int
+		want  string
+	}{
+		{runtimetest.Sh("echo $A; pwd; exit 4"), 4, "container\n/etc\n"},
+		{&agentpb.ExecStart{Args: []string{"sh", "-c", "echo $A $0 '$A'; pwd"}, Env: []string{"A=x y"}, Cwd: "/bin"}, 0, "x y sh $A\n/bin\n"},
+		{&agentpb.ExecStart{Args: []string{"id"}, User: &agentpb.User{UID: 1000, GID: 1000, Groups: []uint32{7}}}, 0, "uid=1000(user) gid=1000 groups=7\n"},
+		{runtimetest.Sh("kill -TERM $$"), 143, ""},
+		{runtimetest.Sh("echo over; echo under >&2"), 0, "over\nunder\n"},
+	} {
+		exit, output := b.Execute("main", test.start).End()
+		if exit.Code != test.code || output != test.want {
+			t.Errorf("%v: %+v %q", test.start.Args, exit, output)
+		}
+	}
+	if _, err := b.TryExecute("main", &agentpb.ExecStart{Args: []string{"nothing"}}); err == nil || !strings.Contains(err.Error(), "no such file or directory") {
+		t.Error(err)
+	}
+	p := b.Execute("main", runtimetest.Sh("trap 'echo caught; exit 5' USR1; touch /tmp/ready; while :; do sleep 0.05; done"))
+	b.Ready("main", "test -f /tmp/ready")
+	if err := p.Signal(t.Context(), int(unix.SIGUSR1), false); err != nil {
+		t.Error(err)
+	}
+	if exit, output := p.End(); exit.Code != 5 || output != "caught\n" {
+		t.Errorf("%+v %q", exit, output)
+	}
+	if err := p.Signal(t.Context(), int(unix.SIGKILL), false); err == nil {
+		t.Error("an ended program was signalled")
+	}
+	// What runs beside the main program ends with it.
+	p = b.Execute("main", runtimetest.Sh("sleep 1000"))
+	r.Stdin.Close()
+	r.End()
+	if exit, _ := p.End(); exit.Signal != int(unix.SIGKILL) || exit.OOMKilled {
+		t.Errorf("%+v", exit)
+	}
+	var failure *api.Error
+	if _, err := b.TryExecute("main", runtimetest.Sh("true")); !errors.As(err, &failure) || failure.Code != api.Conflict {
+		t.Error(err)
+	}
+}
+
+func TestPrivileges(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	for _, test := range []struct {
+		uid  uint32
+		caps []string
+		want string
+	}{
+		{0, runtimetest.DockerCaps, "CapEff:\t00000000a80425fb"},
+		{0, nil, "CapEff:\t0000000000000000"},
+		{1000, runtimetest.DockerCaps, "CapEff:\t0000000000000000"},
+	} {
+		c := b.Shell("main", "grep CapEff /proc/self/status; echo hi >/dev/stdout; echo hi >/dev/stderr; cat </dev/stdin")
+		c.UID, c.GID, c.Capabilities = test.uid, test.uid, test.caps
+		r := b.Begin(c)
+		_, executed := b.Execute("main", runtimetest.Sh("grep CapEff /proc/self/status")).End()
+		r.Stdin.Close()
+		_, output := r.End()
+		if output != test.want+"\nhi\nhi\n" || executed != test.want+"\n" {
+			t.Errorf("uid %d: %q, exec %q, want %q", test.uid, output, executed, test.want)
+		}
+		if err := r.Delete(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSignals(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	r := b.Begin(b.Shell("main", "trap 'echo term; exit 9' TERM; sleep 1000 & touch /tmp/up; wait"))
+	b.Ready("main", "test -f /tmp/up")
+	if err := r.Signal(t.Context(), int(unix.SIGTERM), false); err != nil {
+		t.Fatal(err)
+	}
+	if exit, output := r.End(); exit.Code != 9 || output != "term\n" {
+		t.Errorf("%+v %q", exit, output)
+	}
+	other := b.Begin(b.Shell("other", "cat"))
+	r = b.Begin(b.Shell("main", "sh -c 'trap \"echo child; exit\" USR1; touch /tmp/up; while :; do sleep 0.05; done' & trap 'echo parent' USR1; wait; wait"))
+	b.Ready("main", "test -f /tmp/up")
+	if err := r.Signal(t.Context(), int(unix.SIGUSR1), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, output := r.End(); !strings.Contains(output, "child") || !strings.Contains(output, "parent") {
+		t.Errorf("%q", output)
+	}
+	r = b.Begin(b.Shell("main", "sleep 1000 & sleep 1000 & wait"))
+	if err := r.Signal(t.Context(), int(unix.SIGKILL), true); err != nil {
+		t.Fatal(err)
+	}
+	if exit, _ := r.End(); exit.Signal != 9 || exit.OOMKilled {
+		t.Errorf("%+v", exit)
+	}
+	if _, output := b.Execute("other", runtimetest.Sh("echo lives")).End(); output != "lives\n" {
+		t.Error("the other container was hit")
+	}
+	if pids, err := b.Pids(t.Context()); err != nil || pids < 1 || pids > 2 {
+		t.Errorf("%d processes, %v", pids, err)
+	}
+	other.Stdin.Close()
+	other.End()
+}
+
+func TestTerminal(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	c := b.Shell("main", "")
+	c.Args, c.TTY = []string{"/bin/sh"}, true
+	runtimetest.Session(t, func(s runtime.Stdio) (runtime.Process, error) { return b.Start(t.Context(), c, s) })
+	c.UID, c.Args = 1000, []string{"/bin/sh", "-c", "tty; echo hi >/dev/tty"}
+	ours, theirs := runtimetest.OpenPty(t)
+	p, err := b.Start(t.Context(), c, runtime.Stdio{Terminal: theirs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := runtimetest.WatchScreen(ours)
+	seen.Shows(t, theirs.Name()+"\r\nhi")
+	p.Wait()
+	theirs.Close()
+
+	r := b.Begin(b.Shell("main", "cat"))
+	runtimetest.Session(t, func(s runtime.Stdio) (runtime.Process, error) {
+		return b.Exec(t.Context(), "main", &agentpb.ExecStart{Args: []string{"/bin/sh"}, TTY: true}, s)
+	})
+	r.Stdin.Close()
+	r.End()
+}
+
+func TestMemoryLimit(t *testing.T) {
+	b := newBox(t, boxOptions{limits: cgroup.Limits{Memory: 96 << 20}})
+	r := b.Begin(b.Shell("main", "exec head -c 300000000 /dev/zero | tail; exit 1"))
+	other := b.Begin(b.Shell("other", "cat"))
+	c := b.Shell("hog", "")
+	c.Args = []string{"tail", "/dev/zero"}
+	if exit, _ := b.RunContainer(c); !exit.OOMKilled || exit.Code != 137 {
+		t.Errorf("%+v", exit)
+	}
+	r.Signal(t.Context(), int(unix.SIGKILL), true)
+	r.End()
+	other.Stdin.Close()
+	if exit, _ := other.End(); exit.Code != 0 {
+		t.Errorf("the other container: %+v", exit)
+	}
+}
+
+func TestDial(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	r := b.Begin(b.Shell("main", "nc -l -p 7 -e cat & touch /tmp/up; cat"))
+	b.Ready("main", "grep -q ':0007 ' /proc/net/tcp*")
+	echo, err := b.Dial(t.Context(), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(echo, "hello")
+	answer := make([]byte, 5)
+	if _, err := io.ReadFull(echo, answer); err != nil || string(answer) != "hello" {
+		t.Errorf("%q %v", answer, err)
+	}
+	echo.Close()
+	var failure *api.Error
+	if _, err := b.Dial(t.Context(), 9); !errors.As(err, &failure) || failure.Code != api.Unavailable {
+		t.Error(err)
+	}
+	r.Stdin.Close()
+	r.End()
+}
+
+// An orphan is reaped; a program of ours and one that somebody waits for are not.
+func TestReap(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	go b.reap(t.Context(), 300*time.Millisecond)
+	r := b.Begin(b.Shell("main", "cat"))
+	before := b.traces()
+	// The shell ends before its child, which is handed to this process.
+	if err := exec.Command("/bin/sh", "-c", "(sleep 0.1) &").Run(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(200 * time.Millisecond)
+	if exec.Command("/bin/false").Run().Error() != "exit status 1" {
+		t.Error("another's child was reaped")
+	}
+	for range 100 {
+		if b.traces() == before {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if after := b.traces(); after != before {
+		t.Errorf("left\n%s\nwas\n%s", after, before)
+	}
+	r.Stdin.Close()
+	if exit, _ := r.End(); exit.Code != 0 {
+		t.Errorf("%+v", exit)
+	}
+}

@@ -1,0 +1,119 @@
+package crun
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cis/internal/agent/runtime"
+)
+
+// program is a process in a container that is a child of this one.
+type program struct {
+	container *container
+	process   *os.Process
+
+	ended chan struct{}
+	exit  runtime.Exit // set before ended is closed, as is err
+	err   error
+}
+
+// adopt takes over a child that crun has left. It is waited for from now on, whether
+// the caller asks or not: a container ends only when everything that was started
+// in it from outside has been waited for.
+func (c *container) adopt(pid int) (*program, error) {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	p := &program{container: c, process: process, ended: make(chan struct{})}
+	c.r.know(pid, true)
+	go func() {
+		defer close(p.ended)
+		state, err := process.Wait()
+		c.r.know(pid, false)
+		if err != nil {
+			p.err = fmt.Errorf("wait for process %d: %w", pid, err)
+			return
+		}
+		p.exit = c.exitOf(state.Sys().(syscall.WaitStatus))
+	}()
+	return p, nil
+}
+
+// know notes which children the reaper leaves alone.
+func (r *Runtime) know(pid int, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known {
+		r.programs[pid] = true
+	} else {
+		delete(r.programs, pid)
+	}
+}
+
+func (c *container) exitOf(status syscall.WaitStatus) runtime.Exit {
+	if !status.Signaled() {
+		return runtime.Exit{Code: status.ExitStatus()}
+	}
+	signal := int(status.Signal())
+	return runtime.Exit{
+		Code: 128 + signal, Signal: signal,
+		OOMKilled: signal == int(unix.SIGKILL) && c.newOOMKill(),
+	}
+}
+
+// newOOMKill tells whether the kernel has killed anything of the container for want
+// of memory since the last time it was asked.
+func (c *container) newOOMKill() bool {
+	kills, err := c.r.groups.OOMKills(c.group())
+	return err == nil && c.oomKills.rises(kills)
+}
+
+// counter remembers the highest number it was given.
+type counter struct {
+	mu   sync.Mutex
+	last int64
+}
+
+func (c *counter) rises(to int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if to <= c.last {
+		return false
+	}
+	c.last = to
+	return true
+}
+
+// Wait implements runtime.Process.
+func (p *program) Wait() (runtime.Exit, error) {
+	<-p.ended
+	return p.exit, p.err
+}
+
+// Signal implements runtime.Process. Everything in the container ends with its main
+// program, so that a kill of all is a kill of that one.
+func (p *program) Signal(_ context.Context, signal int, all bool) error {
+	var err error
+	switch c := p.container; {
+	case all && signal == int(unix.SIGKILL):
+		err = c.main.process.Kill()
+	case all:
+		err = c.r.groups.Signal(c.group(), unix.Signal(signal))
+	default:
+		err = p.process.Signal(unix.Signal(signal))
+	}
+	if err != nil {
+		return fmt.Errorf("signal %s: %w", p.container.name, err)
+	}
+	return nil
+}
+
+// Delete implements runtime.Process: of a program beside the main one nothing is
+// left.
+func (p *program) Delete(context.Context) error { return nil }

@@ -1,0 +1,94 @@
+package crun
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"cis/internal/agent/agentpb"
+	"cis/internal/agent/rootfs"
+)
+
+// mountRoot makes the root of a container: its image, under a writable layer with
+// the instance's files. Device files of either are dead.
+func (c *container) mountRoot(w *agentpb.Workload) error {
+	image, err := c.acquire(c.spec.Rootfs)
+	if err != nil {
+		return err
+	}
+	layer, root := c.r.conf.upper(c.id), c.root()
+	upper, work := filepath.Join(layer, "upper"), filepath.Join(layer, "work")
+	for _, dir := range []string{upper, work, root} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", image, upper, work)
+	if err := unix.Mount("overlay", root, "overlay", unix.MS_NODEV, options); err != nil {
+		return fmt.Errorf("mount the root: %w", err)
+	}
+	c.mounted = true
+	if err := writeRoot(root, w, c.spec); err != nil {
+		return fmt.Errorf("write the upper layer: %w", err)
+	}
+	return nil
+}
+
+// writeRoot puts into a root what containers have besides their image. No program
+// runs in it yet, so a path that was looked at stays what it was.
+func writeRoot(dir string, w *agentpb.Workload, c *agentpb.Container) error {
+	root := layer{dir, os.DirFS(dir).(fs.ReadLinkFS)}
+	if err := root.ensure("tmp", fs.ModeSticky|0o777); err != nil {
+		return err
+	}
+	for _, name := range append(rootfs.Dirs(c), "etc") {
+		if err := root.ensure(name, 0o755); err != nil {
+			return err
+		}
+	}
+	etc, err := rootfs.Resolve(root.image, "etc")
+	if err != nil {
+		return err
+	}
+	for _, file := range rootfs.Etc(w) {
+		if err := root.replace(path.Join(etc, file.Name), file.Content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type layer struct {
+	dir   string
+	image fs.ReadLinkFS
+}
+
+// ensure makes a directory, with those above it, unless something is there.
+func (l layer) ensure(name string, mode fs.FileMode) error {
+	at, err := rootfs.Resolve(l.image, name)
+	if err != nil {
+		return err
+	}
+	if _, err := l.image.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	at = filepath.Join(l.dir, at)
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(at, mode)
+}
+
+// replace writes a file in place of whatever has its name.
+func (l layer) replace(name, content string) error {
+	at := filepath.Join(l.dir, name)
+	if err := os.RemoveAll(at); err != nil {
+		return err
+	}
+	return os.WriteFile(at, []byte(content), 0o644)
+}
