@@ -26,6 +26,15 @@ func (t *Tree) OOMKills(group string) (int64, error) {
 	return kills, nil
 }
 
+// Processes are the numbers of those that are in a group, or below it, now.
+func (t *Tree) Processes(group string) ([]int, error) {
+	pids, err := t.pids(group)
+	if err != nil {
+		return nil, fmt.Errorf("list processes of cgroup %s: %w", group, err)
+	}
+	return pids, nil
+}
+
 // Signal sends a signal to every process that is in a group, or below it, now.
 func (t *Tree) Signal(group string, signal unix.Signal) error {
 	pids, err := t.pids(group)

@@ -8,16 +8,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// stopTime is how long Pause waits for the sandbox's kernel to stop, and stopStep
-// how often it looks.
-const (
-	stopTime = 2 * time.Second
-	stopStep = time.Millisecond
+	"cis/internal/machine/standstill"
 )
 
 // Pause implements machine.Machine: it stops the process that is the sandbox's
@@ -36,9 +30,9 @@ func (m *Machine) Pause(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	defer kernel.close()
-	if err := kernel.stop(ctx); err != nil {
-		return fmt.Errorf("pause sandbox %s: %w", id, errors.Join(err, kernel.signal(unix.SIGCONT)))
+	defer kernel.Close()
+	if err := kernel.Stop(ctx); err != nil {
+		return fmt.Errorf("pause sandbox %s: %w", id, errors.Join(err, kernel.Signal(unix.SIGCONT)))
 	}
 	return nil
 }
@@ -49,83 +43,35 @@ func (m *Machine) Resume(_ context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	defer kernel.close()
-	if err := kernel.signal(unix.SIGCONT); err != nil {
+	defer kernel.Close()
+	if err := kernel.Signal(unix.SIGCONT); err != nil {
 		return fmt.Errorf("resume sandbox %s: %w", id, err)
 	}
 	return nil
 }
 
-// process is one that cannot be mistaken for a later one with its number.
-type process struct{ pid, fd int }
-
 // kernel finds the process that is the sandbox's kernel. The number that runsc has
 // written may be another's by now: only one in the sandbox's cgroup counts.
-func (m *Machine) kernel(id string) (process, error) {
+func (m *Machine) kernel(id string) (standstill.Process, error) {
 	if err := checkID(id); err != nil {
-		return process{}, err
+		return standstill.Process{}, err
 	}
 	data, err := os.ReadFile(filepath.Join(m.dir(id), "runsc.pid"))
 	if err != nil {
-		return process{}, absent(id, err)
+		return standstill.Process{}, absent(id, err)
 	}
-	p := process{}
-	if p.pid, err = strconv.Atoi(strings.TrimSpace(string(data))); err != nil {
-		return process{}, absent(id, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		return standstill.Process{}, absent(id, err)
 	}
-	if p.fd, err = unix.PidfdOpen(p.pid, 0); err != nil {
-		return process{}, absent(id, err)
+	p, err := standstill.Open(pid)
+	if err != nil {
+		return standstill.Process{}, absent(id, err)
 	}
-	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.pid))
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil || !strings.Contains(string(groups), ":"+m.box(id)+"\n") {
-		p.close()
-		return process{}, absent(id, err)
+		p.Close()
+		return standstill.Process{}, absent(id, err)
 	}
 	return p, nil
-}
-
-func (p process) close() { unix.Close(p.fd) }
-
-func (p process) signal(s unix.Signal) error {
-	return os.NewSyscallError("pidfd_send_signal", unix.PidfdSendSignal(p.fd, s, nil, 0))
-}
-
-// stop returns when all threads have stopped.
-func (p process) stop(ctx context.Context) error {
-	if err := p.signal(unix.SIGSTOP); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, stopTime, fmt.Errorf("it does not stop within %v", stopTime))
-	defer cancel()
-	for {
-		if stopped, err := p.stopped(); stopped || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(stopStep):
-		}
-	}
-}
-
-// stopped looks at each thread's state, the field after the name in parentheses
-// (proc_pid_stat(5)).
-func (p process) stopped() (bool, error) {
-	threads := fmt.Sprintf("/proc/%d/task", p.pid)
-	entries, err := os.ReadDir(threads)
-	if err != nil {
-		return false, err
-	}
-	for _, entry := range entries {
-		stat, err := os.ReadFile(filepath.Join(threads, entry.Name(), "stat"))
-		if err != nil {
-			return false, nil // the thread has ended: look again
-		}
-		after := stat[strings.LastIndexByte(string(stat), ')')+1:]
-		if !strings.HasPrefix(string(after), " T") {
-			return false, nil
-		}
-	}
-	return true, nil
 }

@@ -48,7 +48,7 @@ func TestPauseCancelled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer kernel.close()
+	defer kernel.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	// It may have stopped at the first look; if not, it must go on.
@@ -57,7 +57,7 @@ func TestPauseCancelled(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(50 * time.Millisecond)
-		if stopped, err := kernel.stopped(); stopped || err != nil {
+		if stopped, err := kernel.Stopped(); stopped || err != nil {
 			t.Errorf("stopped %v after the error, %v", stopped, err)
 		}
 	}
