@@ -19,6 +19,7 @@ import (
 
 	"cis/internal/agent"
 	"cis/internal/agent/runsc"
+	"cis/internal/machine/qemu/jail"
 )
 
 func main() {
@@ -29,15 +30,31 @@ func main() {
 	// ttrpc logs what its callers are told anyway.
 	_ = ttrpclog.SetLevel("panic")
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
-	if len(os.Args) != 3 || os.Args[1] != "gvisor" {
-		fmt.Fprintln(os.Stderr, "usage: cis-agent gvisor CONFIG (cisd starts it)")
-		os.Exit(2)
-	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := run(context.Background(), os.Args[2], log); err != nil {
-		log.Error("the agent ends", "error", err)
-		os.Exit(1)
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == jail.Verb:
+		fail(log, enterJail(os.Args[1:]))
+	case len(os.Args) == 1 && os.Getpid() == 1:
+		fail(log, runGuest(context.Background(), log))
+	case len(os.Args) == 3 && os.Args[1] == "gvisor":
+		fail(log, run(context.Background(), os.Args[2], log))
 	}
+	fmt.Fprintln(os.Stderr, "usage: cis-agent gvisor CONFIG (cisd starts it)")
+	os.Exit(2)
+}
+
+// fail ends a program that never ends in any other way.
+func fail(log *slog.Logger, err error) {
+	log.Error("the agent ends", "error", err)
+	os.Exit(1)
+}
+
+func enterJail(args []string) error {
+	cell, err := jail.Parse(args)
+	if err != nil {
+		return err
+	}
+	return jail.Enter(cell)
 }
 
 // run boots the sandbox and serves until it is killed, or its socket is removed.

@@ -104,6 +104,8 @@ func (h *host) Connect(ctx context.Context, id string) (net.Conn, error) {
 	return conn, nil
 }
 
+func (h *host) Equip(context.Context, string, machine.Disks) error { return nil }
+
 func (h *host) Pause(context.Context, string) error  { return nil }
 func (h *host) Resume(context.Context, string) error { return nil }
 

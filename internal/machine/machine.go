@@ -25,15 +25,20 @@ type Machine interface {
 	// Start makes a sandbox and returns when its agent answers. On an error nothing
 	// is left behind. Sandbox and agent outlive the calling process.
 	Start(ctx context.Context, s Sandbox) error
+	// Equip gives a sandbox what its containers will be made of; the agent can start
+	// none before, and no others. Doing it once more does nothing.
+	Equip(ctx context.Context, id string, d Disks) error
 	// Connect opens a new stream to the agent of a sandbox. It fails with NotFound
-	// (api.Error) when the sandbox or its agent is gone.
+	// (api.Error) when the sandbox or its agent is gone; the error then says what is
+	// known of how it ended.
 	Connect(ctx context.Context, id string) (net.Conn, error)
 	// Stats reads what the sandbox uses on the host now.
 	Stats(ctx context.Context, id string) (Usage, error)
 	// Pause makes a sandbox that has no workload yet stand still, and returns when it
-	// does: it uses no cpu and keeps its memory. Its agent goes on, but what it asks
-	// of the sandbox waits for Resume. After an error other than NotFound the sandbox
-	// goes on. A paused one outlives the calling process and may be destroyed.
+	// does: it uses no cpu and keeps its memory. An agent beside it goes on, but
+	// what it asks of the sandbox waits for Resume; one inside stands still too. After an
+	// error other than NotFound the sandbox goes on. A paused one outlives the calling
+	// process and may be destroyed.
 	Pause(ctx context.Context, id string) error
 	// Resume lets a paused sandbox go on at once. Resuming one that goes on is no
 	// error; it fails with NotFound when the sandbox is gone.
@@ -46,16 +51,28 @@ type Machine interface {
 	List(ctx context.Context) ([]string, error)
 }
 
+// VMs is a Machine whose sandboxes have a kernel of their own.
+type VMs interface {
+	Machine
+	// Emulated tells whether the host has no means to run them at full speed.
+	Emulated(ctx context.Context) (bool, error)
+	// Console returns the last of what the kernel of a sandbox has printed. It fails with
+	// NotFound when the sandbox is gone.
+	Console(ctx context.Context, id string) (string, error)
+}
+
 // Sandbox is what Start is asked to make.
 type Sandbox struct {
 	// ID is unique on the host: "s-" and 12 hexadecimal digits.
 	ID string
-	// CPU limit, enforced from the moment Start returns.
+	// CPU limit, enforced from a second after Equip at the latest.
 	CPU api.CPU
 	// Memory limit of everything inside.
 	Memory api.Bytes
 	// Pids is the most processes and threads that may exist inside.
 	Pids int64
+	// Ahead: nobody waits for it yet, so Start may do now what would take time later.
+	Ahead bool
 	// Hostname inside; the agent may change it later with its workload.
 	Hostname string
 	// NIC is the sandbox's place on the network.
@@ -63,6 +80,28 @@ type Sandbox struct {
 	// Volumes that containers will share. A sandbox started without them cannot
 	// get them later.
 	Volumes []Volume
+}
+
+// Disks are what the containers of a sandbox are made of.
+type Disks struct {
+	// Images of containers and volumes.
+	Images []Image
+	// Layers are the containers that will have writable layers.
+	Layers []Layer
+}
+
+// Image is a read-only EROFS file of the host.
+type Image struct {
+	Path string
+	// Offset of the file system in it, in bytes.
+	Offset int64
+}
+
+// Layer is the place for the writable layers of a container, one at a time.
+type Layer struct {
+	Container string
+	// Size in bytes that it may grow to.
+	Size api.Bytes
 }
 
 // NIC is a network interface made by package network.
@@ -73,6 +112,12 @@ type NIC struct {
 	RouterNS string
 	// Address without prefix length.
 	Address string
+	// Name of the interface in NetNS, or of the tap there.
+	Name string
+	// MAC that the interface has, and Gateway, the next hop of everything it sends.
+	MAC, Gateway string
+	// MTU in bytes.
+	MTU int
 }
 
 // Volume is a directory shared by the sandbox's containers that starts empty.

@@ -61,6 +61,15 @@ func Busybox(t testing.TB) string {
 	return ""
 }
 
+// GuestKernel is the directory with the kernel of microVMs, vmlinuz, and its modules.
+func GuestKernel(t testing.TB) string {
+	dir := filepath.Join(moduleRoot(t), "bin", "guest")
+	if _, err := os.Stat(filepath.Join(dir, "vmlinuz")); err != nil {
+		t.Fatalf("the tests need a kernel for microVMs, which scripts/packages up takes: %v", err)
+	}
+	return dir
+}
+
 // Dir makes a directory with a path short enough for unix sockets.
 func Dir(t testing.TB) string {
 	dir, err := os.MkdirTemp("/tmp", "cis")

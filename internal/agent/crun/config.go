@@ -3,6 +3,7 @@ package crun
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,24 +20,26 @@ import (
 type Config struct {
 	// Crun is the path of crun, Tool that of cis-pause.
 	Crun, Tool string
-	// Dir, on a tmpfs, is for bundles, crun's state and mount points. Scratch, on a
-	// disk, is for writable layers and emptyDirs. Neither may be used by others, nor
-	// have a comma, a colon or a backslash in its path.
-	Dir, Scratch string
+	// Dir, on a tmpfs, is for bundles, crun's state and mount points. Nobody else may
+	// use it.
+	Dir string
 	// Cgroup is the path of the group, below the mounts of cgroups, in which each
 	// container gets one of its own.
 	Cgroup string
 	// Disk finds what to mount for the path of an image: a block device, or, from
 	// Linux 6.12 on, the EROFS file itself.
 	Disk func(path string) (source string, err error)
+	// Layer finds the directory for the writable layers of a container, Volume that of
+	// an emptyDir on disk. Each is this runtime's alone. No path of the configuration
+	// may have a comma, a colon or a backslash.
+	Layer, Volume func(name string) (dir string, err error)
 }
 
 func (c Config) stateDir() string  { return filepath.Join(c.Dir, "state") }
 func (c Config) imagesDir() string { return filepath.Join(c.Dir, "images") }
 
-// bundle is the directory of one attempt, upper that of its writable layer.
+// bundle is the directory of one attempt.
 func (c Config) bundle(id string) string { return filepath.Join(c.Dir, "containers", id) }
-func (c Config) upper(id string) string  { return filepath.Join(c.Scratch, "layers", id) }
 
 // Runtime runs the containers of one instance.
 type Runtime struct {
@@ -45,6 +48,9 @@ type Runtime struct {
 	images *images
 	// tool is cis-pause, on a read-only mount: no container can write to it.
 	tool *os.File
+	// crun is a copy that nobody can write to: crun would make one for itself with
+	// every run, and begin anew as that.
+	crun *os.File
 
 	// launching is held while crun runs.
 	launching sync.Mutex
@@ -79,11 +85,14 @@ func New(c Config) (*Runtime, error) {
 }
 
 func (r *Runtime) open() (err error) {
-	// They become options of mounts.
-	if strings.ContainsAny(r.conf.Dir+r.conf.Scratch, `,:\`) {
+	// It becomes an option of mounts.
+	if strings.ContainsAny(r.conf.Dir, `,:\`) {
 		return errors.New("a path has a comma, a colon or a backslash")
 	}
 	if r.groups, err = cgroup.Open(cgroup.Root); err != nil {
+		return err
+	}
+	if err := r.groups.Create(r.conf.Cgroup, cgroup.Limits{}); err != nil {
 		return err
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -97,11 +106,44 @@ func (r *Runtime) open() (err error) {
 	if r.tool, err = openTool(r.conf.Tool); err != nil {
 		return err
 	}
-	if err := shareMounts(r.conf.Dir); err != nil {
+	if r.crun, err = sealedCopy(r.conf.Crun); err != nil {
 		r.tool.Close()
 		return err
 	}
+	if err := shareMounts(r.conf.Dir); err != nil {
+		r.tool.Close()
+		r.crun.Close()
+		return err
+	}
 	return nil
+}
+
+// sealedCopy copies a program into memory, for good.
+func sealedCopy(path string) (*os.File, error) {
+	from, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	fd, err := unix.MemfdCreate("crun", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("copy %s: %w", path, err)
+	}
+	to := os.NewFile(uintptr(fd), path)
+	if _, err = io.Copy(to, from); err == nil {
+		_, err = unix.FcntlInt(to.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
+	}
+	if err != nil {
+		to.Close()
+		return nil, fmt.Errorf("copy %s: %w", path, err)
+	}
+	return to, nil
+}
+
+// crunPath is where the copy of crun can be executed, and its base what its processes
+// are called.
+func (r *Runtime) crunPath() string {
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), r.crun.Fd())
 }
 
 // shareMounts makes a directory a mount of its own whose changes reach the
@@ -137,6 +179,7 @@ func openTool(path string) (*os.File, error) {
 // mounted. A VM that just ends has no need of it.
 func (r *Runtime) Close() error {
 	r.tool.Close()
+	r.crun.Close()
 	if err := unix.Unmount(r.conf.Dir, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount %s: %w", r.conf.Dir, err)
 	}

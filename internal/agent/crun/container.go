@@ -25,6 +25,7 @@ type container struct {
 
 	// What clear takes down again.
 	mounted bool
+	layer   string
 	images  []string
 
 	oomKills counter
@@ -76,7 +77,7 @@ func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtim
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(filepath.Join(c.r.conf.bundle(c.id), "config.json"), c.bundleSpec(volumes)); err != nil {
+	if err := writeJSON(filepath.Join(c.r.conf.bundle(c.id), "config.json"), c.bundleSpec(volumes, w.Memory)); err != nil {
 		return err
 	}
 	c.main, err = c.launch(ctx, launch{
@@ -113,7 +114,10 @@ func (c *container) clear(ctx context.Context) error {
 		failures = append(failures, unmount(c.root()))
 	}
 	c.mounted = false
-	failures = append(failures, os.RemoveAll(conf.bundle(c.id)), os.RemoveAll(conf.upper(c.id)))
+	failures = append(failures, os.RemoveAll(conf.bundle(c.id)))
+	if c.layer != "" {
+		failures = append(failures, os.RemoveAll(c.layer))
+	}
 	for _, image := range c.images {
 		failures = append(failures, c.r.images.release(image))
 	}

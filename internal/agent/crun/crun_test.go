@@ -102,8 +102,10 @@ func newBox(t testing.TB, o boxOptions) *box {
 	t.Cleanup(func() { b.close(dir) })
 	b.Box = runtimetest.Box{T: t, Image: testbox.Image(t, o.image)}
 	conf := Config{
-		Crun: "/usr/bin/crun", Tool: tool(t), Dir: filepath.Join(dir, "run"), Scratch: filepath.Join(dir, "scratch"),
-		Cgroup: b.group, Disk: func(path string) (string, error) { return path, nil },
+		Crun: "/usr/bin/crun", Tool: tool(t), Dir: filepath.Join(dir, "run"), Cgroup: b.group,
+		Disk:   func(path string) (string, error) { return path, nil },
+		Layer:  func(name string) (string, error) { return place(dir, "layers", name) },
+		Volume: func(name string) (string, error) { return place(dir, "volumes", name) },
 	}
 	if b.Runtime, err = New(conf); err != nil {
 		t.Fatal(err)
@@ -117,6 +119,15 @@ func newBox(t testing.TB, o boxOptions) *box {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// place is a directory that everybody may write to, as on a disk of its own.
+func place(dir, use, name string) (string, error) {
+	path := filepath.Join(dir, use, name)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return "", err
+	}
+	return path, os.Chmod(path, 0o777)
 }
 
 // close ends what the test has left running, and checks that the mounts go.

@@ -2,7 +2,7 @@
 // is process 1 there, and starts containers with the OCI runtime crun.
 //
 // A container is an EROFS image, mounted read-only, under an overlay whose writable
-// layer is on the scratch disk and lives as long as the attempt. Its program has its
+// layer lives as long as the attempt. Its program has its
 // own PID, mount and cgroup namespaces; network, host name, IPC and the terminals in
 // /dev/pts are the instance's, which here are the VM's own. Every program is begun by
 // cis-pause, executed from a descriptor, which gives it its terminal and tells
@@ -11,7 +11,4 @@
 //
 // It never decides when a container starts, restarts or ends, sets no limit but that
 // of processes, and leaves the network alone.
-//
-// Limits: writable layers and emptyDirs on disk are bounded by the scratch disk,
-// not each on its own.
 package crun

@@ -93,7 +93,7 @@ func (c *container) crun(dir string, l launch, report *os.File) error {
 	args = append(append(args, l.args...), "--detach", "--pid-file="+pidFile(dir), "--preserve-fds=2", c.id)
 	// It is not ended with the caller: a killed crun would leave a program of which
 	// nobody knows.
-	cmd := exec.Command(c.r.conf.Crun, args...)
+	cmd := exec.Command(c.r.crunPath(), args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = l.files[0], l.files[1], l.files[2]
 	cmd.ExtraFiles = []*os.File{c.r.tool, report}
 	cmd.Env = []string{} // nothing of ours

@@ -2,9 +2,7 @@ package crun
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,7 +20,7 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 	if err := unix.Sethostname([]byte(w.Hostname)); err != nil {
 		return fmt.Errorf("prepare: set hostname %q: %w", w.Hostname, err)
 	}
-	if err := r.groups.Create(r.conf.Cgroup, cgroup.Limits{Pids: w.Pids}); err != nil {
+	if err := r.groups.Create(r.conf.Cgroup, cgroup.Limits{Pids: w.Pids, Memory: w.Memory}); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	r.mu.Lock()
@@ -31,7 +29,7 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 		if r.volumes[v.Name] != "" || v.Image != "" {
 			continue
 		}
-		dir, err := r.makeVolume(v, len(r.volumes))
+		dir, err := r.makeVolume(v)
 		if err != nil {
 			return fmt.Errorf("prepare: make volume %s: %w", v.Name, err)
 		}
@@ -42,20 +40,13 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 }
 
 // makeVolume makes an empty directory that everybody may write to.
-func (r *Runtime) makeVolume(v agentpb.Volume, number int) (string, error) {
-	parent := filepath.Join(r.conf.Scratch, "volumes")
-	if v.Memory {
-		parent = filepath.Join(r.conf.Dir, "volumes")
-	}
-	dir := filepath.Join(parent, strconv.Itoa(number))
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return "", err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
+func (r *Runtime) makeVolume(v agentpb.Volume) (string, error) {
 	if !v.Memory {
-		return dir, os.Chmod(dir, 0o777)
+		return r.conf.Volume(v.Name)
+	}
+	dir := filepath.Join(r.conf.Dir, "volumes", v.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
 	}
 	options := "mode=0777"
 	if v.SizeLimit > 0 {

@@ -78,7 +78,7 @@ func TestStartFailuresLeaveNothing(t *testing.T) {
 // traces lists what a container may leave: mounts, directories, groups, children.
 func (b *box) traces() string {
 	found := mountsBelow(b.T, filepath.Dir(b.conf.Dir))
-	for _, pattern := range []string{b.conf.Dir + "/*/*", b.conf.Scratch + "/*/*"} {
+	for _, pattern := range []string{b.conf.Dir + "/*/*", filepath.Dir(b.conf.Dir) + "/layers/*/*"} {
 		names, _ := filepath.Glob(pattern)
 		found = append(found, names...)
 	}
@@ -295,4 +295,17 @@ func TestReap(t *testing.T) {
 	if exit, _ := r.End(); exit.Code != 0 {
 		t.Errorf("%+v", exit)
 	}
+}
+
+// TestWarm: warming up leaves nothing, and the next container starts as ever.
+func TestWarm(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	before := b.traces()
+	if err := b.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := b.traces(); after != before {
+		t.Errorf("warming up left\n%s\nwas\n%s", after, before)
+	}
+	b.Expect("echo fine", "fine")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,10 @@ import (
 type program struct {
 	container *container
 	process   *os.Process
+
+	// endedBy is the signal for which the program was killed, since it would not have
+	// heard it.
+	endedBy atomic.Int32
 
 	ended chan struct{}
 	exit  runtime.Exit // set before ended is closed, as is err
@@ -40,7 +45,7 @@ func (c *container) adopt(pid int) (*program, error) {
 			p.err = fmt.Errorf("wait for process %d: %w", pid, err)
 			return
 		}
-		p.exit = c.exitOf(state.Sys().(syscall.WaitStatus))
+		p.exit = p.exitOf(state.Sys().(syscall.WaitStatus))
 	}()
 	return p, nil
 }
@@ -56,14 +61,17 @@ func (r *Runtime) know(pid int, known bool) {
 	}
 }
 
-func (c *container) exitOf(status syscall.WaitStatus) runtime.Exit {
+func (p *program) exitOf(status syscall.WaitStatus) runtime.Exit {
 	if !status.Signaled() {
 		return runtime.Exit{Code: status.ExitStatus()}
 	}
 	signal := int(status.Signal())
+	if by := int(p.endedBy.Load()); by != 0 && signal == int(unix.SIGKILL) {
+		return runtime.Exit{Code: 128 + by, Signal: by}
+	}
 	return runtime.Exit{
 		Code: 128 + signal, Signal: signal,
-		OOMKilled: signal == int(unix.SIGKILL) && c.newOOMKill(),
+		OOMKilled: signal == int(unix.SIGKILL) && p.container.newOOMKill(),
 	}
 }
 
@@ -94,24 +102,6 @@ func (c *counter) rises(to int64) bool {
 func (p *program) Wait() (runtime.Exit, error) {
 	<-p.ended
 	return p.exit, p.err
-}
-
-// Signal implements runtime.Process. Everything in the container ends with its main
-// program, so that a kill of all is a kill of that one.
-func (p *program) Signal(_ context.Context, signal int, all bool) error {
-	var err error
-	switch c := p.container; {
-	case all && signal == int(unix.SIGKILL):
-		err = c.main.process.Kill()
-	case all:
-		err = c.r.groups.Signal(c.group(), unix.Signal(signal))
-	default:
-		err = p.process.Signal(unix.Signal(signal))
-	}
-	if err != nil {
-		return fmt.Errorf("signal %s: %w", p.container.name, err)
-	}
-	return nil
 }
 
 // Delete implements runtime.Process: of a program beside the main one nothing is

@@ -96,7 +96,7 @@ func (r *Runtime) reapHelpers() {
 	for range 200 {
 		left := false
 		for _, pid := range r.others() {
-			if stat(pid).name != filepath.Base(r.conf.Crun) {
+			if stat(pid).name != filepath.Base(r.crunPath()) {
 				continue
 			}
 			ended, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil)

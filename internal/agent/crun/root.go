@@ -21,8 +21,12 @@ func (c *container) mountRoot(w *agentpb.Workload) error {
 	if err != nil {
 		return err
 	}
-	layer, root := c.r.conf.upper(c.id), c.root()
-	upper, work := filepath.Join(layer, "upper"), filepath.Join(layer, "work")
+	layers, err := c.r.conf.Layer(c.name)
+	if err != nil {
+		return err
+	}
+	c.layer = filepath.Join(layers, c.id)
+	upper, work, root := filepath.Join(c.layer, "upper"), filepath.Join(c.layer, "work"), c.root()
 	for _, dir := range []string{upper, work, root} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"cis/api"
 	"cis/internal/agent/agentpb"
 )
 
@@ -29,7 +30,7 @@ var (
 )
 
 // bundleSpec describes a container, with the mounts of its volumes.
-func (c *container) bundleSpec(volumes []specs.Mount) *specs.Spec {
+func (c *container) bundleSpec(volumes []specs.Mount, memory api.Bytes) *specs.Spec {
 	return &specs.Spec{
 		Version: "1.0.0",
 		Process: programSpec(c.spec),
@@ -40,7 +41,7 @@ func (c *container) bundleSpec(volumes []specs.Mount) *specs.Spec {
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.CgroupNamespace},
 			},
-			Resources: &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
+			Resources: resources(memory),
 			// Unmounting outside reaches what is left of the mount inside.
 			RootfsPropagation: "rslave",
 			MaskedPaths:       maskedPaths,
@@ -48,6 +49,16 @@ func (c *container) bundleSpec(volumes []specs.Mount) *specs.Spec {
 			Seccomp:           seccomp(c.spec.Capabilities),
 		},
 	}
+}
+
+// resources of a container. All share the instance's memory, and each sees that limit
+// as its own, for programs that look how much they have.
+func resources(memory api.Bytes) *specs.LinuxResources {
+	r := &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}}
+	if limit := int64(memory); limit > 0 {
+		r.Memory = &specs.LinuxMemory{Limit: &limit}
+	}
+	return r
 }
 
 // programSpec describes a container's main program, begun by cis-pause.
@@ -69,6 +80,7 @@ func systemMounts() []specs.Mount {
 	return []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"ro", "nosuid", "noexec", "nodev"}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro", "nosuid", "noexec", "nodev", "relatime"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", devSize}},
 		{Destination: "/dev/pts", Type: "bind", Source: "/dev/pts", Options: []string{"bind", "nosuid", "noexec"}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", shmSize}},

@@ -122,6 +122,9 @@ func absent(id string, err error) error {
 	return &api.Error{Code: api.NotFound, Message: fmt.Sprintf("sandbox %s does not exist", id), Err: err}
 }
 
+// Equip implements machine.Machine. A sandbox of gVisor takes everything as it comes.
+func (m *Machine) Equip(_ context.Context, id string, _ machine.Disks) error { return checkID(id) }
+
 // Connect implements machine.Machine.
 func (m *Machine) Connect(ctx context.Context, id string) (net.Conn, error) {
 	if err := checkID(id); err != nil {

@@ -111,9 +111,7 @@ func (s *suite) outlives(t *testing.T) {
 	spec := s.sandbox(t)
 	b := s.start(t, spec)
 	s.shell(b, "main", "sleep 1000")
-	if err := b.Run(t.Context(), b.load); err != nil {
-		t.Fatal(err)
-	}
+	b.begin(t)
 	b.until(t, running)
 	b.Close()
 	b.m = s.New(t)

@@ -27,6 +27,8 @@ type Target struct {
 	New func(testing.TB) machine.Machine
 	// NIC makes a network interface for a sandbox.
 	NIC func(testing.TB) machine.NIC
+	// AgentInside: the agent stands still with a paused sandbox.
+	AgentInside bool
 	// Rootfs is the image of testbox.Image, as a Container names it.
 	Rootfs string
 	// Volume is an image with one file, "file", that contains "content".
@@ -80,6 +82,8 @@ type box struct {
 	m    machine.Machine
 	id   string
 	load *agentpb.Workload
+
+	rootfs, volume string
 }
 
 // start starts a sandbox that is destroyed with the test.
@@ -89,7 +93,7 @@ func (s *suite) start(t *testing.T, spec machine.Sandbox) *box {
 	if err := m.Start(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
-	b := &box{m: m, id: spec.ID}
+	b := &box{m: m, id: spec.ID, rootfs: s.Rootfs, volume: s.Volume}
 	t.Cleanup(func() {
 		if err := m.Destroy(context.Background(), spec.ID); err != nil {
 			t.Error(err)
@@ -98,7 +102,7 @@ func (s *suite) start(t *testing.T, spec machine.Sandbox) *box {
 	b.connect(t)
 	b.load = &agentpb.Workload{
 		ID: "run-1", Hostname: "web", Address: spec.NIC.Address, Nameservers: []string{"10.0.0.2"},
-		RestartPolicy: api.RestartNever, GracePeriod: time.Second, EphemeralStorage: 64 * api.MiB, Pids: spec.Pids,
+		RestartPolicy: api.RestartNever, GracePeriod: time.Second, EphemeralStorage: 64 * api.MiB, Pids: spec.Pids, Memory: spec.Memory,
 	}
 	return b
 }
@@ -144,12 +148,27 @@ func running(s agentpb.State) bool {
 	return len(s.Containers) > 0 && !slices.ContainsFunc(s.Containers, func(c agentpb.ContainerStatus) bool { return c.State.Running == nil })
 }
 
-// run runs the workload to its end.
-func (b *box) run(t *testing.T) agentpb.State {
+// begin makes the workload run, as the engine does: once more does nothing.
+func (b *box) begin(t *testing.T) {
 	t.Helper()
+	disks := machine.Disks{Images: []machine.Image{{Path: b.rootfs}, {Path: b.volume}}}
+	for _, c := range b.load.Containers {
+		disks.Layers = append(disks.Layers, machine.Layer{Container: c.Name, Size: b.load.EphemeralStorage})
+	}
+	for range 2 {
+		if err := b.m.Equip(t.Context(), b.id, disks); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := b.Run(t.Context(), b.load); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// run runs the workload to its end.
+func (b *box) run(t *testing.T) agentpb.State {
+	t.Helper()
+	b.begin(t)
 	return b.until(t, finished)
 }
 

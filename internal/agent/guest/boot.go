@@ -1,0 +1,141 @@
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+
+	"cis/internal/agent/serial"
+)
+
+// Where things are in a VM.
+const (
+	modulesDir = "/modules"
+	// Crun and Tool are programs of the initramfs.
+	Crun = "/bin/crun"
+	Tool = "/bin/cis-pause"
+	// StateDir is the agent's, on a disk once there is one.
+	StateDir = "/scratch"
+)
+
+// Guest is a VM whose kernel is ready for requests.
+type Guest struct {
+	// Listener takes the host's connections to the agent.
+	Listener net.Listener
+	// Warm does what Request.Warm asks for; set it before Serve.
+	Warm func(context.Context) error
+
+	requests net.Listener
+	disks    disks
+}
+
+// Boot makes everything ready that is the same in every VM. It is called once, by the
+// first process.
+func Boot(ctx context.Context) (*Guest, error) {
+	g, err := boot(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("boot: %w", err)
+	}
+	return g, nil
+}
+
+func boot(ctx context.Context) (*Guest, error) {
+	if err := mountSystem(); err != nil {
+		return nil, err
+	}
+	if err := loadModules(modulesDir); err != nil {
+		return nil, err
+	}
+	if err := setUpKernel(); err != nil {
+		return nil, err
+	}
+	if _, err := bind(PortsSlot, "virtio_console"); err != nil {
+		return nil, err
+	}
+	agent, err := openPort(ctx, AgentPort)
+	if err != nil {
+		return nil, err
+	}
+	requests, err := openPort(ctx, RequestPort)
+	if err != nil {
+		return nil, err
+	}
+	return &Guest{Listener: serial.Listen(agent), requests: serial.Listen(requests), disks: newDisks()}, nil
+}
+
+func openPort(ctx context.Context, name string) (*os.File, error) {
+	path, err := await(ctx, port(name))
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR, 0)
+}
+
+// Serve does what the host asks for, until ctx ends or the port fails.
+func (g *Guest) Serve(ctx context.Context, log *slog.Logger) error {
+	stop := context.AfterFunc(ctx, func() { g.requests.Close() })
+	defer stop()
+	for {
+		conn, err := g.requests.Accept()
+		if err != nil {
+			return fmt.Errorf("take requests of the host: %w", err)
+		}
+		if err := g.serve(ctx, conn); err != nil {
+			log.Error("a request of the host failed", "error", err)
+		}
+		conn.Close()
+	}
+}
+
+// serve does the requests of one connection.
+func (g *Guest) serve(ctx context.Context, conn net.Conn) error {
+	in, out := json.NewDecoder(conn), json.NewEncoder(conn)
+	for {
+		var r Request
+		err := in.Decode(&r)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var a Answer
+		if err = g.do(ctx, r); err != nil {
+			a.Error = err.Error()
+		}
+		if err := errors.Join(err, out.Encode(a)); err != nil {
+			return err
+		}
+	}
+}
+
+func (g *Guest) do(ctx context.Context, r Request) error {
+	if err := setClock(r.Time); err != nil {
+		return err
+	}
+	if r.Identity != nil {
+		if err := become(ctx, *r.Identity); err != nil {
+			return err
+		}
+	}
+	if r.Warm {
+		if err := g.Warm(ctx); err != nil {
+			return err
+		}
+	}
+	return g.disks.add(ctx, r.Disks)
+}
+
+// Image is the device with an image that the host has at path.
+func (g *Guest) Image(path string) (string, error) { return g.disks.find(ImageDisk, path) }
+
+// Layer is the directory for the writable layers of a container.
+func (g *Guest) Layer(container string) (string, error) { return g.disks.find(LayerDisk, container) }
+
+// Volume is the directory of a volume that is kept on disk.
+func (g *Guest) Volume(name string) (string, error) { return g.disks.find(VolumeDisk, name) }

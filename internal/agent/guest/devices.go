@@ -1,0 +1,122 @@
+package guest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Where a microvm has its virtio devices (QEMU's include/hw/i386/microvm.h,
+// VIRTIO_MMIO_BASE), each after the one before.
+const (
+	mmioBase = 0xfeb00000
+	mmioSize = 512
+)
+
+// bind starts the driver of the device in a slot, and returns the device's directory
+// in sysfs. Nothing but this starts the driver of a virtio device.
+func bind(slot int, driver string) (device string, err error) {
+	if device, err = deviceIn(slot); err != nil {
+		return "", err
+	}
+	err = os.WriteFile("/sys/bus/virtio/drivers/"+driver+"/bind", []byte(filepath.Base(device)), 0)
+	if err != nil {
+		return "", fmt.Errorf("start the driver %s in slot %d: %w", driver, slot, err)
+	}
+	return device, nil
+}
+
+// deviceIn finds the virtio device in a slot by its address.
+func deviceIn(slot int) (string, error) {
+	at := mmioBase + slot*mmioSize
+	platform, err := claimant(fmt.Sprintf("%08x-%08x", at, at+mmioSize-1))
+	if err != nil {
+		return "", err
+	}
+	devices, err := filepath.Glob("/sys/bus/platform/devices/" + platform + "/virtio*")
+	if err != nil || len(devices) != 1 {
+		return "", fmt.Errorf("there is no virtio device in slot %d", slot)
+	}
+	return devices[0], nil
+}
+
+// claimant is the device that has a range of addresses, from /proc/iomem.
+func claimant(addresses string) (string, error) {
+	file, err := os.Open("/proc/iomem")
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		where, who, _ := strings.Cut(strings.TrimSpace(lines.Text()), " : ")
+		if where == addresses {
+			return who, nil
+		}
+	}
+	return "", fmt.Errorf("no device is at %s", addresses)
+}
+
+// holdDrivers keeps drivers from taking devices by themselves.
+func holdDrivers() error {
+	return os.WriteFile("/sys/bus/virtio/drivers_autoprobe", []byte("0"), 0)
+}
+
+// deviceWait is how long a device may take to show up once its driver has it.
+const deviceWait = 5 * time.Second
+
+// errNoDevice is tried again for a while.
+var errNoDevice = errors.New("no such device")
+
+// await looks for a device until it is there.
+func await(ctx context.Context, find func() (string, error)) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, deviceWait)
+	defer cancel()
+	for {
+		found, err := find()
+		if !errors.Is(err, errNoDevice) {
+			return found, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// below finds the one entry of a directory.
+func below(dir string) func() (string, error) {
+	return func() (string, error) {
+		entries, err := os.ReadDir(dir)
+		if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+			return "", fmt.Errorf("%s: %w", dir, errNoDevice)
+		}
+		if err != nil {
+			return "", err
+		}
+		return entries[0].Name(), nil
+	}
+}
+
+// port finds the virtio port with a name.
+func port(name string) func() (string, error) {
+	return func() (string, error) {
+		paths, err := filepath.Glob("/sys/class/virtio-ports/*/name")
+		if err != nil {
+			return "", err
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err == nil && strings.TrimSpace(string(data)) == name {
+				return "/dev/" + filepath.Base(filepath.Dir(path)), nil
+			}
+		}
+		return "", fmt.Errorf("port %s: %w", name, errNoDevice)
+	}
+}

@@ -1,0 +1,42 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// loadModules loads the modules of a directory in the order of their names.
+func loadModules(dir string) error {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.ko"))
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if err := loadModule(path); err != nil {
+			return fmt.Errorf("load %s: %w", path, err)
+		}
+		if strings.HasSuffix(path, "-virtio.ko") { // the bus is there, and no driver yet
+			if err := holdDrivers(); err != nil {
+				return fmt.Errorf("hold the drivers back: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func loadModule(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := unix.FinitModule(int(file.Fd()), "", 0); !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+
+	"cis/api"
+	"cis/internal/agent/guest"
+	"cis/internal/cgroup"
+)
+
+// accelerator runs a guest's code.
+type accelerator string
+
+const (
+	tcg accelerator = "tcg"
+	kvm accelerator = "kvm"
+)
+
+const kvmDevice = "/dev/kvm"
+
+// shape is what VMs of the same template have in common.
+type shape struct {
+	processors int
+	memory     api.Bytes // of the guest
+}
+
+func shapeOf(cpu api.CPU, memory api.Bytes) shape {
+	return shape{processors: processors(cpu), memory: memory + ownMemory(memory)}
+}
+
+// processors that a VM sees: whole ones.
+func processors(limit api.CPU) int {
+	const core = 1000
+	return max(1, int((limit+core-1)/core))
+}
+
+// ownMemory is what a guest has for itself beyond what its programs were promised:
+// kernel, initramfs, agent. Measured: 103 MiB of 288, of which page structures grow
+// with the whole. It costs the host what of it is used.
+func ownMemory(promised api.Bytes) api.Bytes { return 100*api.MiB + promised/40/api.MiB*api.MiB }
+
+const (
+	// translated is how much of the guest's code is kept in the form that an emulated
+	// processor runs.
+	translated = 64 * api.MiB
+	// overhead of a VM on the host beside the guest's own memory: QEMU with its devices,
+	// the kernel and the initramfs as it loaded them, and translated code. Measured: 135
+	// MiB without a bound for that code.
+	overhead = 192 * api.MiB
+	// threads that QEMU may have beside its processors: those that serve the disks.
+	threads = 128
+	// consoleSize is how much of what the guest's kernel prints is kept, in bytes: a
+	// power of two.
+	consoleSize = 64 << 10
+)
+
+// limits of a VM that sees so many processors and has a share of them.
+func (s shape) limits(cpu api.CPU) cgroup.Limits {
+	return cgroup.Limits{CPU: cpu, Memory: s.memory + overhead, Pids: int64(s.processors + threads)}
+}
+
+// startLimits are those until a VM is ready: enough cpu for what it sees and for QEMU
+// itself, so that a small share does not slow its start down.
+func (s shape) startLimits() cgroup.Limits { return s.limits(api.CPU(1000 * (s.processors + 1))) }
+
+// kernelArgs are the guest kernel's. Without PCI there is nothing to search for; a
+// panic ends the VM.
+const kernelArgs = "console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on pci=off"
+
+// machineArgs describe a VM, the same whether it boots or is a copy.
+func machineArgs(a accelerator, s shape) []string {
+	accel := string(a)
+	if a == tcg {
+		accel = fmt.Sprintf("tcg,tb-size=%d", translated/api.MiB)
+	}
+	args := []string{
+		"-M", "microvm,memory-backend=memory", "-accel", accel, "-cpu", "max",
+		"-m", fmt.Sprintf("%dM", s.memory/api.MiB), "-smp", strconv.Itoa(s.processors),
+		"-nodefaults", "-no-user-config", "-display", "none", "-action", "reboot=shutdown,shutdown=pause",
+		"-rtc", "base=utc,clock=host",
+		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+		"-chardev", fmt.Sprintf("ringbuf,id=console,size=%d", consoleSize), "-serial", "chardev:console",
+		"-device", "virtio-serial-device,max_ports=3,bus=" + bus(guest.PortsSlot),
+	}
+	for n := range guest.ReadOnlySlots {
+		args = append(args, diskArgs(guest.FirstReadOnly+n, true)...)
+	}
+	for n := range guest.WritableSlots {
+		args = append(args, diskArgs(guest.FirstWritable+n, false)...)
+	}
+	return args
+}
+
+// bus is where a device's slot is.
+func bus(slot int) string { return fmt.Sprintf("virtio-mmio-bus.%d", slot) }
+
+// disk is the name of a slot's disk in QEMU.
+func disk(slot int) string { return fmt.Sprintf("disk%d", slot) }
+
+// diskArgs are a disk with nothing behind it: see plug.
+func diskArgs(slot int, readOnly bool) []string {
+	node := fmt.Sprintf("driver=raw,node-name=%s,file.driver=null-co,file.size=0,file.read-zeroes=on", disk(slot))
+	if readOnly {
+		node += ",read-only=on"
+	}
+	return []string{"-blockdev", node, "-device", fmt.Sprintf("virtio-blk-device,drive=%s,bus=%s", disk(slot), bus(slot))}
+}
+
+// memoryArgs are the guest's memory: a file that is written to, or whose pages are
+// copied when the guest writes to them.
+func memoryArgs(s shape, fd int, shared bool) []string {
+	share := "off"
+	if shared {
+		share = "on"
+	}
+	return []string{"-object", fmt.Sprintf("memory-backend-file,id=memory,size=%d,mem-path=/proc/self/fd/%d,share=%s", s.memory, fd, share)}
+}
+
+// bootArgs start a kernel.
+func bootArgs(a accelerator, kernel, initramfs int) []string {
+	// QEMU opens these by name; what is public may be opened once more.
+	line := kernelArgs
+	if a == tcg {
+		line += fmt.Sprintf(" tsc_early_khz=%d", tscKHz())
+	}
+	return []string{"-kernel", fmt.Sprintf("/proc/self/fd/%d", kernel), "-initrd", fmt.Sprintf("/proc/self/fd/%d", initramfs),
+		"-append", line}
+}
+
+// copyArgs wait for the state of a template: see resume.
+func copyArgs() []string { return []string{"-incoming", "defer"} }
+
+// portArgs are a port of the guest that a socket of the host leads to.
+func portArgs(name string, fd int) []string {
+	return []string{
+		"-chardev", fmt.Sprintf("socket,id=%s,fd=%d,server=on,wait=off", name, fd),
+		"-device", fmt.Sprintf("virtserialport,chardev=%s,name=%s", name, name),
+	}
+}
+
+func controlArgs(fd int) []string {
+	return []string{
+		"-chardev", fmt.Sprintf("socket,id=control,fd=%d,server=on,wait=off", fd),
+		"-mon", "chardev=control,mode=control",
+	}
+}
+
+// netArgs are the interface of a VM with its tap.
+func netArgs(fd int) []string {
+	return netDevice(fmt.Sprintf("tap,id=net,fd=%d,vhost=off", fd))
+}
+
+// noNetArgs are the same interface without anything behind it.
+func noNetArgs() []string { return netDevice("hubport,id=net,hubid=0") }
+
+func netDevice(backend string) []string {
+	return []string{"-netdev", backend, "-device", "virtio-net-device,netdev=net,bus=" + bus(guest.NetSlot)}
+}

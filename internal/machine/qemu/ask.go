@@ -1,0 +1,58 @@
+package qemu
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"cis/internal/agent/guest"
+	"cis/internal/agent/serial"
+)
+
+// ask sends the guest a request; its answer comes later.
+func (v *vm) ask(ctx context.Context, r guest.Request) <-chan error {
+	answered := make(chan error, 1)
+	go func() { answered <- v.request(ctx, r) }()
+	return answered
+}
+
+// request sends the guest a request and waits until it is done.
+func (v *vm) request(ctx context.Context, r guest.Request) error {
+	conn, err := v.dial(ctx, guest.RequestPort)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var a guest.Answer
+	err = json.NewEncoder(conn).Encode(r)
+	if err == nil {
+		err = json.NewDecoder(conn).Decode(&a)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return fmt.Errorf("ask the guest: %w", err)
+	case a.Error != "":
+		return errors.New("the guest: " + a.Error)
+	}
+	return nil
+}
+
+// dial begins a connection with the guest's side of a port.
+func (v *vm) dial(ctx context.Context, port string) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", v.m.socket(v.id, port))
+	if err == nil {
+		conn, err = serial.Connect(ctx, conn)
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return conn, err
+}

@@ -1,0 +1,121 @@
+package qemu
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cis/api"
+	"cis/internal/agent/guest"
+	"cis/internal/machine"
+)
+
+func spec(t testing.TB, last byte) machine.Sandbox {
+	return machine.Sandbox{ID: "s-00000000000" + string(last), CPU: 1000, Memory: small, Pids: 256, Hostname: "web", NIC: newNIC(t)}
+}
+
+// started starts a sandbox that is destroyed with the test.
+func started(t testing.TB, m *Machine, s machine.Sandbox) {
+	if err := m.Start(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Destroy(context.Background(), s.ID); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// seenWithin is how long a VM may be dead without anybody knowing.
+const seenWithin = 2 * time.Second
+
+// TestEnds: whatever ends a VM is seen soon, and told.
+func TestEnds(t *testing.T) {
+	c := newConfig(t)
+	m := newMachine(t, c)
+	if err := m.Prepare(t.Context(), 1000, small); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		end  func(t *testing.T, id string)
+		says string
+	}{
+		"killed":  {func(t *testing.T, id string) { signal(t, m, id, unix.SIGKILL) }, "has ended"},
+		"stopped": {func(t *testing.T, id string) { signal(t, m, id, unix.SIGSTOP) }, "stands still"},
+		"reset": {func(t *testing.T, id string) {
+			q, err := dialQMP(t.Context(), m.socket(id, controlSocket))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer q.close()
+			if _, err := q.run(t.Context(), "system_reset", nil); err != nil {
+				t.Fatal(err)
+			}
+		}, "kernel has stopped"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := spec(t, '1')
+			started(t, m, s)
+			conn, err := m.Connect(t.Context(), s.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			began := time.Now()
+			test.end(t, s.ID)
+			if n, err := conn.Read(make([]byte, 1)); err == nil {
+				t.Errorf("read %d bytes of a VM that has ended", n)
+			}
+			if took := time.Since(began); took > seenWithin {
+				t.Errorf("seen after %v", took)
+			}
+			_, err = m.Connect(t.Context(), s.ID)
+			if api.CodeOf(err) != api.NotFound || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("connect: %v, want %q", err, test.says)
+			}
+		})
+	}
+}
+
+func signal(t *testing.T, m *Machine, id string, s unix.Signal) {
+	t.Helper()
+	if err := m.cgroups.Signal(m.group(id), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPanic: a guest whose kernel cannot go on says why.
+func TestPanic(t *testing.T) {
+	m := newMachine(t, newConfig(t))
+	began := time.Now()
+	err := m.withBuilder(t.Context(), launch{shape: shape{processors: 1, memory: 88 * api.MiB}, accel: tcg}, func(v *vm) error {
+		ctx, cancel := v.bound(t.Context())
+		defer cancel()
+		return v.request(ctx, guest.Request{Time: time.Now()})
+	})
+	if err == nil || !strings.Contains(err.Error(), "Kernel panic") {
+		t.Errorf("with too little memory for a kernel: %v", err)
+	}
+	if took := time.Since(began); took > bootTime/2 {
+		t.Errorf("told after %v", took)
+	}
+}
+
+func TestConsole(t *testing.T) {
+	m := newMachine(t, newConfig(t))
+	s := spec(t, '1')
+	started(t, m, s) // there is no template yet: it boots
+	first, err := m.Console(t.Context(), s.ID)
+	if err != nil || !strings.Contains(first, "PCI") {
+		t.Errorf("console %q, %v", first, err)
+	}
+	if again, err := m.Console(t.Context(), s.ID); err != nil || again != first {
+		t.Errorf("read again it is %q, %v", again, err)
+	}
+	if _, err := m.Console(t.Context(), "s-ffffffffffff"); api.CodeOf(err) != api.NotFound {
+		t.Errorf("of none: %v", err)
+	}
+}

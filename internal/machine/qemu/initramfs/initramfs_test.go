@@ -1,0 +1,68 @@
+package initramfs
+
+import (
+	"bytes"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"cis/internal/testbox"
+)
+
+func content(t *testing.T) Content {
+	return Content{Agent: testbox.Program(t, "cis-agent"), Tool: testbox.Program(t, "cis-pause"), Crun: "/usr/bin/crun",
+		ModulesFrom: filepath.Join(testbox.GuestKernel(t), "modules")}
+}
+
+// TestArchive: another reader of the format finds the programs, what they load, and
+// the modules in an order in which they can be loaded.
+func TestArchive(t *testing.T) {
+	c := content(t)
+	var archive, again bytes.Buffer
+	for _, to := range []*bytes.Buffer{&archive, &again} {
+		if err := Write(to, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(archive.Bytes(), again.Bytes()) {
+		t.Error("the same content gives other bytes")
+	}
+	list := exec.Command(testbox.Busybox(t), "cpio", "-t")
+	list.Stdin = &archive
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := strings.Fields(string(out))
+	for _, name := range []string{"init", "bin/crun", "bin/cis-pause", "proc", "lib64/ld-linux-x86-64.so.2"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("no %s in %v", name, names)
+		}
+	}
+	index := func(module string) int {
+		return slices.IndexFunc(names, func(name string) bool { return strings.HasSuffix(name, "-"+module+".ko") })
+	}
+	for _, needs := range [][2]string{{"virtio", "virtio_ring"}, {"virtio_ring", "virtio_mmio"}, {"virtio", "virtio_blk"}} {
+		if first, second := index(needs[0]), index(needs[1]); first < 0 || second < first {
+			t.Errorf("%s at %d, %s at %d", needs[0], first, needs[1], second)
+		}
+	}
+}
+
+func TestMissing(t *testing.T) {
+	for name, spoil := range map[string]func(*Content){
+		"agent":   func(c *Content) { c.Agent = "/nowhere" },
+		"crun":    func(c *Content) { c.Crun = "/etc/passwd" },
+		"modules": func(c *Content) { c.ModulesFrom = t.TempDir() },
+	} {
+		c := content(t)
+		spoil(&c)
+		if err := Write(&bytes.Buffer{}, c); err == nil {
+			t.Errorf("an archive without %s", name)
+		} else {
+			t.Log(err)
+		}
+	}
+}

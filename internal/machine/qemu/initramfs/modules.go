@@ -1,0 +1,79 @@
+package initramfs
+
+import (
+	"debug/elf"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+)
+
+// modulesIn finds the modules below a directory by name. Hyphens in file names are
+// underscores in names.
+func modulesIn(dir string) (map[string]string, error) {
+	paths := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if name, ok := strings.CutSuffix(d.Name(), ".ko"); ok && err == nil {
+			paths[strings.ReplaceAll(name, "-", "_")] = path
+		}
+		return err
+	})
+	return paths, err
+}
+
+// loadOrder lists the paths of the modules with all that they depend on, each after
+// what it needs.
+func loadOrder(all map[string]string, names []string) (order []string, err error) {
+	seen := map[string]bool{}
+	var visit func(name string) error
+	visit = func(name string) error {
+		if seen[name] {
+			return nil
+		}
+		seen[name] = true
+		path := all[name]
+		if path == "" {
+			return fmt.Errorf("there is no kernel module %s", name)
+		}
+		needs, err := dependsOn(path)
+		if err != nil {
+			return fmt.Errorf("kernel module %s: %w", name, err)
+		}
+		for _, need := range needs {
+			if err := visit(need); err != nil {
+				return err
+			}
+		}
+		order = append(order, path)
+		return nil
+	}
+	for _, name := range names {
+		if err := visit(name); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
+}
+
+// dependsOn reads the modules that a module names as its needs.
+func dependsOn(path string) ([]string, error) {
+	file, err := elf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	section := file.Section(".modinfo")
+	if section == nil {
+		return nil, fmt.Errorf("no .modinfo")
+	}
+	data, err := section.Data()
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range strings.Split(string(data), "\x00") {
+		if list, ok := strings.CutPrefix(entry, "depends="); ok && list != "" {
+			return strings.Split(strings.ReplaceAll(list, "-", "_"), ","), nil
+		}
+	}
+	return nil, nil
+}

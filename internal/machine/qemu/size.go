@@ -1,0 +1,67 @@
+package qemu
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cis/api"
+	"cis/internal/cgroup"
+)
+
+// size is what a sandbox was promised.
+type size struct {
+	CPU    api.CPU   `json:"cpu"`
+	Memory api.Bytes `json:"memory"`
+}
+
+func (m *Machine) sizeFile(id string) string { return filepath.Join(m.dir(id), "size.json") }
+
+func (m *Machine) saveSize(id string, s size) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(m.sizeFile(id), data, 0o600)
+}
+
+func (m *Machine) sizeOf(id string) (s size, err error) {
+	data, err := os.ReadFile(m.sizeFile(id))
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	return s, err
+}
+
+// startBoost is how long after Equip a VM has the cpu of all the processors it sees,
+// so that a small share does not slow down what an instance begins with.
+const startBoost = time.Second
+
+// confineLater holds a sandbox to its cpu once its boost is over. If this process ends
+// before that, Connect does it.
+func (m *Machine) confineLater(id string) {
+	time.AfterFunc(startBoost, func() {
+		if err := m.confine(id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			m.conf.Log.Error("a VM has more cpu than it should", "sandbox", id, "error", err)
+		}
+	})
+}
+
+// confine holds a sandbox whose boost is over to its cpu.
+func (m *Machine) confine(id string) error {
+	info, err := os.Stat(m.equippedFile(id))
+	if err != nil || time.Since(info.ModTime()) < startBoost {
+		return err
+	}
+	s, err := m.sizeOf(id)
+	if err != nil {
+		return err
+	}
+	return m.cgroups.Set(m.group(id), cgroup.Limits{CPU: s.CPU})
+}
+
+// equippedFile is there since the sandbox was equipped.
+func (m *Machine) equippedFile(id string) string { return filepath.Join(m.dir(id), "equipped") }

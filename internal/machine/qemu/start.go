@@ -1,0 +1,128 @@
+package qemu
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"cis/internal/agent/guest"
+	"cis/internal/machine"
+)
+
+// Start implements machine.Machine.
+func (m *Machine) Start(ctx context.Context, s machine.Sandbox) error {
+	if err := checkID(s.ID); err != nil {
+		return err
+	}
+	err := m.make(ctx, s.ID, func() error { return m.start(ctx, s) })
+	if err != nil {
+		return fmt.Errorf("start sandbox %s: %w", s.ID, err)
+	}
+	return nil
+}
+
+// make makes a VM's directory and what fill makes of it, or nothing.
+func (m *Machine) make(ctx context.Context, id string, fill func() error) error {
+	// What makes the ID unique is made first: a sandbox that is there already stays.
+	if err := os.Mkdir(m.dir(id), 0o700); err != nil {
+		return err
+	}
+	err := fill()
+	if err == nil {
+		return nil
+	}
+	// What was begun goes, even when ctx has ended meanwhile.
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(err, m.Destroy(after, id))
+}
+
+func (m *Machine) start(ctx context.Context, s machine.Sandbox) error {
+	t, err := m.templates.find(ctx, shapeOf(s.CPU, s.Memory))
+	if err != nil {
+		return err
+	}
+	tap, err := m.conf.OpenTap(s.NIC.NetNS, s.NIC.Name)
+	if err != nil {
+		return err
+	}
+	if err := m.saveSize(s.ID, size{CPU: s.CPU, Memory: s.Memory}); err != nil {
+		return err
+	}
+	v, err := m.launch(ctx, launch{id: s.ID, shape: shapeOf(s.CPU, s.Memory), template: t, tap: tap})
+	if err != nil {
+		return err
+	}
+	if err := v.settle(ctx, s); err != nil {
+		return m.explain(ctx, v, err)
+	}
+	return nil
+}
+
+// seedSize is enough for the kernel's generator, in bytes.
+const seedSize = 64
+
+// settle makes a VM that is nobody yet this sandbox.
+func (v *vm) settle(ctx context.Context, s machine.Sandbox) error {
+	ctx, cancel := v.bound(ctx)
+	defer cancel()
+	seed := make([]byte, seedSize)
+	rand.Read(seed)
+	asked := v.ask(ctx, guest.Request{Time: time.Now(), Identity: &guest.Identity{
+		Hostname: s.Hostname, Address: s.NIC.Address, MAC: s.NIC.MAC, Gateway: s.NIC.Gateway, MTU: s.NIC.MTU, Seed: seed,
+	}})
+	files := []diskFile{{use: guest.ScratchDisk, size: scratchSize}}
+	for _, volume := range slices.DeleteFunc(slices.Clone(s.Volumes), func(v machine.Volume) bool { return v.Memory }) {
+		files = append(files, diskFile{use: guest.VolumeDisk, name: volume.Name, size: volume.SizeLimit})
+	}
+	// The guest works on that while the disks are made.
+	err := v.makeDisks(ctx, files)
+	if err := errors.Join(<-asked, err); err != nil {
+		return err
+	}
+	if err := v.add(ctx, files); err != nil || !s.Ahead {
+		return err
+	}
+	return v.request(ctx, guest.Request{Time: time.Now(), Warm: true})
+}
+
+// Equip implements machine.Machine.
+func (m *Machine) Equip(ctx context.Context, id string, d machine.Disks) error {
+	if err := m.isThere(id); err != nil {
+		return err
+	}
+	if err := m.equip(ctx, id, d); err != nil {
+		return fmt.Errorf("equip sandbox %s: %w", id, err)
+	}
+	return nil
+}
+
+func (m *Machine) equip(ctx context.Context, id string, d machine.Disks) error {
+	done := m.equippedFile(id)
+	if _, err := os.Stat(done); err == nil {
+		return nil
+	}
+	v := &vm{m: m, id: id}
+	var files []diskFile
+	for _, layer := range d.Layers {
+		files = append(files, diskFile{use: guest.LayerDisk, name: layer.Container, size: layer.Size})
+	}
+	if err := v.makeDisks(ctx, files); err != nil {
+		return err
+	}
+	for _, image := range d.Images {
+		files = append(files, diskFile{use: guest.ImageDisk, name: image.Path, path: image.Path, offset: image.Offset})
+	}
+	if err := v.add(ctx, files); err != nil {
+		return err
+	}
+	if err := os.WriteFile(done, nil, 0o600); err != nil {
+		return err
+	}
+	m.confineLater(id)
+	return nil
+}
