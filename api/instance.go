@@ -305,6 +305,9 @@ type InstanceStatus struct {
 	Address string `json:"address,omitempty"`
 	// Isolation is the kind of sandbox it got.
 	Isolation Isolation `json:"isolation,omitempty"`
+	// Emulated: it is a VM whose processor is emulated, since the host has no working
+	// KVM; code in it runs about twelve times slower.
+	Emulated bool `json:"emulated,omitempty"`
 	// Standby: the sandbox came from the standby pool.
 	Standby               bool              `json:"standby,omitempty"`
 	InitContainerStatuses []ContainerStatus `json:"initContainerStatuses,omitempty"`

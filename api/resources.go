@@ -69,6 +69,14 @@ type Secret struct {
 	CreatedAt time.Time         `json:"createdAt,omitzero"`
 }
 
+// Console is what the kernel of an instance that is a VM has printed.
+type Console struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Text is the last of it, 64 KiB at most.
+	Text string `json:"text"`
+}
+
 // Stats is what an instance uses now.
 type Stats struct {
 	ID   string    `json:"id"`

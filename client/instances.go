@@ -137,6 +137,11 @@ func (c *Client) Kill(ctx context.Context, ref, container string, signal int) er
 	return err
 }
 
+// Console returns what the kernel of an instance that is a VM has printed.
+func (c *Client) Console(ctx context.Context, ref string) (api.Console, error) {
+	return fetch[api.Console](ctx, c, call{method: "GET", path: instancePath(ref, "/console")})
+}
+
 // Stats returns what an instance uses now.
 func (c *Client) Stats(ctx context.Context, ref string) (api.Stats, error) {
 	return fetch[api.Stats](ctx, c, call{method: "GET", path: instancePath(ref, "/stats")})

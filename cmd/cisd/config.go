@@ -42,6 +42,9 @@ type config struct {
 	pids          int64
 	standby       engine.StandbyConfig
 
+	// isolation is what auto means for instances; itself auto: the best that works.
+	isolation api.Isolation
+
 	libexec  string
 	logLevel string
 	// clean removes what cisd made on the host, instead of serving.
@@ -86,6 +89,7 @@ func parseConfig(args []string) (*config, error) {
 	standby := shapes{&c.standby.Shapes}
 	fs.Var(standby, "standby", "COUNT or COUNT=CPU,MEMORY: sandboxes that wait ready, of the default size or of that; repeatable (default 2; 0 for none)")
 	fs.Var(bytesFlag{&c.standby.MaxMemory}, "standby-max-memory", "memory that waiting sandboxes may hold in all")
+	fs.StringVar((*string)(&c.isolation), "isolation", "auto", "isolation of instances that ask for none: vm, gvisor, or auto, which is vm where KVM works and else gvisor")
 	fs.StringVar(&c.libexec, "libexec-dir", defaultLibexec(), "directory of cis-agent, cis-pause and runsc")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.BoolVar(&c.clean, "clean", false, "remove every sandbox, network and cgroup of the prefix from the host, and end")
@@ -121,6 +125,8 @@ func (c *config) check() error {
 		return errors.New("-cidr must be an IPv4 range of /28 or larger")
 	case c.https != "" && (c.tlsCert == "" || c.tlsKey == "" || c.tokens == ""):
 		return errors.New("-https-listen needs -tls-cert, -tls-key and -tokens")
+	case c.isolation != api.IsolationAuto && c.isolation != api.IsolationVM && c.isolation != api.IsolationGVisor:
+		return errors.New("-isolation must be auto, vm or gvisor")
 	case c.cpuOvercommit < 1 || c.cpuOvercommit > 1000:
 		return errors.New("-cpu-overcommit must be 1 to 1000")
 	case c.pids < 16 || c.pids > 32768:

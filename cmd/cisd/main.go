@@ -22,8 +22,8 @@ import (
 	"cis/api"
 	"cis/internal/engine"
 	"cis/internal/image"
-	"cis/internal/machine"
 	"cis/internal/machine/gvisor"
+	"cis/internal/machine/qemu"
 	"cis/internal/network"
 	"cis/internal/server"
 	"cis/internal/store"
@@ -125,19 +125,25 @@ func serve(ctx context.Context, c *config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	isolations, err := openIsolations(ctx, c, gv, log)
+	if err != nil {
+		return err
+	}
+	defer isolations.close()
 	limits, err := c.limits()
 	if err != nil {
 		return err
 	}
 	eng, err := engine.Open(ctx, engine.Config{
 		Store: record, Images: images, Network: vpcs, Log: log, Version: version,
-		Machines: map[api.Isolation]machine.Machine{api.IsolationGVisor: gv}, Default: api.IsolationGVisor,
+		Machines: isolations.machines, Default: isolations.auto,
 		DataDir: c.dataDir, RunDir: c.runDir, VPC: "default", CIDR: c.vpcCIDR, Limits: limits, Standby: c.standby,
 	})
 	if err != nil {
 		return err
 	}
 	defer eng.Close()
+	isolations.prepare(ctx, limits, c.standby)
 	return listenAndServe(ctx, c, eng, limits, log)
 }
 
@@ -206,5 +212,9 @@ func clean(ctx context.Context, c *config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(gv.Clean(ctx), network.Clean(ctx, c.prefix, networkState(c)))
+	vms, err := qemu.New(qemu.Config{Dir: c.dataDir, Prefix: vmPrefix(c), Log: log}) // to clean up it needs no program
+	if err != nil {
+		return err
+	}
+	return errors.Join(vms.Clean(ctx), gv.Clean(ctx), network.Clean(ctx, c.prefix, networkState(c)))
 }

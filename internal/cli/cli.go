@@ -95,7 +95,7 @@ cis logs -f web`),
 	add(groupRun, a.runCommand(), a.createCommand(), a.stopCommand(), a.startCommand(), a.restartCommand(),
 		a.killCommand(), a.rmCommand(), a.waitCommand())
 	add(groupInspect, a.psCommand(), a.inspectCommand(), a.logsCommand(), a.execCommand(), a.attachCommand(),
-		a.cpCommand(), a.portForwardCommand(), a.eventsCommand(), a.statsCommand())
+		a.cpCommand(), a.portForwardCommand(), a.eventsCommand(), a.statsCommand(), a.consoleCommand())
 	add(groupObjects, a.imageCommand(), a.imagesCommand(), a.secretCommand())
 	add(groupSystem, a.infoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
 	root.SetHelpCommandGroupID(groupSystem)

@@ -172,6 +172,7 @@ func (r *runner) create(req api.CreateInstance) error {
 			for _, s := range pending {
 				r.signals <- s
 			}
+			r.warn(req)
 			return err
 		case s := <-r.signals:
 			if pending = append(pending, s); len(pending) > 1 {
@@ -180,6 +181,13 @@ func (r *runner) create(req api.CreateInstance) error {
 				return exitWith(exitCode(s), err)
 			}
 		}
+	}
+}
+
+// warn tells those who ask for a VM when it is not what they expect.
+func (r *runner) warn(req api.CreateInstance) {
+	if r.inst.Status.Emulated && req.Isolation == api.IsolationVM {
+		fmt.Fprintln(r.app.Err, "cis: warning: this host has no working KVM, so the VM is emulated and about twelve times slower")
 	}
 }
 

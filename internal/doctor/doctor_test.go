@@ -86,7 +86,6 @@ func TestReadingChecks(t *testing.T) {
 		{"memory", (*host).memory, map[string]string{"proc/meminfo": "MemTotal: 2048000 kB\nMemAvailable:   1048576 kB"}, OK, "1.0 GiB"},
 		{"memory scarce", (*host).memory, map[string]string{"proc/meminfo": "MemAvailable:   1024 kB"}, Warning, "0.0 GiB"},
 		{"memory unknown", (*host).memory, map[string]string{"proc/meminfo": "MemAvailable: x kB"}, Warning, ""},
-		{"kvm", (*host).microVM, map[string]string{"dev/kvm": ""}, OK, "is there"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -107,6 +106,9 @@ func TestJudgements(t *testing.T) {
 		got  Finding
 		want Level
 	}{
+		"vm":                 {judgeVM(nil, nil, true), ""},
+		"vm emulated":        {judgeVM(nil, nil, false), ""},
+		"vm missing":         {judgeVM([]string{"crun"}, []string{"crun"}, true), Warning},
 		"disk":               {judgeSpace("/d", 50*api.GiB, 1000_000, 500_000), ""},
 		"disk scarce":        {judgeSpace("/d", 3*api.GiB, 1000_000, 500_000), Warning},
 		"disk full":          {judgeSpace("/d", 3*api.MiB, 1000_000, 500_000), Problem},

@@ -112,11 +112,3 @@ func (h *host) cgroups(context.Context) Finding {
 	}
 	return f
 }
-
-func (h *host) microVM(context.Context) Finding {
-	f := Finding{Check: "isolation vm", Detail: "no /dev/kvm; this version makes no microVMs, gVisor needs none"}
-	if h.exists("/dev/kvm") {
-		f.Detail = "/dev/kvm is there; this version makes no microVMs"
-	}
-	return f
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"cis/api"
 	"cis/internal/agent/agentclient"
@@ -404,6 +405,30 @@ func (l *life) running(container string) (*agentclient.Client, string, error) {
 			WithNext("wait for it: `cis ps --watch`")
 	}
 	return l.client, name, nil
+}
+
+// reconnect is how long a request waits for the agent of an instance that runs, after
+// a restart of cisd or a connection that broke.
+const reconnect = 10 * time.Second
+
+// reach is running for requests that can wait a moment.
+func (l *life) reach(ctx context.Context, container string) (*agentclient.Client, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, reconnect)
+	defer cancel()
+	for {
+		rec, changed := l.snapshot()
+		client, name, err := l.running(container)
+		if err == nil || rec.Status.Phase != api.PhaseRunning || api.CodeOf(err) != api.Conflict {
+			return client, name, err
+		}
+		select {
+		case <-changed:
+		case <-l.done:
+			return nil, "", err
+		case <-ctx.Done():
+			return nil, "", err
+		}
+	}
 }
 
 // containerName checks a container's name; empty means the first.

@@ -314,7 +314,7 @@ func (e *Engine) Kill(ctx context.Context, ref, container string, signal int) er
 	if err != nil {
 		return err
 	}
-	client, name, err := l.running(container)
+	client, name, err := l.reach(ctx, container)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (e *Engine) recordInstance(ctx context.Context, id string, req api.CreateIn
 		}
 		rec := &store.Instance{
 			Instance: api.Instance{ID: id, Spec: spec, CreatedAt: time.Now().UTC(), Status: api.InstanceStatus{
-				Phase: api.PhasePending, InitContainerStatuses: waiting(spec.InitContainers), ContainerStatuses: waiting(spec.Containers),
+				Phase: api.PhasePending, Emulated: e.emulated(ctx, spec.Isolation), InitContainerStatuses: waiting(spec.InitContainers), ContainerStatuses: waiting(spec.Containers),
 			}},
 			Run: store.Run{Number: 1, RemoveAfter: req.RemoveAfter, RegistryAuth: req.RegistryAuth},
 		}

@@ -257,7 +257,7 @@ func (l *life) rerun() bool {
 // reset makes the record that of a new run.
 func reset(in *store.Instance) {
 	in.Run = store.Run{Number: in.Run.Number + 1, RegistryAuth: in.Run.RegistryAuth, RemoveAfter: in.Run.RemoveAfter}
-	in.Status = api.InstanceStatus{Phase: api.PhasePending, Address: in.Status.Address, Isolation: in.Status.Isolation,
+	in.Status = api.InstanceStatus{Phase: api.PhasePending, Address: in.Status.Address, Isolation: in.Status.Isolation, Emulated: in.Status.Emulated,
 		InitContainerStatuses: waiting(in.Spec.InitContainers), ContainerStatuses: waiting(in.Spec.Containers)}
 }
 

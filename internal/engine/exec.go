@@ -17,7 +17,7 @@ func (e *Engine) Exec(ctx context.Context, ref string, req api.ExecRequest, s ap
 	if err != nil {
 		return 0, err
 	}
-	client, name, err := l.running(req.Container)
+	client, name, err := l.reach(ctx, req.Container)
 	if err != nil {
 		return 0, err
 	}
@@ -46,7 +46,7 @@ func (e *Engine) PortForward(ctx context.Context, ref string, port uint16, conn 
 	if err != nil {
 		return err
 	}
-	client, _, err := l.running("")
+	client, _, err := l.reach(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (e *Engine) CopyOut(ctx context.Context, ref, container, path string, w io.
 	if err != nil {
 		return err
 	}
-	client, name, err := l.running(container)
+	client, name, err := l.reach(ctx, container)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (e *Engine) CopyIn(ctx context.Context, ref, container, path string, r io.R
 	if err != nil {
 		return err
 	}
-	client, name, err := l.running(container)
+	client, name, err := l.reach(ctx, container)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (e *Engine) Stats(ctx context.Context, ref string) (api.Stats, error) {
 		return api.Stats{}, err
 	}
 	rec, _ := l.snapshot()
-	client, _, err := l.running("")
+	client, _, err := l.reach(ctx, "")
 	if err != nil {
 		return api.Stats{}, err
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"cis/api"
@@ -46,7 +47,7 @@ func (l *life) redial(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case api.CodeOf(err) == api.NotFound:
-			return &lostError{api.ReasonSandboxLost, "the sandbox's agent is gone"}
+			return &lostError{api.ReasonSandboxLost, lostMessage(err)}
 		}
 		l.e.log.Error("an agent cannot be connected to", "instance", l.id, "error", err, "again in", wait)
 		select {
@@ -54,6 +55,15 @@ func (l *life) redial(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// lostMessage is what the machine knows of a sandbox's end.
+func lostMessage(err error) string {
+	var failure *api.Error
+	if errors.As(err, &failure) && failure.Message != "" {
+		return failure.Message
+	}
+	return err.Error()
 }
 
 // watch takes over every state until the workload has finished or the connection

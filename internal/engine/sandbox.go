@@ -71,7 +71,11 @@ func (e *Engine) attach(ctx context.Context, sb *sandbox) (err error) {
 
 func nic(vpc string, b store.Sandbox) network.NIC {
 	ip, _ := netip.ParseAddr(b.Address)
-	return network.NIC{ID: b.ID, VPC: vpc, Address: ip}
+	n := network.NIC{ID: b.ID, VPC: vpc, Address: ip}
+	if b.Isolation == api.IsolationVM {
+		n.Kind = network.Tap
+	}
+	return n
 }
 
 // boot starts the sandbox and connects to its agent.
@@ -81,8 +85,9 @@ func (e *Engine) boot(ctx context.Context, sb *sandbox, w want) error {
 		return fmt.Errorf("start the sandbox: %w", err)
 	}
 	err = sb.machine.Start(ctx, machine.Sandbox{
-		ID: sb.ID, CPU: w.cpu, Memory: w.memory, Pids: e.cfg.Limits.Pids, Hostname: w.hostname,
-		NIC:     machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address},
+		ID: sb.ID, Ahead: w.instance == "", CPU: w.cpu, Memory: w.memory, Pids: e.cfg.Limits.Pids, Hostname: w.hostname,
+		NIC: machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address, Name: sb.link.Name,
+			MAC: sb.link.MAC.String(), Gateway: sb.link.Gateway.String(), MTU: sb.link.MTU},
 		Volumes: w.volumes,
 	})
 	if err != nil {

@@ -149,9 +149,9 @@ func (l *life) adopt(sb *sandbox, standby bool) error {
 // load hands the workload to the agent and keeps the timings.
 func (l *life) load(ctx context.Context, t api.Timings) error {
 	rec, _ := l.snapshot()
-	w, err := l.workload(ctx, rec)
+	w, err := l.equip(ctx, rec)
 	if err != nil {
-		return &startError{reason: api.ReasonCreateError, permanent: true, err: err}
+		return err
 	}
 	t.Admission = rec.Status.Timings.Admission
 	l.issued = time.Now()
@@ -184,9 +184,9 @@ func (l *life) resume() error {
 	if err := l.fetch(ctx, rec); err != nil {
 		return err
 	}
-	w, err := l.workload(ctx, rec)
+	w, err := l.equip(ctx, rec)
 	if err != nil {
-		return &startError{reason: api.ReasonCreateError, permanent: true, err: err}
+		return err
 	}
 	return l.hand(ctx, w)
 }

@@ -28,7 +28,7 @@ func (l *life) workload(ctx context.Context, rec store.Instance) (*agentpb.Workl
 	w := &agentpb.Workload{
 		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.Hostname, Address: rec.Status.Address,
 		Nameservers: []string{network.Gateway.String()}, Searches: []string{l.e.cfg.VPC + ".internal"},
-		Volumes: volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids,
+		Volumes: volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
 		GracePeriod: time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
 	}
 	if spec.ActiveDeadlineSeconds != nil {

@@ -48,6 +48,7 @@ type Engine interface {
 	CopyOut(ctx context.Context, ref, container, path string, w io.Writer) error
 	CopyIn(ctx context.Context, ref, container, path string, r io.Reader) error
 	Stats(ctx context.Context, ref string) (api.Stats, error)
+	Console(ctx context.Context, ref string) (api.Console, error)
 
 	Events(ctx context.Context, opts EventOptions) (api.List[api.Event], error)
 	WatchEvents(ctx context.Context, opts EventOptions, fn func(api.Event) error) error

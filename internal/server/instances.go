@@ -104,6 +104,11 @@ func (s *Server) killInstance(w http.ResponseWriter, r *request) error {
 	return answerNothing(w, s.Engine.Kill(r.Context(), r.ref(), arg[string](r.query, "container"), int(signal)))
 }
 
+func (s *Server) instanceConsole(w http.ResponseWriter, r *request) error {
+	console, err := s.Engine.Console(r.Context(), r.ref())
+	return answer(w, console, err)
+}
+
 func (s *Server) instanceStats(w http.ResponseWriter, r *request) error {
 	stats, err := s.Engine.Stats(r.Context(), r.ref())
 	return answer(w, stats, err)

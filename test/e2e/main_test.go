@@ -11,8 +11,8 @@ import (
 	"cis/test/stage"
 )
 
-// isolations that this version has.
-var isolations = []string{"gvisor"}
+// isolations that every case runs with.
+var isolations = []string{"gvisor", "vm"}
 
 // TestMain builds the programs, so that it is never old ones that are tested.
 func TestMain(m *testing.M) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,17 +17,32 @@ import (
 // directories, cgroups, network namespaces, and the processes that name them.
 func (s *Stage) Sandboxes() []string {
 	var found []string
-	found = append(found, glob(filepath.Join(s.Dir, "data", "sandboxes", "*"))...)
+	for _, dir := range s.sandboxDirs() {
+		found = append(found, glob(filepath.Join(dir, "*"))...)
+	}
 	found = append(found, glob("/run/netns/"+s.Prefix+"-nic-*")...)
 	// Version 2 of cgroups has one tree, version 1 one for each controller.
-	found = append(found, glob("/sys/fs/cgroup/"+s.Prefix+"/s-*")...)
-	found = append(found, glob("/sys/fs/cgroup/*/"+s.Prefix+"/s-*")...)
+	for _, group := range []string{s.Prefix, s.Prefix + "/vm"} {
+		found = append(found, glob("/sys/fs/cgroup/"+group+"/s-*")...)
+		found = append(found, glob("/sys/fs/cgroup/*/"+group+"/s-*")...)
+	}
 	for pid, args := range processes() {
-		if strings.Contains(args, s.Dir+"/data/sandboxes/") {
+		if s.names(args, "") {
 			found = append(found, fmt.Sprintf("process %s: %s", pid, args))
 		}
 	}
 	return found
+}
+
+// sandboxDirs are where the sandboxes have their directories, one for each machine.
+func (s *Stage) sandboxDirs() []string {
+	return []string{filepath.Join(s.Dir, "data", "sandboxes"), filepath.Join(s.Dir, "data", "vms")}
+}
+
+// names tells whether the arguments of a process name a sandbox of this stage: that
+// one, or with an empty ID any.
+func (s *Stage) names(args, id string) bool {
+	return slices.ContainsFunc(s.sandboxDirs(), func(dir string) bool { return strings.Contains(args, dir+"/s-"+strings.TrimPrefix(id, "s-")) })
 }
 
 // Leftovers tells what of the stage is on the host but for its files and its registry.
@@ -82,12 +98,15 @@ func processes() map[string]string {
 
 // KillSandbox ends the processes that name a sandbox of this stage, as the kernel
 // would for want of memory, and tells how many they were.
-func (s *Stage) KillSandbox(id string) (count int) {
+func (s *Stage) KillSandbox(id string) int { return s.SignalSandbox(id, syscall.SIGKILL) }
+
+// SignalSandbox sends a signal to those processes.
+func (s *Stage) SignalSandbox(id string, signal syscall.Signal) (count int) {
 	for pid, args := range processes() {
-		if !strings.Contains(args, s.Dir+"/data/sandboxes/"+id) {
+		if !s.names(args, id) {
 			continue
 		}
-		if n, err := strconv.Atoi(pid); err == nil && syscall.Kill(n, syscall.SIGKILL) == nil {
+		if n, err := strconv.Atoi(pid); err == nil && syscall.Kill(n, signal) == nil {
 			count++
 		}
 	}

@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+
+	"cis/api"
+	"cis/test/stage"
+)
+
+// TestVM is what only VMs have, on a cisd that makes VMs unless told otherwise.
+func TestVM(t *testing.T) {
+	s := open(t, stage.Config{Flags: []string{"-isolation", "vm", "-standby", "1"}})
+	for name, test := range map[string]func(*env){
+		"the host says what runs VMs": func(e *env) {
+			info, err := e.stage.Client.Info(e.Context())
+			if err != nil {
+				e.Fatal(err)
+			}
+			for _, i := range info.Isolations {
+				if i.Isolation == api.IsolationVM && (!i.Available || !i.Default || !strings.Contains(i.Detail, "QEMU")) {
+					e.Errorf("%+v", i)
+				}
+			}
+		},
+		"who asks for a VM is told if it is emulated": func(e *env) {
+			in := e.get(e.start("--", "sleep", "1000"))
+			said := strings.Contains(e.run("--", "true").Stderr, "emulated")
+			if said != in.Status.Emulated {
+				e.Errorf("emulated: %v, warned: %v", in.Status.Emulated, said)
+			}
+			if r := e.cis("run", "--rm", e.stage.Image, "true"); r.Code != 0 || r.Stderr != "" {
+				e.Errorf("without asking: %+v", r)
+			}
+		},
+		"a standby VM becomes an instance": func(e *env) {
+			e.until("one waits", func() bool {
+				info, err := e.stage.Client.Info(e.Context())
+				return err == nil && len(info.Standby) == 1 && info.Standby[0].Ready == 1
+			})
+			name := e.name()
+			e.ok("run", "-d", "--name", name, e.stage.Image, "sleep", "1000")
+			in := e.get(name)
+			if !in.Status.Standby || in.Status.Isolation != api.IsolationVM {
+				e.Errorf("%+v", in.Status)
+			}
+			e.equal("host name", e.ok("exec", name, "hostname"), name+"\n")
+			e.ok("exec", name, "ping", "-c", "1", "-W", "5", in.Status.Address)
+		},
+		"the kernel's log": func(e *env) {
+			name := e.start("--", "sleep", "1000")
+			e.ok("console", name)
+			e.fails(1, []string{"nosuch"}, "console", "nosuch")
+			e.ok("run", "-d", "--name", name+"-g", "--isolation", "gvisor", e.stage.Image, "sleep", "1000")
+			e.fails(1, []string{"no kernel of its own", "--isolation vm"}, "console", name+"-g")
+			e.ok("rm", "-f", name+"-g")
+		},
+		"a QEMU that stands still is a lost sandbox": func(e *env) {
+			name := e.start("--restart", "always", "--", "sleep", "1000")
+			e.equal("processes stopped", e.stage.SignalSandbox(e.sandbox(name), syscall.SIGSTOP), 1)
+			e.when(name, "restarted", func(in api.Instance) bool {
+				return running(in) && in.Status.ContainerStatuses[0].RestartCount > 0
+			})
+			if ev, ok := e.events(name)["BackOff"]; !ok || !strings.Contains(ev.Message, "stands still") {
+				e.Errorf("event: %+v", ev)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) { test(&env{T: t, stage: s, isolation: "vm"}) })
+	}
+}
