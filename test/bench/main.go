@@ -42,6 +42,11 @@ var parts = []struct {
 	{"memory", (*bench).memory},
 	{"pull", (*bench).pull},
 	{"creates", (*bench).inARow},
+	{"vm-warm", (*bench).vmWarm},
+	{"vm-copy", (*bench).vmCopy},
+	{"vm-burst", (*bench).vmBurst},
+	{"vm-boot", (*bench).vmBoot},
+	{"vm-memory", (*bench).vmMemory},
 }
 
 func main() {
@@ -53,7 +58,7 @@ func main() {
 	flag.IntVar(&b.creates, "creates", 500, "creates in a row")
 	flag.IntVar(&b.idle, "idle", 20, "idle instances whose memory is measured")
 	flag.IntVar(&b.data, "data", 256, "MiB in the image that is pulled")
-	flag.StringVar(&only, "only", "", "parts to run, with commas between: cli,warm,cold,burst,memory,pull,creates")
+	flag.StringVar(&only, "only", "", "parts to run, with commas between: cli,warm,cold,burst,memory,pull,creates,vm-warm,vm-copy,vm-burst,vm-boot,vm-memory")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

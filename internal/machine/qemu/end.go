@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -107,7 +108,7 @@ func (m *Machine) watch(ctx context.Context, id string) {
 				m.condemn(id, "the VM stands still: QEMU does not answer")
 				return
 			}
-		case err != nil:
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED):
 			return // it has ended, which the connection tells
 		case stopped(status):
 			m.condemn(id, m.lastWords(ctx, id))

@@ -18,15 +18,15 @@ func (m *Machine) Start(ctx context.Context, s machine.Sandbox) error {
 	if err := checkID(s.ID); err != nil {
 		return err
 	}
-	err := m.make(ctx, s.ID, func() error { return m.start(ctx, s) })
+	err := m.inDir(ctx, s.ID, func() error { return m.start(ctx, s) })
 	if err != nil {
 		return fmt.Errorf("start sandbox %s: %w", s.ID, err)
 	}
 	return nil
 }
 
-// make makes a VM's directory and what fill makes of it, or nothing.
-func (m *Machine) make(ctx context.Context, id string, fill func() error) error {
+// inDir makes a VM's directory and what fill makes of it, or nothing.
+func (m *Machine) inDir(ctx context.Context, id string, fill func() error) error {
 	// What makes the ID unique is made first: a sandbox that is there already stays.
 	if err := os.Mkdir(m.dir(id), 0o700); err != nil {
 		return err
@@ -46,11 +46,11 @@ func (m *Machine) start(ctx context.Context, s machine.Sandbox) error {
 	if err != nil {
 		return err
 	}
-	tap, err := m.conf.OpenTap(s.NIC.NetNS, s.NIC.Name)
-	if err != nil {
+	if err := m.saveSize(s.ID, size{CPU: s.CPU, Memory: s.Memory}); err != nil {
 		return err
 	}
-	if err := m.saveSize(s.ID, size{CPU: s.CPU, Memory: s.Memory}); err != nil {
+	tap, err := m.conf.OpenTap(s.NIC.NetNS, s.NIC.Name)
+	if err != nil {
 		return err
 	}
 	v, err := m.launch(ctx, launch{id: s.ID, shape: shapeOf(s.CPU, s.Memory), template: t, tap: tap})

@@ -19,6 +19,9 @@ import (
 // maxTemplates is how many shapes are kept; the one not used for the longest goes.
 const maxTemplates = 8
 
+// retryTemplate is how long after a failure a template is not tried again.
+const retryTemplate = time.Minute
+
 // templates are those of a machine.
 type templates struct {
 	m *Machine
@@ -27,6 +30,8 @@ type templates struct {
 	loaded   map[shape]*template
 	used     []shape // the latest last
 	building map[shape]bool
+	// failed is when the making of a template went wrong; it is tried again later.
+	failed map[shape]time.Time
 
 	work   context.Context
 	cancel context.CancelFunc
@@ -34,7 +39,7 @@ type templates struct {
 }
 
 func newTemplates(m *Machine) *templates {
-	t := &templates{m: m, loaded: map[shape]*template{}, building: map[shape]bool{}}
+	t := &templates{m: m, loaded: map[shape]*template{}, building: map[shape]bool{}, failed: map[shape]time.Time{}}
 	t.work, t.cancel = context.WithCancel(context.Background())
 	return t
 }
@@ -54,7 +59,7 @@ func (t *templates) find(ctx context.Context, s shape) (*template, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.building[s] || t.work.Err() != nil {
+	if t.building[s] || t.work.Err() != nil || time.Since(t.failed[s]) < retryTemplate {
 		return nil, nil
 	}
 	t.building[s] = true
@@ -66,6 +71,9 @@ func (t *templates) find(ctx context.Context, s shape) (*template, error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		delete(t.building, s)
+		if err != nil {
+			t.failed[s] = time.Now()
+		}
 	})
 	return nil, nil
 }
