@@ -137,7 +137,7 @@ func (m *Machine) Connect(ctx context.Context, id string) (net.Conn, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	if err := m.confine(id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := m.confine(id); err != nil {
 		return nil, fmt.Errorf("limit the cpu of sandbox %s: %w", id, err)
 	}
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -40,27 +40,32 @@ func (m *Machine) sizeOf(id string) (s size, err error) {
 // so that a small share does not slow down what an instance begins with.
 const startBoost = time.Second
 
-// confineLater holds a sandbox to its cpu once its boost is over. If this process ends
-// before that, Connect does it.
-func (m *Machine) confineLater(id string) {
-	time.AfterFunc(startBoost, func() {
-		if err := m.confine(id); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			m.conf.Log.Error("a VM has more cpu than it should", "sandbox", id, "error", err)
-		}
-	})
-}
-
-// confine holds a sandbox whose boost is over to its cpu.
+// confine holds a sandbox to its cpu, at once or when its boost is over. One that is
+// not equipped yet is left alone.
 func (m *Machine) confine(id string) error {
 	info, err := os.Stat(m.equippedFile(id))
-	if err != nil || time.Since(info.ModTime()) < startBoost {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	s, err := m.sizeOf(id)
 	if err != nil {
 		return err
 	}
-	return m.cgroups.Set(m.group(id), cgroup.Limits{CPU: s.CPU})
+	if left := startBoost - time.Since(info.ModTime()); left > 0 {
+		time.AfterFunc(left, func() {
+			if err := m.confine(id); err != nil {
+				m.conf.Log.Error("a VM has more cpu than it should", "sandbox", id, "error", err)
+			}
+		})
+		return nil
+	}
+	s, err := m.sizeOf(id)
+	if err == nil {
+		err = m.cgroups.Set(m.group(id), cgroup.Limits{CPU: s.CPU})
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it has ended
+	}
+	return err
 }
 
 // equippedFile is there since the sandbox was equipped.

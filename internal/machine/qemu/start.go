@@ -123,6 +123,5 @@ func (m *Machine) equip(ctx context.Context, id string, d machine.Disks) error {
 	if err := os.WriteFile(done, nil, 0o600); err != nil {
 		return err
 	}
-	m.confineLater(id)
-	return nil
+	return m.confine(id)
 }
