@@ -52,7 +52,7 @@ func (a *Agent) attach(ctx context.Context, s *stream.Stream, req *agentpb.ExecS
 
 // partingTime is how long a program has to take what a client that has gone sent
 // it.
-const partingTime = time.Second
+const partingTime = 5 * time.Second
 
 // follow joins each attempt as it begins to run.
 func (at *session) follow(ctx context.Context) (int, error) {

@@ -14,7 +14,9 @@ func (a *app) consoleCommand() *cobra.Command {
 		Short: "Show what the kernel of a VM has printed",
 		Long: "Show the last of what the kernel of an instance that is a VM has printed, 64 KiB at\n" +
 			"most. The output of its programs is in cis logs.",
-		Example:           example(`cis console web`),
+		Example: example(`
+cis console web
+cis console web | tail -n 20`),
 		Args:              usageArgs(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeInstances(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"cis/api"
 	"cis/test/stage"
@@ -55,6 +57,14 @@ func TestVM(t *testing.T) {
 			e.ok("run", "-d", "--name", name+"-g", "--isolation", "gvisor", e.stage.Image, "sleep", "1000")
 			e.fails(1, []string{"no kernel of its own", "--isolation vm"}, "console", name+"-g")
 			e.ok("rm", "-f", name+"-g")
+		},
+		"a clock that went wrong is put right": func(e *env) {
+			name := e.start("--cap-add", "SYS_TIME", "--", "sleep", "1000")
+			e.ok("exec", name, "date", "-s", "2020-01-01 00:00:00")
+			e.until("the clock is right again", func() bool {
+				at, err := strconv.ParseInt(strings.TrimSpace(e.ok("exec", name, "date", "+%s")), 10, 64)
+				return err == nil && time.Since(time.Unix(at, 0)).Abs() < time.Minute
+			})
 		},
 		"a QEMU that stands still is a lost sandbox": func(e *env) {
 			name := e.start("--restart", "always", "--", "sleep", "1000")

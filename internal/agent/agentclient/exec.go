@@ -77,7 +77,7 @@ func run[C interface {
 }
 
 // partingTime is how long the input of a caller that leaves may take to end.
-const partingTime = 500 * time.Millisecond
+const partingTime = 3 * time.Second
 
 // send sends input and its end.
 func send(s *stream.Stream, r io.Reader) {

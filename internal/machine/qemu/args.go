@@ -122,7 +122,9 @@ func bootArgs(a accelerator, kernel, initramfs int) []string {
 	// QEMU opens these by name; what is public may be opened once more.
 	line := kernelArgs
 	if a == tcg {
-		line += fmt.Sprintf(" tsc_early_khz=%d", tscKHz())
+		// The counter is the clock: the kernel would compare it with its ticks, of which
+		// a busy host loses some, and drop it.
+		line += fmt.Sprintf(" tsc_early_khz=%d tsc=reliable", tscKHz())
 	}
 	return []string{"-kernel", fmt.Sprintf("/proc/self/fd/%d", kernel), "-initrd", fmt.Sprintf("/proc/self/fd/%d", initramfs),
 		"-append", line}
