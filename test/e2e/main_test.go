@@ -47,7 +47,7 @@ func TestInstances(t *testing.T) {
 	groups := map[string]tests{
 		"run": runTests, "terminal": terminalTests, "logs": logTests, "exec": execTests, "copy": copyTests,
 		"life": lifeTests, "limits": limitTests, "volumes": volumeTests, "spec": specTests, "probes": probeTests,
-		"network": networkTests, "images": imageTests, "api": apiTests,
+		"network": networkTests, "images": imageTests, "api": apiTests, "escape": escapeTests,
 	}
 	for _, isolation := range isolations {
 		t.Run(isolation, func(t *testing.T) {
