@@ -3,13 +3,17 @@ package engine
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"cis/api"
+	"cis/internal/agent/agentpb"
 	"cis/internal/agent/runtime"
 )
 
@@ -307,4 +311,31 @@ func TestStopAfterRestart(t *testing.T) {
 		t.Errorf("%+v, %v", end.Status, err)
 	}
 	b.untilClean()
+}
+
+// TestAnAgentIsNotBelieved: whoever takes a VM over speaks for its agent.
+func TestAnAgentIsNotBelieved(t *testing.T) {
+	b := newBench(t)
+	in := b.create(request("a", "sleep"))
+	b.untilRunning("a")
+	b.Engine.mu.Lock()
+	l := b.lives[in.ID]
+	b.Engine.mu.Unlock()
+	running := api.ContainerState{Running: &api.StateRunning{StartedAt: time.Now()}}
+	for _, name := range []string{"../../evil", "other"} {
+		l.apply(agentpb.State{Containers: []agentpb.ContainerStatus{{Name: name, State: running}}})
+	}
+	for _, attempt := range []int{9, 7, 5, 100, 50, 25, 100} {
+		l.apply(agentpb.State{Containers: []agentpb.ContainerStatus{{Name: "main", State: running, RestartCount: attempt}}})
+	}
+	var logs []string
+	err := filepath.WalkDir(b.dir, func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".log") {
+			logs = append(logs, filepath.Base(path))
+		}
+		return err
+	})
+	if want := []string{"main.100.log", "main.99.log"}; err != nil || !slices.Equal(logs, want) {
+		t.Errorf("logs %v, want %v: %v", logs, want, err)
+	}
 }

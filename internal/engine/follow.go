@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"cis/api"
@@ -103,14 +104,18 @@ func (l *life) finished(ctx context.Context, s agentpb.State) error {
 	return nil
 }
 
-// apply takes over what the agent says.
+// apply takes over what the agent says, of containers that are on record: in a VM
+// that was taken over it may say anything, and names become paths.
 func (l *life) apply(s agentpb.State) {
+	rec, _ := l.snapshot()
 	for _, e := range s.Events {
 		l.eventAt(e.Time, e.Type, e.Container, e.Reason, e.Message)
 	}
 	for _, statuses := range [][]agentpb.ContainerStatus{s.InitContainers, s.Containers} {
 		for _, c := range statuses {
-			l.logs.follow(l.e.ctx, l.sandbox.client, c)
+			if hasContainer(rec, c.Name) {
+				l.logs.follow(l.e.ctx, l.sandbox.client, c)
+			}
 		}
 	}
 	l.set(func(in *store.Instance) {
@@ -129,6 +134,11 @@ func (l *life) apply(s agentpb.State) {
 		}
 		l.time(in, s)
 	})
+}
+
+func hasContainer(in store.Instance, name string) bool {
+	named := func(c api.Container) bool { return c.Name == name }
+	return slices.ContainsFunc(in.Spec.InitContainers, named) || slices.ContainsFunc(in.Spec.Containers, named)
 }
 
 // merge takes the agent's states over into the record's statuses.

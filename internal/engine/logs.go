@@ -78,10 +78,19 @@ func parseLogName(name string) (attempt, bool) {
 	return attempt{container, n}, ok && ok2 && err == nil
 }
 
-// open opens or makes one journal; l.mu is held, or l not yet shared.
+// errOldAttempt is what open says of attempts that are not kept.
+var errOldAttempt = errors.New("there are later attempts")
+
+// open opens or makes one journal, and drops those of attempts that are too old for
+// it; l.mu is held, or l not yet shared.
 func (l *logs) open(a attempt) (*replica, error) {
 	if r := l.journals[a]; r != nil {
 		return r, nil
+	}
+	for other := range l.journals {
+		if other.container == a.container && other.number >= a.number+keptAttempts {
+			return nil, errOldAttempt
+		}
 	}
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return nil, err
@@ -94,7 +103,11 @@ func (l *logs) open(a attempt) (*replica, error) {
 	l.journals[a] = r
 	close(l.changed)
 	l.changed = make(chan struct{})
-	l.forget(attempt{a.container, a.number - keptAttempts})
+	for other := range l.journals {
+		if other.container == a.container && other.number <= a.number-keptAttempts {
+			l.forget(other)
+		}
+	}
 	return r, nil
 }
 
