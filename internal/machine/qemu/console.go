@@ -41,11 +41,12 @@ func (m *Machine) console(ctx context.Context, id string) (string, error) {
 		return "", err
 	}
 	defer q.close()
-	answer, err := q.run(ctx, "ringbuf-read", map[string]any{"device": "console", "size": consoleSize})
+	// As text QEMU would give it only up to the first zero byte.
+	answer, err := q.run(ctx, "ringbuf-read", map[string]any{"device": "console", "size": consoleSize, "format": "base64"})
 	if err != nil {
 		return "", err
 	}
-	var fresh string
+	var fresh []byte
 	if err := json.Unmarshal(answer, &fresh); err != nil {
 		return "", err
 	}
@@ -54,7 +55,7 @@ func (m *Machine) console(ctx context.Context, id string) (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	text := string(before) + strings.ToValidUTF8(strings.ReplaceAll(fresh, "\r\n", "\n"), "�")
+	text := string(before) + strings.ToValidUTF8(strings.ReplaceAll(string(fresh), "\r\n", "\n"), "�")
 	text = text[max(0, len(text)-consoleSize):]
 	return text, os.WriteFile(path, []byte(text), 0o600)
 }
