@@ -170,8 +170,9 @@ func (l *life) time(in *store.Instance, s agentpb.State) {
 			t.Total = ms(began.Sub(l.arrived))
 		}
 	}
-	if t.FirstOutput == 0 && first.RestartCount == 0 && first.FirstOutput.After(began) {
-		t.FirstOutput = ms(first.FirstOutput.Sub(began))
+	if t.FirstOutput == 0 && first.RestartCount == 0 && !first.FirstOutput.IsZero() {
+		// A quick program may have written before its start was noted.
+		t.FirstOutput = ms(max(first.FirstOutput.Sub(began), time.Microsecond))
 	}
 }
 

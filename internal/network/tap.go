@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -118,7 +119,7 @@ func openTap(netns, name string) (*os.File, error) {
 
 // takeTap opens a tap of the thread's namespace that is there.
 func takeTap(name string) (int, error) {
-	fd, err := setTap(name, tapFlags)
+	fd, err := setFreeTap(name)
 	if err != nil {
 		return -1, err
 	}
@@ -138,6 +139,19 @@ func takeTap(name string) (int, error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+// freeing is how long a tap may still be taken that its maker has closed: a process
+// that is just being started has its descriptor too, until it executes its program.
+const freeing = time.Second
+
+// setFreeTap is setTap for a tap that nobody shall have open.
+func setFreeTap(name string) (fd int, err error) {
+	for end := time.Now().Add(freeing); ; time.Sleep(2 * time.Millisecond) {
+		if fd, err = setTap(name, tapFlags); !errors.Is(err, unix.EBUSY) || time.Now().After(end) {
+			return fd, err
+		}
+	}
 }
 
 // resetTap undoes what the last reader set, which stays with the tap.

@@ -260,7 +260,7 @@ b head -c 200000 /dev/urandom >/dev/ttyS0; echo last words >/dev/ttyS0`))
 	},
 	"processes": func(e *env) {
 		a := newAttacker(e, append([]string{"--memory", "512Mi"}, idle...)...)
-		r := a.attack("exec 2>/dev/null; bomb() { bomb | bomb & }; bomb; sleep 5; echo survived")
+		r := a.attack("exec 2>/dev/null; bomb() { bomb | bomb & }; bomb; i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; echo survived")
 		if e.isolation == "vm" {
 			a.says(r.Stdout, "survived") // a fork fails, and that is all
 			e.equal("phase", a.get(a.name).Status.Phase, api.PhaseRunning)
@@ -306,7 +306,7 @@ ulimit -n 100000; i=3; while [ $i -lt 3000 ]; do eval "exec $i</dev/null" || bre
 		a.gone()
 	},
 	"output": func(e *env) {
-		a := newAttacker(e, "--", "sh", "-c", "timeout 5 yes & timeout 5 cat /dev/zero >&2; wait; echo; echo over; sleep 1000")
+		a := newAttacker(e, "--", "sh", "-c", "timeout 2 yes & timeout 2 cat /dev/zero >&2; wait; echo; echo over; sleep 1000")
 		a.healthy() // while it writes
 		e.until("the output is over", func() bool { return e.ok("logs", "--tail", "1", a.name) == "over\n" })
 		a.healthy()
