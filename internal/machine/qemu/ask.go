@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -19,6 +20,9 @@ func (v *vm) ask(ctx context.Context, r guest.Request) <-chan error {
 	return answered
 }
 
+// maxAnswer is how long a guest's answer may be, in bytes.
+const maxAnswer = 64 << 10
+
 // request sends the guest a request and waits until it is done.
 func (v *vm) request(ctx context.Context, r guest.Request) error {
 	conn, err := v.dial(ctx, guest.RequestPort)
@@ -31,7 +35,7 @@ func (v *vm) request(ctx context.Context, r guest.Request) error {
 	var a guest.Answer
 	err = json.NewEncoder(conn).Encode(r)
 	if err == nil {
-		err = json.NewDecoder(conn).Decode(&a)
+		err = json.NewDecoder(io.LimitReader(conn, maxAnswer)).Decode(&a)
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -13,6 +14,10 @@ import (
 
 // controlSocket is the name of the socket of QEMU's control.
 const controlSocket = "control"
+
+// maxAnswers is what one connection takes in, in bytes: a QEMU that was taken over may
+// never end an answer.
+const maxAnswers = 16 << 20
 
 // qmp is a connection to QEMU's control: one JSON object a line, see QEMU's
 // docs/interop/qmp-spec.
@@ -39,7 +44,7 @@ func dialQMP(ctx context.Context, path string) (*qmp, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &qmp{conn: conn.(*net.UnixConn), in: json.NewDecoder(conn)}
+	q := &qmp{conn: conn.(*net.UnixConn), in: json.NewDecoder(io.LimitReader(conn, maxAnswers))}
 	if err := q.greet(ctx); err != nil {
 		conn.Close()
 		return nil, err
