@@ -50,8 +50,7 @@ func (v *vm) request(ctx context.Context, r guest.Request) error {
 
 // dial begins a connection with the guest's side of a port.
 func (v *vm) dial(ctx context.Context, port string) (net.Conn, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", v.m.socket(v.id, port))
+	conn, err := dialSocket(ctx, v.m.socket(v.id, port))
 	if err == nil {
 		conn, err = serial.Connect(ctx, conn)
 	}

@@ -3,6 +3,7 @@ package qemu
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,4 +119,26 @@ func TestConsole(t *testing.T) {
 	if _, err := m.Console(t.Context(), "s-ffffffffffff"); api.CodeOf(err) != api.NotFound {
 		t.Errorf("of none: %v", err)
 	}
+}
+
+// TestManyAsk: whoever asks QEMU something waits for those before.
+func TestManyAsk(t *testing.T) {
+	m := newMachine(t, newConfig(t))
+	s := spec(t, '1')
+	started(t, m, s)
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			q, err := dialQMP(t.Context(), m.socket(s.ID, controlSocket))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer q.close()
+			if status, err := q.status(t.Context()); err != nil || status != "running" {
+				t.Errorf("%q %v", status, err)
+			}
+		})
+	}
+	all.Wait()
 }

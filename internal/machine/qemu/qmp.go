@@ -39,8 +39,7 @@ type reply struct {
 // dialQMP connects and leaves the mode in which only capabilities are agreed on. QEMU
 // serves one connection at a time; another waits.
 func dialQMP(ctx context.Context, path string) (*qmp, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", path)
+	conn, err := dialSocket(ctx, path)
 	if err != nil {
 		return nil, err
 	}
