@@ -30,8 +30,9 @@ func started(t testing.TB, m *Machine, s machine.Sandbox) {
 	})
 }
 
-// seenWithin is how long a VM may be dead without anybody knowing.
-const seenWithin = 2 * time.Second
+// seenWithin is how long a VM may be dead without anybody knowing, on a machine that
+// is busy with other tests; on a quiet one it is two seconds at most.
+const seenWithin = 10 * time.Second
 
 // TestEnds: whatever ends a VM is seen soon, and told.
 func TestEnds(t *testing.T) {
@@ -70,8 +71,10 @@ func TestEnds(t *testing.T) {
 			if n, err := conn.Read(make([]byte, 1)); err == nil {
 				t.Errorf("read %d bytes of a VM that has ended", n)
 			}
-			if took := time.Since(began); took > seenWithin {
-				t.Errorf("seen after %v", took)
+			took := time.Since(began)
+			t.Logf("seen after %v", took)
+			if took > seenWithin {
+				t.Error("nobody saw it in time")
 			}
 			_, err = m.Connect(t.Context(), s.ID)
 			if api.CodeOf(err) != api.NotFound || !strings.Contains(err.Error(), test.says) {
