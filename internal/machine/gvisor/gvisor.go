@@ -25,7 +25,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -108,26 +107,18 @@ func (m *Machine) Check(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s, platform systrap, cgroups version %d", version, m.cgroups.Version()), nil
 }
 
-// sandboxID keeps foreign names away from paths and from List.
-var sandboxID = regexp.MustCompile(`^s-[0-9a-f]{12}$`)
-
-func checkID(id string) error {
-	if !sandboxID.MatchString(id) {
-		return &api.Error{Code: api.Internal, Message: fmt.Sprintf("%q is not the ID of a sandbox", id)}
-	}
-	return nil
-}
-
 func absent(id string, err error) error {
 	return &api.Error{Code: api.NotFound, Message: fmt.Sprintf("sandbox %s does not exist", id), Err: err}
 }
 
 // Equip implements machine.Machine. A sandbox of gVisor takes everything as it comes.
-func (m *Machine) Equip(_ context.Context, id string, _ machine.Disks) error { return checkID(id) }
+func (m *Machine) Equip(_ context.Context, id string, _ machine.Disks) error {
+	return machine.CheckID(id)
+}
 
 // Connect implements machine.Machine.
 func (m *Machine) Connect(ctx context.Context, id string) (net.Conn, error) {
-	if err := checkID(id); err != nil {
+	if err := machine.CheckID(id); err != nil {
 		return nil, err
 	}
 	var dialer net.Dialer
@@ -146,7 +137,7 @@ func (m *Machine) Connect(ctx context.Context, id string) (net.Conn, error) {
 
 // Stats implements machine.Machine.
 func (m *Machine) Stats(_ context.Context, id string) (machine.Usage, error) {
-	if err := checkID(id); err != nil {
+	if err := machine.CheckID(id); err != nil {
 		return machine.Usage{}, err
 	}
 	usage, err := m.cgroups.Usage(m.box(id))
@@ -158,7 +149,7 @@ func (m *Machine) Stats(_ context.Context, id string) (machine.Usage, error) {
 
 // Destroy implements machine.Machine.
 func (m *Machine) Destroy(ctx context.Context, id string) error {
-	if err := checkID(id); err != nil {
+	if err := machine.CheckID(id); err != nil {
 		return err
 	}
 	if err := m.cgroups.Remove(ctx, m.group(id)); err != nil {
@@ -183,7 +174,7 @@ func (m *Machine) List(context.Context) ([]string, error) {
 	for _, entry := range entries {
 		ids = append(ids, entry.Name())
 	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return !sandboxID.MatchString(id) })
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !machine.IsSandboxID(id) })
 	slices.Sort(ids)
 	return slices.Compact(ids), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cis/internal/machine"
 	"cis/internal/machine/standstill"
 )
 
@@ -53,7 +54,7 @@ func (m *Machine) Resume(_ context.Context, id string) error {
 // kernel finds the process that is the sandbox's kernel. The number that runsc has
 // written may be another's by now: only one in the sandbox's cgroup counts.
 func (m *Machine) kernel(id string) (standstill.Process, error) {
-	if err := checkID(id); err != nil {
+	if err := machine.CheckID(id); err != nil {
 		return standstill.Process{}, err
 	}
 	data, err := os.ReadFile(filepath.Join(m.dir(id), "runsc.pid"))

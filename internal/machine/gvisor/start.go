@@ -25,7 +25,7 @@ import (
 
 // Start implements machine.Machine.
 func (m *Machine) Start(ctx context.Context, s machine.Sandbox) error {
-	if err := checkID(s.ID); err != nil {
+	if err := machine.CheckID(s.ID); err != nil {
 		return err
 	}
 	// What makes the ID unique is made first: a sandbox that is there already stays.

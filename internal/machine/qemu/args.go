@@ -55,14 +55,11 @@ const (
 	consoleSize = 64 << 10
 )
 
-// limits of a VM that sees so many processors and has a share of them.
-func (s shape) limits(cpu api.CPU) cgroup.Limits {
-	return cgroup.Limits{CPU: cpu, Memory: s.memory + overhead, Pids: int64(s.processors + threads)}
-}
-
 // startLimits are those until a VM is ready: enough cpu for what it sees and for QEMU
 // itself, so that a small share does not slow its start down.
-func (s shape) startLimits() cgroup.Limits { return s.limits(api.CPU(1000 * (s.processors + 1))) }
+func (s shape) startLimits() cgroup.Limits {
+	return cgroup.Limits{CPU: api.CPU(1000 * (s.processors + 1)), Memory: s.memory + overhead, Pids: int64(s.processors + threads)}
+}
 
 // kernelArgs are the guest kernel's. Without PCI there is nothing to search for; a
 // panic ends the VM.

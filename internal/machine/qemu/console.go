@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"cis/internal/machine"
 )
 
 // Console implements machine.VMs: what the guest's kernel has printed, the last
 // consoleSize bytes of it at most.
 func (m *Machine) Console(ctx context.Context, id string) (string, error) {
-	if err := checkID(id); err != nil {
+	if err := machine.CheckID(id); err != nil {
 		return "", err
 	}
 	text, err := m.console(ctx, id)

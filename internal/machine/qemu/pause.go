@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cis/internal/machine"
 	"cis/internal/machine/standstill"
 )
 
@@ -79,7 +80,7 @@ func (m *Machine) isPaused(id string) bool {
 
 // isThere fails with NotFound for a sandbox that is gone.
 func (m *Machine) isThere(id string) error {
-	if err := checkID(id); err != nil {
+	if err := machine.CheckID(id); err != nil {
 		return err
 	}
 	if _, err := os.Stat(m.dir(id)); err != nil {

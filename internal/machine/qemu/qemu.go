@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sync"
 
@@ -121,20 +120,10 @@ func (m *Machine) Emulated(ctx context.Context) (bool, error) {
 	return a == tcg, err
 }
 
-// sandboxID keeps foreign names away from paths and from List.
-var sandboxID = regexp.MustCompile(`^s-[0-9a-f]{12}$`)
-
-func checkID(id string) error {
-	if !sandboxID.MatchString(id) {
-		return &api.Error{Code: api.Internal, Message: fmt.Sprintf("%q is not the ID of a sandbox", id)}
-	}
-	return nil
-}
-
 // Connect implements machine.Machine. There is one connection at a time: a second
 // one waits for the end of the first. As long as it is open the VM is watched.
 func (m *Machine) Connect(ctx context.Context, id string) (net.Conn, error) {
-	if err := checkID(id); err != nil {
+	if err := machine.CheckID(id); err != nil {
 		return nil, err
 	}
 	if err := m.confine(id); err != nil {
@@ -156,7 +145,7 @@ func (m *Machine) Connect(ctx context.Context, id string) (net.Conn, error) {
 // Stats implements machine.Machine. The memory is at most what the sandbox was
 // promised: what QEMU and the guest's kernel use beyond that is the machine's.
 func (m *Machine) Stats(_ context.Context, id string) (machine.Usage, error) {
-	if err := checkID(id); err != nil {
+	if err := machine.CheckID(id); err != nil {
 		return machine.Usage{}, err
 	}
 	usage, err := m.cgroups.Usage(m.group(id))
@@ -172,7 +161,7 @@ func (m *Machine) Stats(_ context.Context, id string) (machine.Usage, error) {
 
 // Destroy implements machine.Machine.
 func (m *Machine) Destroy(ctx context.Context, id string) error {
-	if err := checkID(id); err != nil {
+	if err := machine.CheckID(id); err != nil {
 		return err
 	}
 	return m.destroy(ctx, id)
@@ -194,7 +183,7 @@ func (m *Machine) List(context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list sandboxes: %w", err)
 	}
-	return slices.DeleteFunc(ids, func(id string) bool { return !sandboxID.MatchString(id) }), nil
+	return slices.DeleteFunc(ids, func(id string) bool { return !machine.IsSandboxID(id) }), nil
 }
 
 // ids are those of all VMs.

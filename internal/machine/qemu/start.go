@@ -15,7 +15,7 @@ import (
 
 // Start implements machine.Machine.
 func (m *Machine) Start(ctx context.Context, s machine.Sandbox) error {
-	if err := checkID(s.ID); err != nil {
+	if err := machine.CheckID(s.ID); err != nil {
 		return err
 	}
 	err := m.inDir(ctx, s.ID, func() error { return m.start(ctx, s) })

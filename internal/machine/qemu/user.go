@@ -8,6 +8,6 @@ const firstUser = 0x70000000
 
 // userOf derives the user from the sandbox's ID.
 func userOf(id string) int {
-	n, _ := strconv.ParseUint(id[len(id)-7:], 16, 28) // checkID holds
+	n, _ := strconv.ParseUint(id[len(id)-7:], 16, 28) // CheckID holds
 	return firstUser + int(n)
 }
