@@ -14,6 +14,7 @@ import (
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/runtime"
 	"cis/internal/cgroup"
+	"cis/internal/sealed"
 )
 
 // Config says with what, and where, containers are run.
@@ -125,13 +126,12 @@ func sealedCopy(path string) (*os.File, error) {
 		return nil, err
 	}
 	defer from.Close()
-	fd, err := unix.MemfdCreate("crun", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	to, err := sealed.New("crun")
 	if err != nil {
-		return nil, fmt.Errorf("copy %s: %w", path, err)
+		return nil, err
 	}
-	to := os.NewFile(uintptr(fd), path)
 	if _, err = io.Copy(to, from); err == nil {
-		_, err = unix.FcntlInt(to.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
+		err = sealed.Seal(to)
 	}
 	if err != nil {
 		to.Close()

@@ -9,30 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/api"
+	"cis/internal/sealed"
 )
 
 // newMemory makes memory for a guest: a file that is nowhere in the file system.
 func newMemory(size api.Bytes) (*os.File, error) {
-	fd, err := unix.MemfdCreate("guest", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	f, err := sealed.New("guest memory")
 	if err != nil {
-		return nil, fmt.Errorf("make memory: %w", err)
+		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "guest memory")
 	if err := f.Truncate(int64(size)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("make memory: %w", err)
 	}
 	return f, nil
-}
-
-// seal makes that nobody can ever change a memory again, whoever has it open: a copy
-// of a template must not reach into the next one.
-func seal(memory *os.File) error {
-	_, err := unix.FcntlInt(memory.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
-	if err != nil {
-		return fmt.Errorf("seal memory: %w", err)
-	}
-	return nil
 }
 
 // copySparse copies what a file has, and leaves its holes.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/guest"
+	"cis/internal/sealed"
 )
 
 // template is a VM that was saved when it was nobody yet.
@@ -41,7 +42,8 @@ func loadTemplate(dir string, a accelerator) (t *template, err error) {
 		return nil, err
 	}
 	if err = copySparse(t.memory, saved); err == nil {
-		err = seal(t.memory)
+		// A copy of the template must not reach into the next one.
+		err = sealed.Seal(t.memory)
 	}
 	if err != nil {
 		t.memory.Close()
