@@ -5,8 +5,8 @@ import (
 	"log/slog"
 
 	"cis/internal/agent"
-	"cis/internal/agent/crun"
 	"cis/internal/agent/guest"
+	"cis/internal/agent/linux"
 )
 
 // runGuest is the first process of a microVM. It never returns but with an error: a
@@ -16,8 +16,8 @@ func runGuest(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	rt, err := crun.New(crun.Config{
-		Crun: guest.Crun, Tool: guest.Tool, Dir: "/run/cis", Cgroup: "/cis", Disk: g.Image, Layer: g.Layer, Volume: g.Volume,
+	rt, err := linux.New(linux.Config{
+		Tool: guest.Tool, Dir: "/run/cis", Cgroup: "/cis", Disk: g.Image, Layer: g.Layer, Volume: g.Volume,
 	})
 	if err != nil {
 		return err

@@ -10,12 +10,12 @@
 //	                       port of localhost
 //	cis-pause keyboard     tells on standard output, a byte each, the signals of
 //	                       the terminal that is its standard input
-//	cis-pause start DIR PROGRAM ARG...
-//	                       becomes another program, in a session with a terminal;
-//	                       if it cannot, it tells why on descriptor 4
+//	cis-pause contain DIR  becomes the program of a new container, in a VM; the
+//	                       orders come over a socket, which is descriptor 3
+//	cis-pause join         becomes one more program of a container
 //
 // With gVisor it is the root container, dial runs in there, and keyboard on the host.
-// In a VM start begins every program of a container. With both, pack and unpack run
+// In a VM every program of a container begins as contain or join. With both, pack and unpack run
 // in a container from outside of its file system, so they need nothing of its image,
 // and see only what the container sees.
 package main
@@ -30,6 +30,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/tarcopy"
 )
 
@@ -52,11 +53,20 @@ func run(args []string) error {
 		return dial(args[1], os.Stdin, os.Stdout)
 	case len(args) == 1 && args[0] == "keyboard":
 		return keyboard(os.Stdout)
-	case len(args) >= 3 && args[0] == "start":
-		report(start(args[1], args[2:]))
-		os.Exit(1)
+	case len(args) == 2 && args[0] == "contain":
+		return report(inside.Contain(args[1]))
+	case len(args) == 1 && args[0] == "join":
+		return report(inside.Join())
 	}
-	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | keyboard | start DIR PROGRAM ARG...]")
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | keyboard | contain DIR | join]")
+}
+
+// report tells the agent why this did not become another program.
+func report(err error) error {
+	if err != nil {
+		fmt.Fprint(os.NewFile(inside.Control, "control"), err)
+	}
+	return err
 }
 
 // exitCode tells a missing path apart, so that the agent can say not found.

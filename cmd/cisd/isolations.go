@@ -90,7 +90,7 @@ func (i *isolations) close() {
 // newQEMU looks for what microVMs need; some of it comes from Debian's packages.
 func newQEMU(c *config, log *slog.Logger) (*qemu.Machine, error) {
 	programs := map[string]string{}
-	for _, name := range []string{"qemu-system-x86_64", "mke2fs", "crun"} {
+	for _, name := range []string{"qemu-system-x86_64", "mke2fs"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			return nil, err
@@ -103,7 +103,7 @@ func newQEMU(c *config, log *slog.Logger) (*qemu.Machine, error) {
 	}
 	return qemu.New(qemu.Config{Dir: c.dataDir, Prefix: vmPrefix(c), QEMU: programs["qemu-system-x86_64"], Mke2fs: programs["mke2fs"], Kernel: kernel,
 		Initramfs: initramfs.Content{Agent: filepath.Join(c.libexec, "cis-agent"), Tool: filepath.Join(c.libexec, "cis-pause"),
-			Crun: programs["crun"], ModulesFrom: filepath.Join(c.libexec, "guest", "modules")},
+			ModulesFrom: filepath.Join(c.libexec, "guest", "modules")},
 		OpenTap: network.OpenTap, Log: log})
 }
 

@@ -108,7 +108,7 @@ func TestJudgements(t *testing.T) {
 	}{
 		"vm":                 {judgeVM(nil, nil, true), ""},
 		"vm emulated":        {judgeVM(nil, nil, false), ""},
-		"vm missing":         {judgeVM([]string{"crun"}, []string{"crun"}, true), Warning},
+		"vm missing":         {judgeVM([]string{"mke2fs"}, []string{"e2fsprogs"}, true), Warning},
 		"disk":               {judgeSpace("/d", 50*api.GiB, 1000_000, 500_000), ""},
 		"disk scarce":        {judgeSpace("/d", 3*api.GiB, 1000_000, 500_000), Warning},
 		"disk full":          {judgeSpace("/d", 3*api.MiB, 1000_000, 500_000), Problem},

@@ -9,7 +9,7 @@ import (
 )
 
 // vmPrograms are what cisd starts for microVMs, by the packages that have them.
-var vmPrograms = map[string]string{"qemu-system-x86_64": "qemu-system-x86", "crun": "crun", "mke2fs": "e2fsprogs"}
+var vmPrograms = map[string]string{"qemu-system-x86_64": "qemu-system-x86", "mke2fs": "e2fsprogs"}
 
 // microVM looks for what microVMs need. gVisor needs none of it.
 func (h *host) microVM(context.Context) Finding {

@@ -16,8 +16,7 @@ import (
 // Where things are in a VM.
 const (
 	modulesDir = "/modules"
-	// Crun and Tool are programs of the initramfs.
-	Crun = "/bin/crun"
+	// Tool is a program of the initramfs.
 	Tool = "/bin/cis-pause"
 	// StateDir is the agent's, on a disk once there is one.
 	StateDir = "/scratch"

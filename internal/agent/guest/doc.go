@@ -7,5 +7,5 @@
 // first request may take what must differ, and the devices that are not yet what they
 // will be are left alone.
 //
-// It never runs containers: that is package crun's part, and the agent's.
+// It never runs containers: that is package linux's part, and the agent's.
 package guest

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/caps"
 	"cis/internal/agent/runtime"
 )
 
@@ -31,6 +32,15 @@ type taskCapabilities struct {
 	PermittedCaps, EffectiveCaps, BoundingCaps uint64
 }
 
+// capabilitySet is the set of capabilities with these names.
+func capabilitySet(names []string) (*taskCapabilities, error) {
+	mask, err := caps.Mask(names)
+	if err != nil {
+		return nil, err
+	}
+	return &taskCapabilities{PermittedCaps: mask, EffectiveCaps: mask, BoundingCaps: mask}, nil
+}
+
 // process is a program started in a running container.
 type process struct {
 	sandbox *Sandbox
@@ -49,7 +59,7 @@ func (s *Sandbox) Exec(ctx context.Context, name string, e *agentpb.ExecStart, s
 	if err != nil {
 		return nil, err
 	}
-	caps, err := capabilitySet(c.spec.Capabilities)
+	set, err := capabilitySet(c.spec.Capabilities)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +67,7 @@ func (s *Sandbox) Exec(ctx context.Context, name string, e *agentpb.ExecStart, s
 		ContainerID: c.id, Argv: e.Args, WorkingDirectory: c.spec.Cwd,
 		Envv: append(append([]string{}, c.spec.Env...), e.Env...),
 		KUID: c.spec.UID, KGID: c.spec.GID, ExtraKGIDs: c.spec.Groups,
-		Capabilities: caps,
+		Capabilities: set,
 	}
 	if e.Cwd != "" {
 		args.WorkingDirectory = e.Cwd

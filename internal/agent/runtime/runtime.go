@@ -1,5 +1,5 @@
 // Package runtime is the seam between the agent's supervision and what executes
-// programs in its sandbox: runsc beside a gVisor sandbox, crun inside a VM.
+// programs in its sandbox: runsc beside a gVisor sandbox, Linux itself inside a VM.
 //
 // A runtime never restarts, probes or logs; that is the agent's part.
 package runtime

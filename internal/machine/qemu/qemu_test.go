@@ -19,7 +19,7 @@ import (
 func newConfig(t testing.TB) Config {
 	dir := testbox.Dir(t)
 	c := Config{Dir: dir, Prefix: "/cis-test-" + filepath.Base(dir), QEMU: "/usr/bin/qemu-system-x86_64", Mke2fs: "/usr/sbin/mke2fs",
-		Kernel: filepath.Join(testbox.GuestKernel(t), "vmlinuz"), Initramfs: initramfs.Content{Agent: testbox.Program(t, "cis-agent"), Crun: "/usr/bin/crun",
+		Kernel: filepath.Join(testbox.GuestKernel(t), "vmlinuz"), Initramfs: initramfs.Content{Agent: testbox.Program(t, "cis-agent"),
 			Tool: testbox.Program(t, "cis-pause"), ModulesFrom: filepath.Join(testbox.GuestKernel(t), "modules")}, OpenTap: network.OpenTap, Log: slog.Default()}
 	t.Cleanup(func() {
 		if err := newMachine(t, c).Clean(context.Background()); err != nil {

@@ -7,14 +7,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
 // Where things are in the archive.
 const (
-	// CrunPath and ToolPath are the programs that the agent runs.
-	CrunPath = "/bin/crun"
+	// ToolPath is the program that the agent runs.
 	ToolPath = "/bin/cis-pause"
 	// ModulesDir holds the modules; their names begin with a number, in the order in
 	// which to load them.
@@ -28,8 +26,8 @@ var Modules = []string{
 
 // Content says what goes into the archive, as paths of the host.
 type Content struct {
-	// Agent becomes /init, Crun and Tool (the copying tool, cis-pause) are beside it.
-	Agent, Crun, Tool string
+	// Agent becomes /init; Tool (cis-pause) is beside it. Both are static.
+	Agent, Tool string
 	// ModulesFrom is the directory of the kernel's modules, such as
 	// lib/modules/6.1.0-48-cloud-amd64.
 	ModulesFrom string
@@ -62,30 +60,12 @@ func (a *archive) fill(c Content) error {
 	for _, dir := range []string{"/dev", "/proc", "/run", "/sys", "/tmp"} {
 		a.dir(dir)
 	}
-	for _, p := range []struct{ to, from string }{{"/init", c.Agent}, {CrunPath, c.Crun}, {ToolPath, c.Tool}} {
-		if err := a.program(p.to, p.from); err != nil {
+	for _, p := range []struct{ to, from string }{{"/init", c.Agent}, {ToolPath, c.Tool}} {
+		if err := a.file(p.to, p.from, execMode); err != nil {
 			return err
 		}
 	}
 	return a.modules(c.ModulesFrom)
-}
-
-// program adds a program with its shared libraries.
-func (a *archive) program(to, from string) error {
-	shared, err := libraries(from)
-	if err != nil {
-		return err
-	}
-	for _, path := range slices.Concat([]string{from}, shared) {
-		name := path
-		if path == from {
-			name = to
-		}
-		if err := a.file(name, path, execMode); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (a *archive) modules(from string) error {

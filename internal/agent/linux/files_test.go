@@ -1,4 +1,4 @@
-package crun
+package linux
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package crun
+package linux
 
 import (
 	"errors"
@@ -297,15 +297,20 @@ func TestReap(t *testing.T) {
 	}
 }
 
-// TestWarm: warming up leaves nothing, and the next container starts as ever.
+// TestWarm: warming up leaves a container that waits, which the next start takes.
 func TestWarm(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	before := b.traces()
 	if err := b.Warm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if after := b.traces(); after != before {
-		t.Errorf("warming up left\n%s\nwas\n%s", after, before)
+	if b.waiting == nil {
+		t.Fatal("no container waits")
 	}
-	b.Expect("echo fine", "fine")
+	for range 2 {
+		b.Expect("echo fine; ls /proc | grep -c '^[0-9]'", "fine\n3")
+		if after := b.traces(); after != before {
+			t.Errorf("left\n%s\nwas\n%s", after, before)
+		}
+	}
 }

@@ -1,4 +1,4 @@
-package crun
+package linux
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ func (p *program) Signal(_ context.Context, signal int, all bool) error {
 	case all && signal == int(unix.SIGKILL):
 		err = c.main.process.Kill()
 	case all:
-		err = c.r.groups.Signal(c.group(), unix.Signal(signal))
+		err = c.r.groups.Signal(c.group, unix.Signal(signal))
 	case p == c.main && p.ignores(unix.Signal(signal)):
 		p.endedBy.Store(int32(signal))
 		err = p.process.Kill()

@@ -1,9 +1,8 @@
-package crun
+package linux
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,17 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/runtime"
 	"cis/internal/cgroup"
-	"cis/internal/sealed"
 )
 
 // Config says with what, and where, containers are run.
 type Config struct {
-	// Crun is the path of crun, Tool that of cis-pause.
-	Crun, Tool string
-	// Dir, on a tmpfs, is for bundles, crun's state and mount points. Nobody else may
-	// use it.
+	// Tool is the path of cis-pause.
+	Tool string
+	// Dir, on a tmpfs, is for mount points. Nobody else may use it.
 	Dir string
 	// Cgroup is the path of the group, below the mounts of cgroups, in which each
 	// container gets one of its own.
@@ -36,11 +34,9 @@ type Config struct {
 	Layer, Volume func(name string) (dir string, err error)
 }
 
-func (c Config) stateDir() string  { return filepath.Join(c.Dir, "state") }
+func (c Config) stageDir() string  { return filepath.Join(c.Dir, "stage") }
 func (c Config) imagesDir() string { return filepath.Join(c.Dir, "images") }
-
-// bundle is the directory of one attempt.
-func (c Config) bundle(id string) string { return filepath.Join(c.Dir, "containers", id) }
+func (c Config) rootsDir() string  { return filepath.Join(c.Dir, "roots") }
 
 // Runtime runs the containers of one instance.
 type Runtime struct {
@@ -49,12 +45,7 @@ type Runtime struct {
 	images *images
 	// tool is cis-pause, on a read-only mount: no container can write to it.
 	tool *os.File
-	// crun is a copy that nobody can write to: crun would make one for itself with
-	// every run, and begin anew as that.
-	crun *os.File
-
-	// launching is held while crun runs.
-	launching sync.Mutex
+	null *os.File
 
 	mu       sync.Mutex
 	workload *agentpb.Workload
@@ -63,6 +54,9 @@ type Runtime struct {
 	// containers that are started and not deleted, the latest of each name.
 	containers map[string]*container
 	starts     int
+	// waiting is a container that is made as far as it can be without an image; nil
+	// most of the time.
+	waiting *container
 	// programs are the processes that are being waited for.
 	programs map[int]bool
 
@@ -71,8 +65,8 @@ type Runtime struct {
 
 var _ runtime.Runtime = (*Runtime)(nil)
 
-// New makes a runtime. The calling process becomes the one that programs are handed
-// to when crun ends (a child subreaper), for good.
+// New makes a runtime. The calling process becomes the one that orphans are handed
+// to (a child subreaper), for good.
 func New(c Config) (*Runtime, error) {
 	r := &Runtime{
 		conf: c, images: newImages(c.imagesDir(), c.Disk),
@@ -80,7 +74,7 @@ func New(c Config) (*Runtime, error) {
 		lost: make(chan struct{}),
 	}
 	if err := r.open(); err != nil {
-		return nil, fmt.Errorf("set up crun: %w", err)
+		return nil, fmt.Errorf("set up containers: %w", err)
 	}
 	return r, nil
 }
@@ -96,10 +90,17 @@ func (r *Runtime) open() (err error) {
 	if err := r.groups.Create(r.conf.Cgroup, cgroup.Limits{}); err != nil {
 		return err
 	}
+	if err := r.allowDevices(); err != nil {
+		return err
+	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
-	for _, dir := range []string{r.conf.stateDir(), r.conf.imagesDir()} {
+	dirs := []string{r.conf.imagesDir(), r.conf.rootsDir()}
+	for _, name := range inside.StageDirs {
+		dirs = append(dirs, filepath.Join(r.conf.stageDir(), name))
+	}
+	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -107,44 +108,31 @@ func (r *Runtime) open() (err error) {
 	if r.tool, err = openTool(r.conf.Tool); err != nil {
 		return err
 	}
-	if r.crun, err = sealedCopy(r.conf.Crun); err != nil {
-		r.tool.Close()
-		return err
+	if r.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+		err = shareMounts(r.conf.Dir)
 	}
-	if err := shareMounts(r.conf.Dir); err != nil {
-		r.tool.Close()
-		r.crun.Close()
-		return err
+	if err != nil {
+		r.closeFiles()
 	}
-	return nil
+	return err
 }
 
-// sealedCopy copies a program into memory, for good.
-func sealedCopy(path string) (*os.File, error) {
-	from, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer from.Close()
-	to, err := sealed.New("crun")
-	if err != nil {
-		return nil, err
-	}
-	if _, err = io.Copy(to, from); err == nil {
-		err = sealed.Seal(to)
-	}
-	if err != nil {
-		to.Close()
-		return nil, fmt.Errorf("copy %s: %w", path, err)
-	}
-	return to, nil
+func (r *Runtime) closeFiles() {
+	r.tool.Close()
+	r.null.Close()
 }
 
-// crunPath is where the copy of crun can be executed, and its base what its processes
-// are called.
-func (r *Runtime) crunPath() string {
-	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), r.crun.Fd())
+// allowDevices keeps containers from all devices but a few. A microVM has version 2 of
+// cgroups; where this runs with version 1 there is no such limit.
+func (r *Runtime) allowDevices() error {
+	if r.groups.Version() != 2 {
+		return nil
+	}
+	return r.groups.AllowDevices(r.conf.Cgroup, devices)
 }
+
+// toolPath is where cis-pause can be executed.
+func (r *Runtime) toolPath() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), r.tool.Fd()) }
 
 // shareMounts makes a directory a mount of its own whose changes reach the
 // containers: without pivot_root a container keeps a copy of every mount under its
@@ -178,8 +166,7 @@ func openTool(path string) (*os.File, error) {
 // Close takes down what New, Prepare and containers that nobody deleted have
 // mounted. A VM that just ends has no need of it.
 func (r *Runtime) Close() error {
-	r.tool.Close()
-	r.crun.Close()
+	r.closeFiles()
 	if err := unix.Unmount(r.conf.Dir, unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount %s: %w", r.conf.Dir, err)
 	}

@@ -1,4 +1,4 @@
-package main
+package inside
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ func TestFind(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", "/nowhere:"+dir)
+	env := []string{"HOME=/", "PATH=/nowhere:" + dir}
 	for _, test := range []struct {
 		name, want string
 		err        error
@@ -29,17 +29,15 @@ func TestFind(t *testing.T) {
 		{"sub", "", syscall.EACCES},
 		{"none", "", syscall.ENOENT},
 	} {
-		if got, err := find(test.name); got != test.want || !errors.Is(err, test.err) {
+		if got, err := find(test.name, env); got != test.want || !errors.Is(err, test.err) {
 			t.Errorf("%q: %q %v", test.name, got, err)
 		}
 	}
-	os.Unsetenv("PATH")
-	if _, err := find("sh"); err != nil {
+	if _, err := find("sh", nil); err != nil {
 		t.Error(err)
 	}
 	t.Chdir(dir)
-	t.Setenv("PATH", "")
-	if got, err := find("tool"); got != "./tool" || err != nil {
+	if got, err := find("tool", []string{"PATH="}); got != "./tool" || err != nil {
 		t.Errorf("an empty PATH is the directory one is in: %q %v", got, err)
 	}
 }

@@ -1,4 +1,4 @@
-package crun
+package linux
 
 import (
 	"context"
@@ -59,11 +59,6 @@ func settle() error {
 	if err := unix.Mount("devpts", "/dev/pts", "devpts", 0, "mode=0620,ptmxmode=0666"); err != nil {
 		return err
 	}
-	// crun refuses hosts that have both versions of cgroups: hide version 2.
-	err := unix.Mount("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "", unix.MS_BIND, "")
-	if err != nil && err != unix.ENOENT {
-		return err
-	}
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return err
@@ -102,7 +97,7 @@ func newBox(t testing.TB, o boxOptions) *box {
 	t.Cleanup(func() { b.close(dir) })
 	b.Box = runtimetest.Box{T: t, Image: testbox.Image(t, o.image)}
 	conf := Config{
-		Crun: "/usr/bin/crun", Tool: tool(t), Dir: filepath.Join(dir, "run"), Cgroup: b.group,
+		Tool: tool(t), Dir: filepath.Join(dir, "run"), Cgroup: b.group,
 		Disk:   func(path string) (string, error) { return path, nil },
 		Layer:  func(name string) (string, error) { return place(dir, "layers", name) },
 		Volume: func(name string) (string, error) { return place(dir, "volumes", name) },

@@ -1,13 +1,13 @@
-package crun
+package linux
 
 import (
 	"context"
 	"io"
 	"os"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
+	"cis/internal/agent/caps"
 	"cis/internal/agent/copyrun"
+	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/runtime"
 )
 
@@ -28,10 +28,13 @@ func (r *Runtime) copier(name string) copyrun.Starter {
 		if err != nil {
 			return nil, err
 		}
-		spec := &specs.Process{
-			Args: append([]string{toolPath}, args...), Cwd: "/", Capabilities: capabilities(copyrun.Capabilities),
+		mask, err := caps.Mask(copyrun.Capabilities)
+		if err != nil {
+			return nil, err
 		}
-		p, err := c.exec(ctx, spec, false, [3]*os.File{stdin, stdout, stderr})
+		p, err := c.exec(ctx, inside.Program{
+			Copier: true, Args: append([]string{"cis-pause"}, args...), Dir: "/", Capabilities: mask,
+		}, [3]*os.File{stdin, stdout, stderr})
 		if err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package crun
+package linux
 
 import (
 	"context"
@@ -27,27 +27,23 @@ type program struct {
 	err   error
 }
 
-// adopt takes over a child that crun has left. It is waited for from now on, whether
-// the caller asks or not: a container ends only when everything that was started
-// in it from outside has been waited for.
-func (c *container) adopt(pid int) (*program, error) {
-	process, err := os.FindProcess(pid)
-	if err != nil {
-		return nil, err
-	}
+// adopt watches over a process that has become a program. It is waited for from now
+// on, whether the caller asks or not: a container ends only when everything that was
+// started in it from outside has been waited for.
+func (c *container) adopt(process *os.Process) *program {
 	p := &program{container: c, process: process, ended: make(chan struct{})}
-	c.r.know(pid, true)
+	c.r.know(process.Pid, true)
 	go func() {
 		defer close(p.ended)
 		state, err := process.Wait()
-		c.r.know(pid, false)
+		c.r.know(process.Pid, false)
 		if err != nil {
-			p.err = fmt.Errorf("wait for process %d: %w", pid, err)
+			p.err = fmt.Errorf("wait for process %d: %w", process.Pid, err)
 			return
 		}
 		p.exit = p.exitOf(state.Sys().(syscall.WaitStatus))
 	}()
-	return p, nil
+	return p
 }
 
 // know notes which children the reaper leaves alone.
@@ -78,7 +74,7 @@ func (p *program) exitOf(status syscall.WaitStatus) runtime.Exit {
 // newOOMKill tells whether the kernel has killed anything of the container for want
 // of memory since the last time it was asked.
 func (c *container) newOOMKill() bool {
-	kills, err := c.r.groups.OOMKills(c.group())
+	kills, err := c.r.groups.OOMKills(c.group)
 	return err == nil && c.oomKills.rises(kills)
 }
 

@@ -1,15 +1,15 @@
-package crun
+package linux
 
 import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/runtime"
 )
 
@@ -19,7 +19,11 @@ func (r *Runtime) Exec(ctx context.Context, name string, e *agentpb.ExecStart, s
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.exec(ctx, execSpec(c.spec, e), true, standard(stdio))
+	program, err := programOf(execSpec(c.spec, e))
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.exec(ctx, program, descriptors(stdio))
 	if err != nil {
 		return nil, fmt.Errorf("exec in %s: %w", name, err)
 	}
@@ -28,7 +32,7 @@ func (r *Runtime) Exec(ctx context.Context, name string, e *agentpb.ExecStart, s
 
 // execSpec describes a program that runs as the container's main one does, but for
 // what the caller says.
-func execSpec(c *agentpb.Container, e *agentpb.ExecStart) *specs.Process {
+func execSpec(c *agentpb.Container, e *agentpb.ExecStart) *agentpb.Container {
 	merged := *c
 	merged.Args = e.Args
 	merged.Env = append(append([]string{}, c.Env...), e.Env...)
@@ -38,21 +42,26 @@ func execSpec(c *agentpb.Container, e *agentpb.ExecStart) *specs.Process {
 	if e.User != nil {
 		merged.UID, merged.GID, merged.Groups = e.User.UID, e.User.GID, e.User.Groups
 	}
-	return programSpec(&merged)
+	return &merged
 }
 
 // exec starts one more program in the container.
-func (c *container) exec(ctx context.Context, spec *specs.Process, reports bool, files [3]*os.File) (*program, error) {
-	dir, err := os.MkdirTemp(c.r.conf.bundle(c.id), "exec")
+func (c *container) exec(ctx context.Context, p inside.Program, files [3]*os.File) (*program, error) {
+	pidfd, err := unix.PidfdOpen(c.main.process.Pid, 0)
+	if err != nil {
+		return nil, notRunning(c.name)
+	}
+	defer unix.Close(pidfd)
+	h, err := c.r.newProgram(c, pidfd)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "process.json")
-	if err := writeJSON(file, spec); err != nil {
+	err = h.order(ctx, inside.Order{Program: p}, int(files[0].Fd()), int(files[1].Fd()), int(files[2].Fd()), pidfd)
+	if err != nil {
+		h.dismiss()
 		return nil, err
 	}
-	return c.launch(ctx, launch{args: []string{"exec", "--process=" + file}, reports: reports, files: files})
+	return c.adopt(h.process), nil
 }
 
 func (r *Runtime) running(name string) (*container, error) {

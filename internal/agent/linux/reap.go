@@ -1,4 +1,4 @@
-package crun
+package linux
 
 import (
 	"context"
@@ -88,44 +88,4 @@ func isDead(pid int) bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 	return err == nil && info.Signo == int32(syscall.SIGCHLD)
-}
-
-// reapHelpers waits for the helpers that crun has left, which end with it, some a
-// moment later. One that does not is left to Reap.
-func (r *Runtime) reapHelpers() {
-	for range 200 {
-		left := false
-		for _, pid := range r.others() {
-			if stat(pid).name != filepath.Base(r.crunPath()) {
-				continue
-			}
-			ended, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil)
-			left = left || ended == 0
-		}
-		if !left {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// status is what the kernel tells of a process, dead ones included.
-type status struct {
-	name   string
-	parent int
-}
-
-func stat(pid int) status {
-	data, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	// number (name) state parent …, where the name may hold anything.
-	text := string(data)
-	from, to := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
-	if from < 0 || to < from {
-		return status{}
-	}
-	s := status{name: text[from+1 : to]}
-	if fields := strings.Fields(text[to+1:]); len(fields) > 1 {
-		s.parent, _ = strconv.Atoi(fields[1])
-	}
-	return s
 }

@@ -1,9 +1,10 @@
-package runsc
+// Package caps knows Linux's capabilities by their names.
+package caps
 
 import "fmt"
 
-// capabilityNames in the order of their numbers (linux/capability.h).
-var capabilityNames = []string{
+// names in the order of their numbers (linux/capability.h).
+var names = []string{
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
 	"CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
 	"CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER",
@@ -14,19 +15,19 @@ var capabilityNames = []string{
 	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 }
 
-// capabilitySet is the bit set of capability names.
-func capabilitySet(names []string) (*taskCapabilities, error) {
-	numbers := make(map[string]int, len(capabilityNames))
-	for number, name := range capabilityNames {
+// Mask has bit n set for each capability that is named and has the number n.
+func Mask(wanted []string) (uint64, error) {
+	numbers := make(map[string]int, len(names))
+	for number, name := range names {
 		numbers[name] = number
 	}
-	var set uint64
-	for _, name := range names {
+	var mask uint64
+	for _, name := range wanted {
 		number, ok := numbers[name]
 		if !ok {
-			return nil, fmt.Errorf("unknown capability %q", name)
+			return 0, fmt.Errorf("unknown capability %q", name)
 		}
-		set |= 1 << number
+		mask |= 1 << number
 	}
-	return &taskCapabilities{PermittedCaps: set, EffectiveCaps: set, BoundingCaps: set}, nil
+	return mask, nil
 }

@@ -1,4 +1,4 @@
-package crun
+package linux
 
 import (
 	"errors"
@@ -26,6 +26,11 @@ func (c *container) mountRoot(w *agentpb.Workload) error {
 		return err
 	}
 	c.layer = filepath.Join(layers, c.id)
+	return c.overlay(image, w)
+}
+
+// overlay puts a writable layer over an image.
+func (c *container) overlay(image string, w *agentpb.Workload) error {
 	upper, work, root := filepath.Join(c.layer, "upper"), filepath.Join(c.layer, "work"), c.root()
 	for _, dir := range []string{upper, work, root} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -1,0 +1,176 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"cis/internal/agent/agentpb"
+	"cis/internal/agent/linux/inside"
+	"cis/internal/agent/runtime"
+	"cis/internal/cgroup"
+)
+
+// container is one attempt of a container.
+type container struct {
+	r *Runtime
+	// id is new for every attempt.
+	id string
+	// group is its cgroup.
+	group string
+	// helper becomes the main program.
+	helper *helper
+
+	name string
+	spec *agentpb.Container
+	main *program
+
+	// What clear takes down again.
+	mounted bool
+	layer   string
+	images  []string
+
+	oomKills counter
+}
+
+func (c *container) root() string { return filepath.Join(c.r.conf.rootsDir(), c.id) }
+
+// acquire mounts an image for as long as the container is there.
+func (c *container) acquire(path string) (string, error) {
+	dir, err := c.r.images.acquire(path)
+	if err == nil {
+		c.images = append(c.images, path)
+	}
+	return dir, err
+}
+
+// Start implements runtime.Runtime.
+func (r *Runtime) Start(ctx context.Context, spec *agentpb.Container, stdio runtime.Stdio) (runtime.Process, error) {
+	r.mu.Lock()
+	workload := r.workload
+	r.mu.Unlock()
+	if workload == nil {
+		return nil, fmt.Errorf("start %s: the sandbox has no workload yet", spec.Name)
+	}
+	c, err := r.obtain()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	c.name, c.spec = spec.Name, spec
+	if err := c.start(ctx, workload, stdio); err != nil {
+		c.abandon(ctx)
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	r.mu.Lock()
+	r.containers[spec.Name] = c
+	r.mu.Unlock()
+	return &mainProcess{c.main}, nil
+}
+
+// abandon takes down a container of which the start has failed, even when ctx has
+// ended meanwhile.
+func (c *container) abandon(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	c.helper.dismiss()
+	c.clear(ctx)
+}
+
+// obtain returns the container that waits, or one that is just begun.
+func (r *Runtime) obtain() (*container, error) {
+	r.mu.Lock()
+	c := r.waiting
+	r.waiting = nil
+	r.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	return r.begin()
+}
+
+// begin makes what of a container needs no image: its cgroup and its helper.
+func (r *Runtime) begin() (*container, error) {
+	r.mu.Lock()
+	r.starts++
+	id := strconv.Itoa(r.starts)
+	r.mu.Unlock()
+	c := &container{r: r, id: id, group: path.Join(r.conf.Cgroup, id)}
+	err := r.groups.Create(c.group, cgroup.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	if c.helper, err = r.newContainer(c.group); err != nil {
+		return nil, errors.Join(err, r.groups.Remove(context.Background(), c.group))
+	}
+	return c, nil
+}
+
+func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtime.Stdio) error {
+	// Each container sees the instance's limit as its own, for programs that look how
+	// much memory they have.
+	if err := c.r.groups.Set(c.group, cgroup.Limits{Memory: w.Memory}); err != nil {
+		return err
+	}
+	if err := c.mountRoot(w); err != nil {
+		return err
+	}
+	return c.run(ctx, w, descriptors(stdio))
+}
+
+// run makes the helper the container's main program.
+func (c *container) run(ctx context.Context, w *agentpb.Workload, files [3]*os.File) error {
+	mounts, err := c.mounts(w)
+	if err != nil {
+		return err
+	}
+	program, err := programOf(c.spec)
+	if err != nil {
+		return err
+	}
+	err = c.helper.order(ctx, inside.Order{
+		Container: &inside.Container{Root: c.root(), ReadOnly: c.spec.ReadOnly, Mounts: mounts}, Program: program,
+	}, int(files[0].Fd()), int(files[1].Fd()), int(files[2].Fd()))
+	if err == nil {
+		c.main = c.adopt(c.helper.process)
+	}
+	return err
+}
+
+// mainProcess is the main program of a container.
+type mainProcess struct{ *program }
+
+// Delete implements runtime.Process.
+func (p *mainProcess) Delete(ctx context.Context) error {
+	c := p.container
+	c.r.mu.Lock()
+	if c.r.containers[c.name] == c {
+		delete(c.r.containers, c.name)
+	}
+	c.r.mu.Unlock()
+	if err := c.clear(ctx); err != nil {
+		return fmt.Errorf("delete %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// clear takes down whatever there is of the container, and goes on after a failure.
+func (c *container) clear(ctx context.Context) error {
+	failures := []error{c.r.groups.Remove(ctx, c.group)} // which ends what still runs
+	if c.mounted {
+		failures = append(failures, unmount(c.root()))
+	}
+	c.mounted = false
+	if c.layer != "" {
+		failures = append(failures, os.RemoveAll(c.layer))
+	}
+	for _, image := range c.images {
+		failures = append(failures, c.r.images.release(image))
+	}
+	c.images = nil
+	return errors.Join(failures...)
+}
