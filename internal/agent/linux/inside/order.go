@@ -2,7 +2,6 @@ package inside
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +19,7 @@ const Ready = 0
 // Order is what a helper shall do.
 type Order struct {
 	// Container is for a helper that makes one, nil for one that joins.
-	Container *Container `json:",omitempty"`
+	Container *Container
 	Program   Program
 }
 
@@ -63,10 +62,7 @@ const maxOrder = 16 << 20
 // Send gives a helper its order and its files: the standard streams and, to join, a
 // process of the container, as a pidfd.
 func Send(to *net.UnixConn, o Order, files ...int) error {
-	text, err := json.Marshal(o)
-	if err != nil {
-		return err
-	}
+	text := o.encode()
 	if len(text) > maxOrder {
 		return errors.New("arguments and environment are too long")
 	}
@@ -112,7 +108,8 @@ func receive() (o Order, files []int, err error) {
 	if _, err := io.ReadFull(control{}, text); err != nil {
 		return o, nil, err
 	}
-	return o, files, json.Unmarshal(text, &o)
+	o, err = decode(text)
+	return o, files, err
 }
 
 // control reads from the helper's socket.
