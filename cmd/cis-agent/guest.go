@@ -22,7 +22,12 @@ func runGuest(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	g.Warm = rt.Warm
+	g.Warm = func(ctx context.Context) error {
+		if err := agent.Rehearse(ctx, rt.Rehearsal(guest.StateDir), guest.StateDir); err != nil {
+			return err
+		}
+		return rt.MakeAhead(ctx)
+	}
 	go rt.Reap(ctx)
 	go guest.KeepTime(ctx, log)
 	failed := make(chan error, 2)

@@ -30,6 +30,7 @@ type Guest struct {
 	Warm func(context.Context) error
 
 	requests net.Listener
+	devices  devices
 	disks    disks
 }
 
@@ -47,13 +48,20 @@ func boot(ctx context.Context) (*Guest, error) {
 	if err := mountSystem(); err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(StateDir, 0o700); err != nil {
+		return nil, err
+	}
 	if err := loadModules(modulesDir); err != nil {
 		return nil, err
 	}
 	if err := setUpKernel(); err != nil {
 		return nil, err
 	}
-	if _, err := bind(PortsSlot, "virtio_console"); err != nil {
+	devices, err := findDevices()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := devices.bind(PortsSlot, "virtio_console"); err != nil {
 		return nil, err
 	}
 	agent, err := openPort(ctx, AgentPort)
@@ -64,7 +72,7 @@ func boot(ctx context.Context) (*Guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Guest{Listener: serial.Listen(agent), requests: serial.Listen(requests), disks: newDisks()}, nil
+	return &Guest{Listener: serial.Listen(agent), requests: serial.Listen(requests), devices: devices, disks: newDisks(devices)}, nil
 }
 
 func openPort(ctx context.Context, name string) (*os.File, error) {
@@ -118,7 +126,7 @@ func (g *Guest) do(ctx context.Context, r Request) error {
 		return err
 	}
 	if r.Identity != nil {
-		if err := become(ctx, *r.Identity); err != nil {
+		if err := become(ctx, g.devices, *r.Identity); err != nil {
 			return err
 		}
 	}

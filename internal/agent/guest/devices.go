@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -18,48 +17,63 @@ const (
 	mmioSize = 512
 )
 
+// devices are the directories in sysfs of the virtio devices, by slot. They are the
+// same for the VM's life, and for that of its copies.
+type devices map[int]string
+
+// findDevices looks for the device in each slot by its address.
+func findDevices() (devices, error) {
+	claimants, err := readClaimants()
+	if err != nil {
+		return nil, err
+	}
+	found := devices{}
+	for slot := range Slots {
+		at := mmioBase + slot*mmioSize
+		platform := claimants[fmt.Sprintf("%08x-%08x", at, at+mmioSize-1)]
+		if platform == "" {
+			continue
+		}
+		dirs, err := filepath.Glob("/sys/bus/platform/devices/" + platform + "/virtio*")
+		if err != nil {
+			return nil, err
+		}
+		if len(dirs) == 1 {
+			found[slot] = dirs[0]
+		}
+	}
+	return found, nil
+}
+
+// readClaimants reads from /proc/iomem which device has a range of addresses: it is
+// named before its driver, which has the same range.
+func readClaimants() (map[string]string, error) {
+	data, err := os.ReadFile("/proc/iomem")
+	if err != nil {
+		return nil, err
+	}
+	claimants := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		where, who, _ := strings.Cut(strings.TrimSpace(line), " : ")
+		if claimants[where] == "" {
+			claimants[where] = who
+		}
+	}
+	return claimants, nil
+}
+
 // bind starts the driver of the device in a slot, and returns the device's directory
 // in sysfs. Nothing but this starts the driver of a virtio device.
-func bind(slot int, driver string) (device string, err error) {
-	if device, err = deviceIn(slot); err != nil {
-		return "", err
+func (d devices) bind(slot int, driver string) (device string, err error) {
+	device = d[slot]
+	if device == "" {
+		return "", fmt.Errorf("there is no virtio device in slot %d", slot)
 	}
 	err = os.WriteFile("/sys/bus/virtio/drivers/"+driver+"/bind", []byte(filepath.Base(device)), 0)
 	if err != nil {
 		return "", fmt.Errorf("start the driver %s in slot %d: %w", driver, slot, err)
 	}
 	return device, nil
-}
-
-// deviceIn finds the virtio device in a slot by its address.
-func deviceIn(slot int) (string, error) {
-	at := mmioBase + slot*mmioSize
-	platform, err := claimant(fmt.Sprintf("%08x-%08x", at, at+mmioSize-1))
-	if err != nil {
-		return "", err
-	}
-	devices, err := filepath.Glob("/sys/bus/platform/devices/" + platform + "/virtio*")
-	if err != nil || len(devices) != 1 {
-		return "", fmt.Errorf("there is no virtio device in slot %d", slot)
-	}
-	return devices[0], nil
-}
-
-// claimant is the device that has a range of addresses, from /proc/iomem.
-func claimant(addresses string) (string, error) {
-	file, err := os.Open("/proc/iomem")
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		where, who, _ := strings.Cut(strings.TrimSpace(lines.Text()), " : ")
-		if where == addresses {
-			return who, nil
-		}
-	}
-	return "", fmt.Errorf("no device is at %s", addresses)
 }
 
 // holdDrivers keeps drivers from taking devices by themselves.

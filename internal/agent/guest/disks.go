@@ -13,17 +13,21 @@ import (
 
 // disks are those that the host has added.
 type disks struct {
+	devices devices
+
 	mu *sync.Mutex
 	// places of use and name: a device for an image, else a directory.
 	places map[Disk]string
 }
 
-func newDisks() disks { return disks{mu: &sync.Mutex{}, places: map[Disk]string{}} }
+func newDisks(d devices) disks {
+	return disks{devices: d, mu: &sync.Mutex{}, places: map[Disk]string{}}
+}
 
 // add takes disks into use.
 func (d disks) add(ctx context.Context, all []Disk) error {
 	for _, disk := range all {
-		place, err := open(ctx, disk)
+		place, err := d.open(ctx, disk)
 		if err != nil {
 			return fmt.Errorf("use disk %d for %s %s: %w", disk.Slot, disk.Use, disk.Name, err)
 		}
@@ -46,8 +50,8 @@ func (d disks) find(use DiskUse, name string) (string, error) {
 }
 
 // open starts a disk's driver, and mounts what is written to.
-func open(ctx context.Context, d Disk) (place string, err error) {
-	device, err := bind(d.Slot, "virtio_blk")
+func (d disks) open(ctx context.Context, disk Disk) (place string, err error) {
+	device, err := d.devices.bind(disk.Slot, "virtio_blk")
 	if err != nil {
 		return "", err
 	}
@@ -56,22 +60,23 @@ func open(ctx context.Context, d Disk) (place string, err error) {
 		return "", err
 	}
 	path := filepath.Join("/dev", node)
-	switch d.Use {
+	switch disk.Use {
 	case ImageDisk:
 		return path, nil
 	case ScratchDisk:
 		place = StateDir
 	default:
-		place = filepath.Join("/run/disks", strconv.Itoa(d.Slot))
+		place = filepath.Join("/run/disks", strconv.Itoa(disk.Slot))
 	}
-	if err := mount(path, place, "ext4", unix.MS_NODEV|unix.MS_NOATIME, ""); err != nil {
+	// The host's file has zeros where no inode has been, and need not be told so.
+	if err := mount(path, place, "ext4", unix.MS_NODEV|unix.MS_NOATIME, "noinit_itable"); err != nil {
 		return "", err
 	}
 	// What the file system keeps for itself is not for programs to see.
 	if err := os.Remove(place + "/lost+found"); err != nil {
 		return "", err
 	}
-	if d.Use == VolumeDisk {
+	if disk.Use == VolumeDisk {
 		return place, os.Chmod(place, 0o777) // as every emptyDir
 	}
 	return place, nil

@@ -11,14 +11,14 @@ import (
 
 // become makes the kernel this VM's own: its random numbers first, for all that
 // follows may draw some.
-func become(ctx context.Context, id Identity) error {
+func become(ctx context.Context, d devices, id Identity) error {
 	if err := seed(id.Seed); err != nil {
 		return fmt.Errorf("seed the random numbers: %w", err)
 	}
 	if err := unix.Sethostname([]byte(id.Hostname)); err != nil {
 		return fmt.Errorf("set the host name: %w", err)
 	}
-	return configureNetwork(ctx, id)
+	return configureNetwork(ctx, d, id)
 }
 
 // seed adds to the kernel's random numbers and makes it draw on that at once.

@@ -10,8 +10,8 @@ import (
 
 // configureNetwork gives the interface its address and the way out, as in every
 // NIC of a VPC: one address, and a gateway on the link that routes everything.
-func configureNetwork(ctx context.Context, id Identity) error {
-	device, err := bind(NetSlot, "virtio_net")
+func configureNetwork(ctx context.Context, d devices, id Identity) error {
+	device, err := d.bind(NetSlot, "virtio_net")
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/api"
+	"cis/internal/agent"
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/runtime"
 	"cis/internal/agent/runtime/runtimetest"
@@ -297,15 +298,19 @@ func TestReap(t *testing.T) {
 	}
 }
 
-// TestWarm: warming up leaves a container that waits, which the next start takes.
-func TestWarm(t *testing.T) {
+// TestAhead: a rehearsal leaves nothing, and a container made ahead is what the next
+// start takes.
+func TestAhead(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	before := b.traces()
-	if err := b.Warm(t.Context()); err != nil {
+	if err := agent.Rehearse(t.Context(), b.Rehearsal(t.TempDir()), t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	if b.waiting == nil {
-		t.Fatal("no container waits")
+	if after := b.traces(); after != before {
+		t.Errorf("a rehearsal left\n%s\nwas\n%s", after, before)
+	}
+	if err := b.MakeAhead(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	for range 2 {
 		b.Expect("echo fine; ls /proc | grep -c '^[0-9]'", "fine\n3")

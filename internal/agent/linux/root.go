@@ -37,7 +37,8 @@ func (c *container) overlay(image string, w *agentpb.Workload) error {
 			return err
 		}
 	}
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", image, upper, work)
+	// Nothing outlives the VM, so nothing need be written back for that.
+	options := fmt.Sprintf("volatile,lowerdir=%s,upperdir=%s,workdir=%s", image, upper, work)
 	if err := unix.Mount("overlay", root, "overlay", unix.MS_NODEV, options); err != nil {
 		return fmt.Errorf("mount the root: %w", err)
 	}
