@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -48,8 +49,11 @@ type Machine struct {
 	cgroups *cgroup.Tree
 
 	templates *templates
-	consoles  keylock.Lock // by sandbox
-	probing   keylock.Lock // of one key
+	// starting bounds how many VMs start at once: a start is work for a processor, and
+	// more of them than there are processors all end late.
+	starting chan struct{}
+	consoles keylock.Lock // by sandbox
+	probing  keylock.Lock // of one key
 
 	mu    sync.Mutex
 	built build
@@ -69,7 +73,7 @@ func New(conf Config) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
-	m := &Machine{conf: conf, cgroups: tree}
+	m := &Machine{conf: conf, cgroups: tree, starting: make(chan struct{}, runtime.NumCPU())}
 	m.templates = newTemplates(m)
 	if err := os.MkdirAll(m.vms(), 0o700); err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)

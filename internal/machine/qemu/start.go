@@ -49,6 +49,12 @@ func (m *Machine) start(ctx context.Context, s machine.Sandbox) error {
 	if err := m.saveSize(s.ID, size{CPU: s.CPU, Memory: s.Memory}); err != nil {
 		return err
 	}
+	select {
+	case m.starting <- struct{}{}:
+		defer func() { <-m.starting }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	tap, err := m.conf.OpenTap(s.NIC.NetNS, s.NIC.Name)
 	if err != nil {
 		return err
