@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/runtime"
@@ -119,26 +121,35 @@ func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtim
 	if err := c.mountRoot(w); err != nil {
 		return err
 	}
-	return c.run(ctx, w, descriptors(stdio))
+	return c.run(ctx, w, streams(stdio))
 }
 
 // run makes the helper the container's main program.
 func (c *container) run(ctx context.Context, w *agentpb.Workload, files [3]*os.File) error {
-	mounts, err := c.mounts(w)
-	if err != nil {
-		return err
-	}
 	program, err := programOf(c.spec)
 	if err != nil {
 		return err
 	}
-	err = c.helper.order(ctx, inside.Order{
-		Container: &inside.Container{Root: c.root(), ReadOnly: c.spec.ReadOnly, Mounts: mounts}, Program: program,
-	}, int(files[0].Fd()), int(files[1].Fd()), int(files[2].Fd()))
+	mounts, err := c.mounts(w)
+	defer closeAll(mounts)
+	if err != nil {
+		return err
+	}
+	order := inside.Order{Container: &inside.Container{ReadOnly: c.spec.ReadOnly}, Program: program}
+	for _, m := range c.spec.Mounts {
+		order.Container.Targets = append(order.Container.Targets, m.Path)
+	}
+	err = c.helper.order(ctx, order, append(numbers(files), mounts...)...)
 	if err == nil {
 		c.main = c.adopt(c.helper.process)
 	}
 	return err
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
 }
 
 // mainProcess is the main program of a container.

@@ -23,7 +23,7 @@ func (r *Runtime) Exec(ctx context.Context, name string, e *agentpb.ExecStart, s
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.exec(ctx, program, descriptors(stdio))
+	p, err := c.exec(ctx, program, streams(stdio))
 	if err != nil {
 		return nil, fmt.Errorf("exec in %s: %w", name, err)
 	}
@@ -56,7 +56,7 @@ func (c *container) exec(ctx context.Context, p inside.Program, files [3]*os.Fil
 	if err != nil {
 		return nil, err
 	}
-	err = h.order(ctx, inside.Order{Program: p}, int(files[0].Fd()), int(files[1].Fd()), int(files[2].Fd()), pidfd)
+	err = h.order(ctx, inside.Order{Program: p}, append(numbers(files), pidfd)...)
 	if err != nil {
 		h.dismiss()
 		return nil, err

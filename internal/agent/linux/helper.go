@@ -137,8 +137,13 @@ func complaint(words []byte) error {
 	return errors.New(string(bytes.ToValidUTF8(words, nil)))
 }
 
-// descriptors are the standard streams; a terminal is all three.
-func descriptors(s runtime.Stdio) [3]*os.File {
+// numbers are the descriptors of the standard streams.
+func numbers(files [3]*os.File) []int {
+	return []int{int(files[0].Fd()), int(files[1].Fd()), int(files[2].Fd())}
+}
+
+// streams are the standard streams; a terminal is all three.
+func streams(s runtime.Stdio) [3]*os.File {
 	if s.Terminal != nil {
 		return [3]*os.File{s.Terminal, s.Terminal, s.Terminal}
 	}

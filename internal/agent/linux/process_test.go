@@ -313,7 +313,7 @@ func TestAhead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		b.Expect("echo fine; ls /proc | grep -c '^[0-9]'", "fine\n3")
+		b.Expect("echo fine $$", "fine 1")
 		if after := b.traces(); after != before {
 			t.Errorf("left\n%s\nwas\n%s", after, before)
 		}

@@ -47,7 +47,7 @@ func (c *container) rehearse(ctx context.Context, stdio runtime.Stdio) error {
 	if err := c.overlay(image, w); err != nil {
 		return err
 	}
-	return c.run(ctx, w, descriptors(stdio))
+	return c.run(ctx, w, streams(stdio))
 }
 
 func copyProgram(to, from string) error {

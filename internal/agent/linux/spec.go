@@ -3,6 +3,8 @@ package linux
 import (
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/caps"
 	"cis/internal/agent/linux/inside"
@@ -25,17 +27,45 @@ func programOf(c *agentpb.Container) (inside.Program, error) {
 	}, err
 }
 
-// mounts are those that the container asks for.
-func (c *container) mounts(w *agentpb.Workload) ([]inside.Mount, error) {
-	var mounts []inside.Mount
+// mounts opens the container's root and the volumes that it asks for, as mounts that
+// are attached nowhere. The caller closes them, after an error too. A helper that was
+// started before them could not reach them by their paths.
+func (c *container) mounts(w *agentpb.Workload) (fds []int, err error) {
+	root, err := cloneMount(c.root(), 0)
+	if err != nil {
+		return nil, err
+	}
+	fds = append(fds, root)
 	for _, m := range c.spec.Mounts {
 		source, readOnly, err := c.volume(w, m.Volume)
 		if err != nil {
-			return nil, fmt.Errorf("mount volume %s: %w", m.Volume, err)
+			return fds, fmt.Errorf("mount volume %s: %w", m.Volume, err)
 		}
-		mounts = append(mounts, inside.Mount{Source: source, Target: m.Path, ReadOnly: readOnly || m.ReadOnly})
+		attributes := uint64(unix.MOUNT_ATTR_NODEV)
+		if readOnly || m.ReadOnly {
+			attributes |= unix.MOUNT_ATTR_RDONLY
+		}
+		fd, err := cloneMount(source, attributes)
+		if err != nil {
+			return fds, fmt.Errorf("mount volume %s: %w", m.Volume, err)
+		}
+		fds = append(fds, fd)
 	}
-	return mounts, nil
+	return fds, nil
+}
+
+// cloneMount opens what is at a path as a mount of its own.
+func cloneMount(path string, attributes uint64) (fd int, err error) {
+	fd, err = unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", path, err)
+	}
+	attr := &unix.MountAttr{Attr_set: attributes}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, attr); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("set up the mount of %s: %w", path, err)
+	}
+	return fd, nil
 }
 
 // volume finds the directory of a volume.

@@ -13,14 +13,8 @@ func (o Order) encode() []byte {
 	var e encoder
 	e.flag(o.Container != nil)
 	if c := o.Container; c != nil {
-		e.text(c.Root)
 		e.flag(c.ReadOnly)
-		e.number(uint64(len(c.Mounts)))
-		for _, m := range c.Mounts {
-			e.text(m.Source)
-			e.text(m.Target)
-			e.flag(m.ReadOnly)
-		}
+		e.texts(c.Targets)
 	}
 	p := o.Program
 	e.texts(p.Args)
@@ -68,10 +62,7 @@ var errOrder = errors.New("the order cannot be read")
 func decode(data []byte) (o Order, err error) {
 	d := decoder{rest: data}
 	if d.flag() {
-		o.Container = &Container{Root: d.text(), ReadOnly: d.flag()}
-		for range d.count() {
-			o.Container.Mounts = append(o.Container.Mounts, Mount{Source: d.text(), Target: d.text(), ReadOnly: d.flag()})
-		}
+		o.Container = &Container{ReadOnly: d.flag(), Targets: d.texts()}
 	}
 	p := &o.Program
 	p.Args, p.Env, p.Dir, p.Copier = d.texts(), d.texts(), d.text(), d.flag()

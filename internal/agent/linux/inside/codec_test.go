@@ -9,7 +9,7 @@ import (
 var orders = []Order{
 	{Program: Program{Args: []string{"/bin/sh", "", "ü"}, Env: []string{"A=b c", "PATH="}, Dir: "/", Copier: true}},
 	{
-		Container: &Container{Root: "/run/roots/1", ReadOnly: true, Mounts: []Mount{{"/a", "/b", true}, {"/c", "/d", false}}},
+		Container: &Container{ReadOnly: true, Targets: []string{"/b", "/d"}},
 		Program: Program{
 			Args: []string{"x"}, Dir: "/tmp", UID: 1<<32 - 1, GID: 7, Groups: []uint32{0, 1 << 31},
 			Capabilities: 1<<40 | 1, Filter: []byte{0, 1, 255},

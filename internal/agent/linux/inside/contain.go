@@ -29,13 +29,13 @@ func Contain(stage string) error {
 	if err != nil {
 		return quietly(err)
 	}
-	if o.Container == nil || len(files) != 3 {
+	if o.Container == nil || len(files) != 4+len(o.Container.Targets) {
 		return errors.New("this is not the order of a container")
 	}
 	if err := takeStreams(files); err != nil {
 		return err
 	}
-	if err := o.Container.enter(stage); err != nil {
+	if err := o.Container.enter(stage, files[3], files[4:]); err != nil {
 		return err
 	}
 	return become(o.Program, -1)

@@ -8,21 +8,20 @@ import (
 )
 
 // enter makes the container's files, with its volumes and what is on the stage, the
-// only ones that this process can see.
-func (c *Container) enter(stage string) error {
-	root, err := unix.Open(c.Root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// only ones that this process can see. Root and mounts are attached nowhere yet.
+func (c *Container) enter(stage string, root int, mounts []int) error {
+	err := unix.MoveMount(root, "", unix.AT_FDCWD, path.Join(stage, rootDir), unix.MOVE_MOUNT_F_EMPTY_PATH)
 	if err != nil {
-		return fmt.Errorf("open the root %s: %w", c.Root, err)
+		return fmt.Errorf("mount the root: %w", err)
 	}
-	defer unix.Close(root)
-	for _, dir := range StageDirs {
+	for _, dir := range systemDirs {
 		if err := move(path.Join(stage, dir), root, dir); err != nil {
 			return fmt.Errorf("mount /%s: %w", dir, err)
 		}
 	}
-	for _, m := range c.Mounts {
-		if err := m.show(root); err != nil {
-			return fmt.Errorf("mount %s: %w", m.Target, err)
+	for i, mount := range mounts {
+		if err := show(mount, root, c.Targets[i]); err != nil {
+			return fmt.Errorf("mount %s: %w", c.Targets[i], err)
 		}
 	}
 	if c.ReadOnly {
@@ -64,24 +63,12 @@ func move(from string, root int, to string) error {
 	return unix.MoveMount(unix.AT_FDCWD, from, at, "", unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
-// show mounts a directory in the container.
-func (m Mount) show(root int) error {
-	tree, err := unix.OpenTree(unix.AT_FDCWD, m.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(tree)
-	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NODEV}
-	if m.ReadOnly {
-		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
-	}
-	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, attr); err != nil {
-		return err
-	}
-	at, err := target(root, m.Target)
+// show attaches a mount in the container.
+func show(mount, root int, name string) error {
+	at, err := target(root, name)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(at)
-	return unix.MoveMount(tree, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	return unix.MoveMount(mount, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 }

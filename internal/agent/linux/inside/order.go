@@ -23,20 +23,12 @@ type Order struct {
 	Program   Program
 }
 
-// Container is the file system of a container.
+// Container is the file system of a container, of mounts that come as open files.
 type Container struct {
-	// Root is the directory with the container's files. It is the root of a mount.
-	Root     string
 	ReadOnly bool
-	Mounts   []Mount
-}
-
-// Mount shows a directory within a container.
-type Mount struct {
-	Source string
-	// Target is a path in the container; symlinks stay in it.
-	Target   string
-	ReadOnly bool
+	// Targets are paths in the container, one for each mount but the root. Symlinks
+	// stay in it.
+	Targets []string
 }
 
 // Program is what a helper becomes.
@@ -59,9 +51,16 @@ type Program struct {
 // environment.
 const maxOrder = 16 << 20
 
-// Send gives a helper its order and its files: the standard streams and, to join, a
-// process of the container, as a pidfd.
+// maxFiles is how many files can be sent at once, see unix(7).
+const maxFiles = 253
+
+// Send gives a helper its order and its files: the standard streams and, for a new
+// container, its root and what is mounted in it (see open_tree(2)); to join one, a
+// process of it, as a pidfd.
 func Send(to *net.UnixConn, o Order, files ...int) error {
+	if len(files) > maxFiles {
+		return errors.New("too many volumes")
+	}
 	text := o.encode()
 	if len(text) > maxOrder {
 		return errors.New("arguments and environment are too long")
@@ -81,7 +80,7 @@ func Send(to *net.UnixConn, o Order, files ...int) error {
 // receive waits for the order of this process.
 func receive() (o Order, files []int, err error) {
 	var length [4]byte
-	rights := make([]byte, unix.CmsgSpace(4*4))
+	rights := make([]byte, unix.CmsgSpace(maxFiles*4))
 	n, rightsLen, _, _, err := unix.Recvmsg(Control, length[:], rights, unix.MSG_CMSG_CLOEXEC|unix.MSG_WAITALL)
 	switch {
 	case err != nil:

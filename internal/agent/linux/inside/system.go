@@ -10,9 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StageDirs are the directories that a stage must have. What is mounted there becomes
-// the container's own.
-var StageDirs = []string{"dev", "proc", "sys"}
+// rootDir of the stage is where the container's root is put together.
+const rootDir = "root"
+
+// systemDirs of the stage become the container's own.
+var systemDirs = []string{"dev", "proc", "sys"}
+
+// StageDirs are the directories that a stage must have.
+var StageDirs = append([]string{rootDir}, systemDirs...)
 
 const (
 	noPrograms = unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV
