@@ -19,6 +19,10 @@ import (
 // maxTemplates is how many shapes are kept; the one not used for the longest goes.
 const maxTemplates = 8
 
+// afterBoot is about how long the first VM of a shape boots and runs. Its template is made
+// after that, so that the two do not share the processors.
+const afterBoot = 3 * time.Second
+
 // retryTemplate is how long after a failure a template is not tried again.
 const retryTemplate = time.Minute
 
@@ -64,6 +68,10 @@ func (t *templates) find(ctx context.Context, s shape) (*template, error) {
 	}
 	t.building[s] = true
 	t.wg.Go(func() {
+		select {
+		case <-time.After(afterBoot):
+		case <-t.work.Done():
+		}
 		err := t.build(t.work, s)
 		if err != nil && t.work.Err() == nil {
 			t.m.conf.Log.Error("a template cannot be made; VMs of its size boot", "processors", s.processors, "memory", s.memory, "error", err)
