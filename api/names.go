@@ -94,12 +94,9 @@ func isHeaderName(s string) bool {
 
 // looksLikeID tells whether a name could be taken for (the beginning of) an
 // instance ID, which a ref may also be.
-func looksLikeID(s string) bool { return hasIDForm(s, "i-", 12) }
-
-// hasIDForm tells whether a name is a prefix and at most some hexadecimal digits.
-func hasIDForm(s, prefix string, digits int) bool {
-	hex, ok := strings.CutPrefix(s, prefix)
-	return ok && len(hex) <= digits && each(hex, func(c byte) bool { return isDigit(c) || 'a' <= c && c <= 'f' })
+func looksLikeID(s string) bool {
+	hex, ok := strings.CutPrefix(s, "i-")
+	return ok && len(hex) <= 12 && each(hex, func(c byte) bool { return isDigit(c) || 'a' <= c && c <= 'f' })
 }
 
 // isUser is a name or number, optionally with :group.

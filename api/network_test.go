@@ -16,7 +16,7 @@ var networkMistakes = []struct {
 }{
 	{&api.VPC{}, "{cidr: 10.0.0.0/16}", "name", "1 to 63"},
 	{&api.VPC{}, "{name: A, cidr: 10.0.0.0/16}", "name", "lower-case"},
-	{&api.VPC{}, "{name: vpc-12ab, cidr: 10.0.0.0/16}", "name", "like an ID"},
+	{&api.VPC{}, "{name: vpc-12ab, cidr: 10.0.0.0/16}", "name", "as IDs do"},
 	{&api.VPC{}, "{name: a, id: vpc-1, cidr: 10.0.0.0/16}", "id", "shown, not set"},
 	{&api.VPC{}, "{name: a, labels: {-: b}, cidr: 10.0.0.0/16}", "labels[-]", "the key"},
 	{&api.VPC{}, "{name: a}", "cidr", "such as 10.1.0.0/16"},

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -118,7 +119,7 @@ func (c *checker) egress(e *Egress, field string) {
 func (c *checker) resource(prefix, id, name string, labels map[string]string, created time.Time, revision int64) {
 	c.check(id == "", "id", "is shown, not set")
 	c.check(name == "" || isDNSLabel(name), "name", dnsLabelRule)
-	c.check(!hasIDForm(name, prefix, 8), "name", "must not look like an ID (%s and hexadecimal digits)", prefix)
+	c.check(!strings.HasPrefix(name, prefix), "name", "must not begin with %s, as IDs do", prefix)
 	c.labels(labels)
 	c.check(created.IsZero(), "createdAt", "is shown, not set")
 	c.check(revision == 0, "revision", "is shown, not set")

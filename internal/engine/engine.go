@@ -30,7 +30,10 @@ import (
 // Network is what the engine needs of package network.
 type Network interface {
 	EnsureVPC(ctx context.Context, v network.VPC) error
+	RemoveVPC(ctx context.Context, id string) error
+	SetGroups(ctx context.Context, vpcID string, groups []network.Group) error
 	Attach(ctx context.Context, n network.NIC) (network.Link, error)
+	UpdateNIC(ctx context.Context, n network.NIC) error
 	Detach(ctx context.Context, nicID string) error
 	Reconcile(ctx context.Context, want network.State) error
 	NetNS(vpcID string) (string, error)
@@ -60,9 +63,10 @@ type Config struct {
 
 	// DataDir keeps logs; RunDir what a reboot may take (volumes' files).
 	DataDir, RunDir string
-	// VPC is the ID of the default VPC, CIDR its one subnet.
-	VPC  string
+	// CIDR is the range of the default VPC and of its one subnet.
 	CIDR netip.Prefix
+	// PublicAddresses is the pool of those that can be bound to instances.
+	PublicAddresses []netip.Prefix
 	// Limits are what specs are checked against and capacity is counted by.
 	Limits Limits
 	// Standby says which sandboxes wait ready.
@@ -89,7 +93,7 @@ type Limits struct {
 type Engine struct {
 	cfg       Config
 	log       *slog.Logger
-	addresses *addresses
+	networks  *networks
 	capacity  *capacity
 	names     *names
 	pool      *pool
@@ -103,6 +107,13 @@ type Engine struct {
 
 	// tokens is held by creates that have a client token.
 	tokens sync.Mutex
+
+	// changes is held while VPCs, subnets, groups and addresses change, wiring, by
+	// instance, while a NIC does.
+	changes, wiring keylock.Lock
+
+	enforcing sync.Mutex
+	inForce   inForce // guarded by enforcing
 
 	// births is held, by ID, where an instance gets a life or loses its record.
 	births keylock.Lock
@@ -120,7 +131,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, log: cfg.Log, capacity: newCapacity(cfg.Limits), names: newNames(),
 		instances: newHub[api.WatchEvent[api.Instance]](), events: newHub[api.Event](),
-		lives: map[string]*life{}, departed: map[string]*life{},
+		inForce: inForce{}, lives: map[string]*life{}, departed: map[string]*life{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.pool = newPool(e, cfg.Standby)

@@ -21,12 +21,13 @@ func (e *Engine) Info(ctx context.Context) (api.Info, error) {
 	}
 	l := e.cfg.Limits
 	host, _ := os.Hostname()
-	used, free := e.addresses.usage()
+	home := e.networks.subnetOf("")
+	used, free := home.addresses.usage()
 	info := api.Info{
 		Version: e.cfg.Version, Host: host, Kernel: kernelRelease(), CPUs: l.CPUs, Memory: l.Memory, DataDir: e.cfg.DataDir,
 		DefaultSize: l.DefaultSize, Sizes: l.Sizes, AnySize: l.AnySize, Capacity: e.capacity.info(), Isolations: e.isolations(ctx),
 		Standby: e.pool.info(), Instances: counts, ImagesMaxSize: l.ImagesMaxSize,
-		Network: api.NetworkInfo{VPC: e.cfg.VPC, CIDR: e.cfg.CIDR.String(), Gateway: network.Gateway.String(), Used: used, Available: free},
+		Network: api.NetworkInfo{VPC: home.VPC, CIDR: home.CIDR, Gateway: network.Gateway.String(), Used: used, Available: free},
 	}
 	for _, im := range e.cfg.Images.List() {
 		info.Images++

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"cis/api"
+	"cis/internal/network"
+	"cis/internal/store"
+)
+
+// attach makes the sandbox's NIC, or finds it as it should be.
+func (e *Engine) attach(ctx context.Context, sb *sandbox) error {
+	unlock, err := e.wiring.Lock(ctx, sb.wire())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	n := e.networks.nic(sb.Sandbox)
+	if err = e.provide(ctx, n); err == nil {
+		sb.link, err = e.cfg.Network.Attach(ctx, n)
+	}
+	if err != nil {
+		return fmt.Errorf("make the network interface: %w", err)
+	}
+	e.networks.plug(sb.Sandbox)
+	return nil
+}
+
+// wire is what is held while a sandbox's NIC is changed: one of an instance goes by the
+// instance's name, so that what is bound to that finds the NIC, or the NIC finds it.
+func (sb *sandbox) wire() string {
+	if sb.Instance != "" {
+		return sb.Instance
+	}
+	return sb.ID
+}
+
+// rewire gives a NIC that was made for nobody in particular what its instance asks for.
+func (e *Engine) rewire(ctx context.Context, sb *sandbox) error {
+	unlock, err := e.wiring.Lock(ctx, sb.wire())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	n, nobody := e.networks.nic(sb.Sandbox), sb.Sandbox
+	nobody.Instance = ""
+	if !sameNIC(n, e.networks.nic(nobody)) {
+		if err := e.updateNIC(ctx, n); err != nil {
+			return err
+		}
+	}
+	e.networks.plug(sb.Sandbox)
+	return nil
+}
+
+// refresh brings the NIC of an instance, if it is attached, to what is on record.
+func (e *Engine) refresh(ctx context.Context, instance string) error {
+	if instance == "" {
+		return nil
+	}
+	unlock, err := e.wiring.Lock(ctx, instance)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	b, attached := e.networks.attached(instance)
+	if !attached {
+		return nil // it will be as on record when it is
+	}
+	return e.updateNIC(ctx, e.networks.nic(b))
+}
+
+func (e *Engine) updateNIC(ctx context.Context, n network.NIC) error {
+	if err := e.provide(ctx, n); err != nil {
+		return err
+	}
+	if err := e.cfg.Network.UpdateNIC(ctx, n); err != nil {
+		return fmt.Errorf("change the network interface: %w", err)
+	}
+	return nil
+}
+
+// detach removes a sandbox's NIC.
+func (e *Engine) detach(ctx context.Context, sb *sandbox) error {
+	unlock, err := e.wiring.Lock(ctx, sb.wire())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := e.cfg.Network.Detach(ctx, sb.ID); err != nil {
+		return err
+	}
+	e.networks.unplug(sb.Sandbox)
+	return nil
+}
+
+// attached is the sandbox whose NIC an instance has now.
+func (n *networks) attached(instance string) (store.Sandbox, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if m := n.members[instance]; m != nil && m.nic.ID != "" {
+		return m.nic, true
+	}
+	return store.Sandbox{}, false
+}
+
+// plug remembers that an instance's NIC is attached.
+func (n *networks) plug(b store.Sandbox) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if m := n.members[b.Instance]; m != nil {
+		m.nic = b
+	}
+}
+
+// unplug forgets it.
+func (n *networks) unplug(b store.Sandbox) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if m := n.members[b.Instance]; m != nil && m.nic.ID == b.ID {
+		m.nic = store.Sandbox{}
+	}
+}
+
+// nic says how a sandbox's NIC shall be.
+func (n *networks) nic(b store.Sandbox) network.NIC {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ip, _ := netip.ParseAddr(b.Address)
+	ip6, _ := netip.ParseAddr(b.Address6)
+	nic := network.NIC{ID: b.ID, VPC: api.DefaultName, Address: ip, Address6: ip6, Groups: []string{defaultGroup}}
+	if s := n.subnets[b.Subnet]; s != nil {
+		nic.VPC = s.VPC
+	}
+	if b.Isolation == api.IsolationVM {
+		nic.Kind = network.Tap
+	}
+	if m := n.members[b.Instance]; m != nil {
+		nic.Groups = slices.Clone(m.groups)
+	}
+	return nic
+}
+
+func sameNIC(a, b network.NIC) bool { return slices.Equal(a.Groups, b.Groups) }
