@@ -287,7 +287,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	b.config = Config{
 		Network: b.host, Machines: map[api.Isolation]machine.Machine{api.IsolationGVisor: b.host}, Default: api.IsolationGVisor,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), DataDir: b.dir, RunDir: filepath.Join(b.dir, "run"),
-		CIDR: netip.MustParsePrefix("10.0.0.0/24"),
+		CIDR:   netip.MustParsePrefix("10.0.0.0/24"),
 		Limits: Limits{CPUs: 2, Memory: 4 * api.GiB, CPUOvercommit: 16, Pids: 100, AnySize: true},
 	}
 	for _, f := range change {

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,6 +59,20 @@ func kernelRelease() string {
 		return ""
 	}
 	return unix.ByteSliceToString(u.Release[:])
+}
+
+// Traffic reads the counters of every live instance that has a NIC. One that is just
+// leaving is left out.
+func (e *Engine) Traffic(ctx context.Context) ([]api.Traffic, error) {
+	var all []api.Traffic
+	for _, m := range e.networks.wired() {
+		rx, tx, err := e.cfg.Network.Counters(ctx, m.nic.ID)
+		if err == nil {
+			all = append(all, api.Traffic{ID: m.nic.Instance, Name: m.name, VPC: e.networks.vpcOf(m.nic.Instance).Name, RxBytes: rx, TxBytes: tx})
+		}
+	}
+	slices.SortFunc(all, func(a, b api.Traffic) int { return strings.Compare(a.ID, b.ID) })
+	return all, ctx.Err()
 }
 
 // stats reads what a live instance's sandbox uses.

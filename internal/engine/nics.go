@@ -107,6 +107,18 @@ func (n *networks) attached(instance string) (store.Sandbox, bool) {
 	return store.Sandbox{}, false
 }
 
+// wired lists the members that have a NIC.
+func (n *networks) wired() (all []member) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, m := range n.members {
+		if m.nic.ID != "" {
+			all = append(all, *m)
+		}
+	}
+	return all
+}
+
 // plug remembers that an instance's NIC is attached.
 func (n *networks) plug(b store.Sandbox) {
 	n.mu.Lock()

@@ -28,7 +28,7 @@ func (l *life) workload(ctx context.Context, rec store.Instance) (*agentpb.Workl
 	w := &agentpb.Workload{
 		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.Hostname, Address: rec.Status.Address,
 		Address6: rec.Status.Address6,
-		Volumes: volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
+		Volumes:  volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
 		GracePeriod: time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
 	}
 	resolve(w, spec, l.e.networks.vpcOf(l.id))
