@@ -116,7 +116,9 @@ func TestDNS(t *testing.T) {
 	m := l.open()
 	one := l.vpc("one")
 	two := VPC{ID: "two", CIDR: one.CIDR, DNS: l.names, Domain: "corp.test"}
-	check(t, m.Reconcile(ctx, State{VPCs: []VPC{one, two}}))
+	check(t, m.Reconcile(ctx, State{
+		VPCs: []VPC{one, two}, Groups: map[string][]Group{"one": {openGroup}, "two": {openGroup}},
+	}))
 	l.names.set("one", "web", netip.MustParseAddr("10.77.0.3"))
 	l.names.set("two", "web", netip.MustParseAddr("10.77.0.9"))
 	l.names.set("two", "db", netip.MustParseAddr("10.77.0.10"))

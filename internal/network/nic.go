@@ -55,12 +55,6 @@ func (n NIC) same(o NIC) bool {
 		n.Address == o.Address && n.Address6 == o.Address6
 }
 
-// UpdateNIC gives an attached NIC its mutable parts anew, at once. Connections that stay
-// allowed go on, others are cut.
-func (m *Manager) UpdateNIC(ctx context.Context, n NIC) error {
-	return nil
-}
-
 // Link is what a sandbox needs to know of its NIC.
 type Link struct {
 	NetNS      string           // path of the namespace that holds the interface, or the tap
@@ -103,6 +97,7 @@ func (m *Manager) attach(ctx context.Context, n NIC) (Link, error) {
 	if err := checkID("id", n.ID); err != nil {
 		return Link{}, err
 	}
+	n = n.onThisKernel()
 	m.life.RLock()
 	defer m.life.RUnlock()
 	unlock, err := m.busy.Lock(ctx, n.ID)
@@ -169,6 +164,9 @@ func (m *Manager) link(v *vpc, n NIC) Link {
 		Search:     v.Domain,
 		MTU:        m.mtu,
 	}
+	if n.Address6.IsValid() {
+		l.Address6, l.Gateway6 = netip.PrefixFrom(n.Address6, 128), Gateway6
+	}
 	if n.Kind == Tap {
 		l.NetNS, l.Name = spacePath(v.name), outerName(m.cfg.Prefix, n.ID)
 	}
@@ -197,7 +195,7 @@ func (m *Manager) claim(v *vpc, n NIC) (was *nic, err error) {
 	if !v.CIDR.Contains(n.Address) {
 		return nil, api.FieldError("address", "%s is not in %s of VPC %s", n.Address, v.CIDR, v.ID)
 	}
-	if err := checkKind(n); err != nil {
+	if err := errors.Join(checkAddress6(v, n.Address6), checkKind(n)); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -207,12 +205,17 @@ func (m *Manager) claim(v *vpc, n NIC) (was *nic, err error) {
 			return nil, api.Errorf(api.Conflict, "NIC %s is attached to VPC %s as %s, a %s of user %d",
 				n.ID, was.VPC, was.Address, was.Kind, was.Owner).WithNext("detach it first")
 		}
+		m.nics[n.ID] = &nic{NIC: n, fd: was.fd}
 		return was, nil
 	}
-	if owner := v.owners[n.Address]; owner != "" {
-		return nil, api.Errorf(api.Conflict, "address %s in VPC %s is NIC %s's", n.Address, v.ID, owner)
+	for _, a := range n.addrs() {
+		if owner := v.owners[a]; owner != "" {
+			return nil, api.Errorf(api.Conflict, "address %s in VPC %s is NIC %s's", a, v.ID, owner)
+		}
 	}
-	v.owners[n.Address] = n.ID
+	for _, a := range n.addrs() {
+		v.owners[a] = n.ID
+	}
 	m.nics[n.ID] = &nic{NIC: n, fd: -1}
 	return nil, nil
 }
@@ -226,7 +229,9 @@ func (m *Manager) forget(nicID string) {
 		return
 	}
 	if v := m.vpcs[n.VPC]; v != nil {
-		delete(v.owners, n.Address)
+		for _, a := range n.addrs() {
+			delete(v.owners, a)
+		}
 	}
 	n.close()
 	delete(m.nics, nicID)
@@ -276,7 +281,7 @@ func (m *Manager) adoptNIC(v *vpc, n NIC) error {
 
 // madeAs says whether the outer end is, by its own account, this NIC's and complete.
 func (n NIC) madeAs(outer netlink.Link) bool {
-	if outer.Attrs().Alias != nicAlias(n.ID, n.Address) {
+	if outer.Attrs().Alias != nicAlias(n.ID, n.addrs()...) {
 		return false
 	}
 	if n.Kind == Tap {
@@ -303,11 +308,10 @@ func (m *Manager) complete(v *vpc, n NIC, outer netlink.Link, prepare func() err
 	}
 	if err == nil {
 		// The alias comes last: a link without it is half made.
-		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.Address))
+		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.addrs()...))
 	}
 	if err != nil {
-		bar := v.rules.del(v.table, nicsSet, nicKey(outer.Attrs().Name, n.Address))
-		return errors.Join(err, bar, deleteLink(v.space.route, outer))
+		return errors.Join(err, v.bar(n, outer.Attrs().Name), deleteLink(v.space.route, outer))
 	}
 	return nil
 }
@@ -335,7 +339,10 @@ func (m *Manager) ensureOuter(v *vpc, n NIC, outer netlink.Link) error {
 	if err := h.RouteReplace(nicRoute(n, outer)); err != nil {
 		return fmt.Errorf("route to NIC: %w", err)
 	}
-	if err := v.rules.add(v.table, nicsSet, nicKey(outer.Attrs().Name, n.Address)); err != nil {
+	if err := v.ensureOuter6(n, outer); err != nil {
+		return err
+	}
+	if err := v.admit(n, outer.Attrs().Name); err != nil {
 		return fmt.Errorf("admit NIC: %w", err)
 	}
 	return nil
@@ -397,7 +404,7 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 // namespace.
 func (m *Manager) silence(v *vpc, n NIC) error {
 	name := outerName(m.cfg.Prefix, n.ID)
-	if err := v.rules.del(v.table, nicsSet, nicKey(name, n.Address)); err != nil {
+	if err := v.bar(n, name); err != nil {
 		return fmt.Errorf("bar NIC: %w", err)
 	}
 	outer, err := findLink(v.space.route, name)
@@ -407,6 +414,12 @@ func (m *Manager) silence(v *vpc, n NIC) error {
 	err = ignoring(unix.ESRCH, v.space.route.RouteDel(nicRoute(n, outer)))
 	if err != nil {
 		return fmt.Errorf("remove route to NIC: %w", err)
+	}
+	if n.Address6.IsValid() {
+		err = ignoring(unix.ESRCH, v.space.route.RouteDel(nicRoute6(n, v.VPC, outer)))
+		if err != nil {
+			return fmt.Errorf("remove route to NIC: %w", err)
+		}
 	}
 	// Without its alias nobody takes it for a NIC while it dies.
 	if err := ignoring(unix.ENODEV, v.space.route.LinkSetAlias(outer, "")); err != nil {
@@ -418,11 +431,11 @@ func (m *Manager) silence(v *vpc, n NIC) error {
 // wipeNIC removes, at once, a NIC that may be incomplete. The outer end may be nil.
 func (m *Manager) wipeNIC(v *vpc, nicID string, outer netlink.Link) error {
 	if outer != nil {
-		if id, address, ok := parseNICAlias(outer.Attrs().Alias); ok {
+		if id, addrs, ok := parseNICAlias(outer.Attrs().Alias); ok {
 			if id != nicID {
 				return api.Errorf(api.Conflict, "link %s belongs to NIC %s", outer.Attrs().Name, id)
 			}
-			if err := v.rules.del(v.table, nicsSet, nicKey(outer.Attrs().Name, address)); err != nil {
+			if err := v.barLeftover(outer.Attrs().Name, addrs); err != nil {
 				return err
 			}
 		}

@@ -47,6 +47,8 @@ type vpc struct {
 	slot  netip.Addr // the host's address of the uplink; the VPC's is the next
 	dns   *dnsServer
 
+	policy *policy
+
 	owners map[netip.Addr]string // NIC ids by address; guarded by Manager.mu
 }
 
@@ -70,6 +72,9 @@ func (m *Manager) EnsureVPC(ctx context.Context, want VPC) error {
 func (m *Manager) ensureVPC(ctx context.Context, want VPC) error {
 	if want.Domain == "" {
 		want.Domain = want.ID + ".internal"
+	}
+	if !hasIPv6() {
+		want.CIDR6 = netip.Prefix{}
 	}
 	err := m.checkVPC(want)
 	if err == nil {
@@ -95,7 +100,7 @@ func (m *Manager) checkVPC(want VPC) error {
 	if c.Overlaps(linkLocal) || c.Overlaps(m.cfg.Links) {
 		return api.FieldError("cidr", "%s overlaps %s or %s, which links use", c, linkLocal, m.cfg.Links)
 	}
-	if err := checkDomain(want.Domain); err != nil {
+	if err := errors.Join(checkDomain(want.Domain), want.Egress.check(), m.checkCIDR6(want)); err != nil {
 		return err
 	}
 	if have := m.vpcs[want.ID]; have != nil && have.CIDR != c {
@@ -137,19 +142,25 @@ func (m *Manager) buildVPC(want VPC) error {
 	if err != nil {
 		return err
 	}
-	wasReachable := v.HostReachable
+	was := v.VPC
 	v.VPC = want
-	if err := v.space.within(func() error { return ensureSysctls(vpcSysctls) }); err != nil {
+	if err := v.space.within(func() error { return ensureSysctls(vpcSysctls(want)) }); err != nil {
 		return err
 	}
 	// The rules come before the first link that could carry a packet past them.
-	if _, err := v.rules.ensure(vpcRules(v.table, want.HostReachable)); err != nil {
+	if _, err := v.rules.ensure(vpcRules(v.table, want, m.cfg.Links)); err != nil {
 		return err
 	}
-	if err := v.ensureLoopback(); err != nil {
+	if err := v.space.within(func() error { return ensureSysctls(trackingSysctls) }); err != nil {
 		return err
 	}
-	if err := m.ensureUplink(v, wasReachable); err != nil {
+	if err := errors.Join(v.ensureLoopback(), v.ensureLoopback6()); err != nil {
+		return err
+	}
+	if err := m.ensureUplink(v, was.HostReachable); err != nil {
+		return err
+	}
+	if err := m.ensureEgress(v, was); err != nil {
 		return err
 	}
 	return m.ensureDNS(v)
@@ -178,7 +189,7 @@ func (m *Manager) vpcSpace(want VPC) (*vpc, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &vpc{VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, owners: map[netip.Addr]string{}}
+	v := &vpc{VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, policy: newPolicy(), owners: map[netip.Addr]string{}}
 	m.vpcs[want.ID] = v
 	return v, nil
 }
