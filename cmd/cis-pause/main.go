@@ -8,13 +8,15 @@
 //	cis-pause unpack PATH  unpacks a tar from standard input below PATH
 //	cis-pause dial PORT    joins the socket that is its standard input with a TCP
 //	                       port of localhost
+//	cis-pause try tcp|udp ADDRESS:PORT MILLISECONDS
+//	                       tells on standard output whether a port can be reached
 //	cis-pause keyboard     tells on standard output, a byte each, the signals of
 //	                       the terminal that is its standard input
 //	cis-pause start DIR PROGRAM ARG...
 //	                       becomes another program, in a session with a terminal;
 //	                       if it cannot, it tells why on descriptor 4
 //
-// With gVisor it is the root container, dial runs in there, and keyboard on the host.
+// With gVisor it is the root container, dial and try run in there, and keyboard on the host.
 // In a VM start begins every program of a container. With both, pack and unpack run
 // in a container from outside of its file system, so they need nothing of its image,
 // and see only what the container sees.
@@ -50,13 +52,15 @@ func run(args []string) error {
 		return tarcopy.Unpack(args[1], os.Stdin)
 	case len(args) == 2 && args[0] == "dial":
 		return dial(args[1], os.Stdin, os.Stdout)
+	case len(args) == 4 && args[0] == "try":
+		return try(args[1], args[2], args[3], os.Stdout)
 	case len(args) == 1 && args[0] == "keyboard":
 		return keyboard(os.Stdout)
 	case len(args) >= 3 && args[0] == "start":
 		report(start(args[1], args[2:]))
 		os.Exit(1)
 	}
-	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | keyboard | start DIR PROGRAM ARG...]")
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | start DIR PROGRAM ARG...]")
 }
 
 // exitCode tells a missing path apart, so that the agent can say not found.

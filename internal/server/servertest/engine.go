@@ -55,7 +55,7 @@ type instance struct {
 func New() *Engine {
 	return &Engine{
 		changed: make(chan struct{}), networks: newNetworks(),
-		images:  map[string]api.Image{}, secrets: map[string]api.Secret{}, files: map[string][]byte{},
+		images: map[string]api.Image{}, secrets: map[string]api.Secret{}, files: map[string][]byte{},
 	}
 }
 
