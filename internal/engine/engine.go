@@ -32,7 +32,7 @@ type Network interface {
 	EnsureVPC(ctx context.Context, v network.VPC) error
 	Attach(ctx context.Context, n network.NIC) (network.Link, error)
 	Detach(ctx context.Context, nicID string) error
-	Reconcile(ctx context.Context, vpcs []network.VPC, nics []network.NIC) error
+	Reconcile(ctx context.Context, want network.State) error
 	NetNS(vpcID string) (string, error)
 	Counters(ctx context.Context, nicID string) (rx, tx int64, err error)
 }

@@ -159,11 +159,11 @@ func (h *host) Detach(_ context.Context, id string) error {
 	return nil
 }
 
-func (h *host) Reconcile(_ context.Context, _ []network.VPC, nics []network.NIC) error {
+func (h *host) Reconcile(_ context.Context, want network.State) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.nics = map[string]network.NIC{}
-	for _, n := range nics {
+	for _, n := range want.NICs {
 		h.nics[n.ID] = n
 	}
 	return nil

@@ -133,6 +133,11 @@ func (e *Engine) vpc() network.VPC {
 	return network.VPC{ID: e.cfg.VPC, CIDR: e.cfg.CIDR, HostReachable: true, DNS: resolver{e.names}}
 }
 
+// defaultGroup lets its members speak to each other and to the outside.
+var defaultGroup = network.Group{
+	ID: "sg-default", Ingress: []network.Rule{{Group: "sg-default"}}, Egress: []network.Rule{{}},
+}
+
 // reconcileNetwork repairs what the record wants and removes the rest.
 func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox) error {
 	nics := make([]network.NIC, 0, len(sandboxes))
@@ -142,7 +147,10 @@ func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox
 	if err := e.cfg.Network.EnsureVPC(ctx, e.vpc()); err != nil {
 		return err
 	}
-	if err := e.cfg.Network.Reconcile(ctx, []network.VPC{e.vpc()}, nics); err != nil {
+	want := network.State{
+		VPCs: []network.VPC{e.vpc()}, Groups: map[string][]network.Group{e.cfg.VPC: {defaultGroup}}, NICs: nics,
+	}
+	if err := e.cfg.Network.Reconcile(ctx, want); err != nil {
 		// What one interface lacks must not keep the others from service.
 		e.log.Error("the network is not all as it should be", "error", err)
 	}

@@ -71,7 +71,7 @@ func (e *Engine) attach(ctx context.Context, sb *sandbox) (err error) {
 
 func nic(vpc string, b store.Sandbox) network.NIC {
 	ip, _ := netip.ParseAddr(b.Address)
-	n := network.NIC{ID: b.ID, VPC: vpc, Address: ip}
+	n := network.NIC{ID: b.ID, VPC: vpc, Address: ip, Groups: []string{defaultGroup.ID}}
 	if b.Isolation == api.IsolationVM {
 		n.Kind = network.Tap
 	}

@@ -10,14 +10,15 @@ import (
 )
 
 func benchNIC(i int) NIC {
-	return NIC{ID: fmt.Sprint("b", i), VPC: "default", Address: netip.AddrFrom4([4]byte{10, 77, byte(1 + i/250), byte(1 + i%250)})}
+	return NIC{ID: fmt.Sprint("b", i), VPC: "default", Groups: []string{openGroup.ID},
+		Address: netip.AddrFrom4([4]byte{10, 77, byte(1 + i/250), byte(1 + i%250)})}
 }
 
 // BenchmarkNIC is one NIC made and removed, alone.
 func BenchmarkNIC(b *testing.B) {
 	l := newLab(b)
 	m := l.open()
-	check(b, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	var attach, detach []time.Duration
 	for i := 0; b.Loop(); i++ {
 		n := benchNIC(i % 5000)
@@ -34,7 +35,7 @@ func BenchmarkFull(b *testing.B) {
 	for b.Loop() {
 		l := newLab(b)
 		m := l.open()
-		check(b, m.EnsureVPC(ctx, l.vpc("default")))
+		l.ensure(m, l.vpc("default"))
 		var attach, detach []time.Duration
 		for i := range size {
 			attach = append(attach, timed(func() { _, err := m.Attach(ctx, benchNIC(i)); check(b, err) }))
@@ -56,7 +57,7 @@ func BenchmarkVPC(b *testing.B) {
 	l := newLab(b)
 	m := l.open()
 	for b.Loop() {
-		check(b, m.EnsureVPC(ctx, l.vpc("default")))
+		l.ensure(m, l.vpc("default"))
 		check(b, m.RemoveVPC(ctx, "default"))
 	}
 }
@@ -65,7 +66,7 @@ func BenchmarkVPC(b *testing.B) {
 func BenchmarkAtOnce(b *testing.B) {
 	l := newLab(b)
 	m := l.open()
-	check(b, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	for b.Loop() {
 		all := timed(func() { each(50, func(i int) { _, err := m.Attach(ctx, benchNIC(i)); check(b, err) }) })
 		gone := timed(func() { each(50, func(i int) { check(b, m.Detach(ctx, benchNIC(i).ID)) }) })
@@ -77,17 +78,16 @@ func BenchmarkAtOnce(b *testing.B) {
 // BenchmarkReconcile adopts a VPC of 500 NICs, as a restarted server does.
 func BenchmarkReconcile(b *testing.B) {
 	l := newLab(b)
-	vpcs := []VPC{l.vpc("default")}
 	var nics []NIC
 	for i := range 500 {
 		nics = append(nics, benchNIC(i))
 	}
 	m := l.open()
-	check(b, m.Reconcile(ctx, vpcs, nics))
+	check(b, m.Reconcile(ctx, l.wants("default", nics...)))
 	m.Close()
 	for b.Loop() {
 		m := l.open()
-		check(b, m.Reconcile(ctx, vpcs, nics))
+		check(b, m.Reconcile(ctx, l.wants("default", nics...)))
 		m.Close()
 	}
 }

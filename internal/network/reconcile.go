@@ -14,12 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reconcile makes the host have these VPCs and NICs and, under the Manager's prefix,
+// State is all that shall exist on a host.
+type State struct {
+	VPCs   []VPC
+	Groups map[string][]Group // security groups by VPC id
+	NICs   []NIC
+}
+
+// Reconcile makes the host have these VPCs, groups and NICs and, under the Manager's prefix,
 // no others. What is whole is adopted without touching its traffic; what is missing
 // is made. A NIC whose link is lost is made from nothing: a sandbox that ran on it has
 // no network until its next start. A tap that a machine holds is adopted like any. A failure with one of them does not keep it from
 // the rest; the error joins all.
-func (m *Manager) Reconcile(ctx context.Context, vpcs []VPC, nics []NIC) error {
+func (m *Manager) Reconcile(ctx context.Context, want State) error {
+	vpcs, nics := want.VPCs, want.NICs
 	m.life.Lock()
 	defer m.life.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -92,7 +100,7 @@ func (m *Manager) removeOtherNICs(nics []NIC) error {
 	for _, n := range nics {
 		wanted[n.ID] = n
 	}
-	m.forgetIf(func(n NIC) bool { return wanted[n.ID] != n })
+	m.forgetIf(func(n NIC) bool { return !wanted[n.ID].same(n) })
 	ids, err := listSpaces(nicSpaceName(m.cfg.Prefix, ""))
 	errs := []error{err}
 	for _, id := range ids {

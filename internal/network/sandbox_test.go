@@ -82,7 +82,7 @@ func TestSandboxes(t *testing.T) {
 	l.serve(l.outside, ":80")
 	l.serve(l.host, ":80")
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	l.names.set("default", "web", netip.MustParseAddr("10.77.0.3"))
 
 	root := t.TempDir()
@@ -146,7 +146,7 @@ func TestSandboxes(t *testing.T) {
 
 	// Nothing that a running server repeats disturbs a running sandbox.
 	flow := l.rawFlow(m, "10.77.0.3:80")
-	check(t, m.Reconcile(ctx, []VPC{l.vpc("default")}, []NIC{nicAt("default", 2), nicAt("default", 3)}))
+	check(t, m.Reconcile(ctx, l.wants("default", nicAt("default", 2), nicAt("default", 3))))
 	_, err = m.Attach(ctx, nicAt("default", 3))
 	check(t, err)
 	flow("after Reconcile and Attach")

@@ -22,6 +22,10 @@ type VPC struct {
 	// CIDR holds the addresses of all its NICs (IPv4). CIDRs of different VPCs may
 	// overlap, but for those that are HostReachable.
 	CIDR netip.Prefix
+	// CIDR6 holds the IPv6 addresses of its NICs: a /48 of unique local addresses
+	// (RFC 4193) that no other VPC has, or the zero Prefix for none. Its last /64 is the
+	// uplink's.
+	CIDR6 netip.Prefix
 	// HostReachable lets the host itself connect to the instances.
 	HostReachable bool
 	// Domain is the DNS domain of its instances, without a dot at the end;
@@ -29,6 +33,8 @@ type VPC struct {
 	Domain string
 	// DNS knows the names of its instances; nil if they have none.
 	DNS Resolver
+	// Egress is what may leave for the outside.
+	Egress Egress
 }
 
 // vpc is a VPC that exists.
