@@ -3,6 +3,8 @@ package network
 import (
 	"errors"
 	"fmt"
+	"math"
+	"net"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -39,6 +41,9 @@ func (b Bandwidth) check() error {
 	}
 	return nil
 }
+
+// kept is the limit as the kernel keeps it, in whole bytes.
+func (b Bandwidth) kept() Bandwidth { return Bandwidth{b.In / 8 * 8, b.Out / 8 * 8} }
 
 const (
 	// burstTime is what may pass at once after a pause. It covers a timer that fires
@@ -179,4 +184,68 @@ func redirects(h *netlink.Handle, link, through netlink.Link) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// unknown is a limit that is not as shape makes it.
+const unknown = math.MaxUint64
+
+// limits reads what limits the VPC's links have, by index, in one dump and one look at
+// each link whose traffic is led aside.
+func (m *Manager) limits(v *vpc, links []netlink.Link) (map[int]Bandwidth, error) {
+	h := v.space.route
+	qdiscs, err := dump(func() ([]netlink.Qdisc, error) { return h.QdiscList(nil) })
+	if err != nil {
+		return nil, err
+	}
+	byName, rates, led := map[string]netlink.Link{}, map[int]uint64{}, map[int]bool{}
+	for _, l := range links {
+		byName[l.Attrs().Name] = l
+	}
+	for _, q := range qdiscs {
+		switch q := q.(type) {
+		case *netlink.Tbf:
+			rates[q.LinkIndex] = q.Rate * 8
+		case *netlink.Ingress:
+			led[q.LinkIndex] = true
+		}
+	}
+	limits := map[int]Bandwidth{}
+	for _, l := range links {
+		index := l.Attrs().Index
+		b := Bandwidth{In: rates[index]}
+		detour := byName[detourOf(m.cfg.Prefix, l.Attrs().Name)]
+		if led[index] || detour != nil {
+			b.Out = unknown
+		}
+		if led[index] && detour != nil && detour.Attrs().Flags&net.FlagUp != 0 {
+			redirected, err := redirects(h, l, detour)
+			if err != nil {
+				return nil, err
+			}
+			if redirected {
+				b.Out = rates[detour.Attrs().Index]
+			}
+		}
+		limits[index] = b
+	}
+	return limits, nil
+}
+
+// discardDetours removes the intermediate devices of NICs that are not wanted.
+func (m *Manager) discardDetours(v *vpc, wanted map[string]NIC) error {
+	links, err := dump(v.space.route.LinkList)
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	keep := map[string]bool{}
+	for id, n := range wanted {
+		keep[detourName(m.cfg.Prefix, id)] = n.Bandwidth.Out != 0
+	}
+	var errs []error
+	for _, l := range links {
+		if ownsLink(m.cfg.Prefix, l, "b") && !keep[l.Attrs().Name] {
+			errs = append(errs, deleteLink(v.space.route, l))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -69,6 +69,8 @@ type Manager struct {
 
 	mu   sync.Mutex // guards nics
 	nics map[string]*nic
+
+	edge edge
 }
 
 // Open prepares the network namespace of the calling thread to be the host of VPCs:
@@ -131,6 +133,7 @@ func open(ctx context.Context, cfg Config) (_ *Manager, err error) {
 		vpcs:   map[string]*vpc{},
 		nics:   map[string]*nic{},
 		making: make(chan struct{}, 4),
+		edge:   newEdge(),
 	}
 	if err := m.ensureHost(); err != nil {
 		m.Close()
@@ -141,12 +144,15 @@ func open(ctx context.Context, cfg Config) (_ *Manager, err error) {
 
 // ensureHost makes what the host needs before the first VPC.
 func (m *Manager) ensureHost() error {
-	changed, err := m.rules.ensure(hostRules(m.cfg.Prefix))
+	changed, err := m.rules.ensure(hostRules(m.cfg.Prefix, m.cfg.Links))
 	if err != nil {
 		return kernelHint(err)
 	}
 	if changed {
 		m.log.Info("made the host's network rules", "table", "inet "+m.cfg.Prefix)
+	}
+	if err := m.edge.readHost(m.rules, m.cfg.Prefix); err != nil {
+		return err
 	}
 	err = m.host.within(func() error { return enableForwarding(m.cfg.StateFile) })
 	if err != nil {
@@ -195,6 +201,7 @@ func (m *Manager) Close() error {
 	}
 	clear(m.nics)
 	m.mu.Unlock()
+	m.edge.close()
 	m.dns.close()
 	m.rules.close()
 	m.host.close()

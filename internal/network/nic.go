@@ -47,6 +47,13 @@ type NIC struct {
 	// Groups are the ids of its security groups. A NIC with none reaches, and is reached
 	// by, nobody but the gateway's DNS and ping.
 	Groups []string
+	// Bandwidth limits what it carries.
+	Bandwidth Bandwidth
+	// Ports are ports of the host that lead to it.
+	Ports []Port
+	// Public are the public addresses that stand for it. What it sends to the outside
+	// comes from the first of each family.
+	Public []netip.Addr
 }
 
 // same says whether two NICs differ in nothing but what UpdateNIC changes.
@@ -58,6 +65,47 @@ func (n NIC) same(o NIC) bool {
 // UpdateNIC gives an attached NIC its mutable parts anew, at once. Connections that stay
 // allowed go on, others are cut.
 func (m *Manager) UpdateNIC(ctx context.Context, n NIC) error {
+	if err := m.updateNIC(ctx, n); err != nil {
+		return fmt.Errorf("update NIC %s: %w", n.ID, err)
+	}
+	return nil
+}
+
+func (m *Manager) updateNIC(ctx context.Context, n NIC) error {
+	m.life.RLock()
+	defer m.life.RUnlock()
+	unlock, err := m.busy.Lock(ctx, n.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	have := m.known(n.ID)
+	if have == nil {
+		return api.Errorf(api.NotFound, "NIC %s is not attached", n.ID)
+	}
+	if !have.same(n) {
+		return api.Errorf(api.Conflict, "only its groups, bandwidth, ports and public addresses can change")
+	}
+	v, err := m.vpc(n.VPC)
+	if err != nil {
+		return err
+	}
+	if err := n.Bandwidth.check(); err != nil {
+		return err
+	}
+	outer, err := v.space.route.LinkByName(outerName(m.cfg.Prefix, n.ID))
+	if err != nil {
+		return err
+	}
+	if err := m.expose(v, n); err != nil {
+		return err
+	}
+	if err := m.shape(v, n, outer); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	have.NIC = n
 	return nil
 }
 
@@ -197,7 +245,7 @@ func (m *Manager) claim(v *vpc, n NIC) (was *nic, err error) {
 	if !v.CIDR.Contains(n.Address) {
 		return nil, api.FieldError("address", "%s is not in %s of VPC %s", n.Address, v.CIDR, v.ID)
 	}
-	if err := checkKind(n); err != nil {
+	if err := errors.Join(checkKind(n), n.Bandwidth.check()); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -307,7 +355,7 @@ func (m *Manager) complete(v *vpc, n NIC, outer netlink.Link, prepare func() err
 	}
 	if err != nil {
 		bar := v.rules.del(v.table, nicsSet, nicKey(outer.Attrs().Name, n.Address))
-		return errors.Join(err, bar, deleteLink(v.space.route, outer))
+		return errors.Join(err, m.hide(v, n), m.removeDetour(v, n.ID), bar, deleteLink(v.space.route, outer))
 	}
 	return nil
 }
@@ -338,7 +386,10 @@ func (m *Manager) ensureOuter(v *vpc, n NIC, outer netlink.Link) error {
 	if err := v.rules.add(v.table, nicsSet, nicKey(outer.Attrs().Name, n.Address)); err != nil {
 		return fmt.Errorf("admit NIC: %w", err)
 	}
-	return nil
+	if err := m.shape(v, n, outer); err != nil {
+		return err
+	}
+	return m.expose(v, n)
 }
 
 func nicRoute(n NIC, outer netlink.Link) *netlink.Route {
@@ -396,6 +447,9 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 // itself would wait for the kernel's grace periods, some 25 ms; a veth goes with its
 // namespace.
 func (m *Manager) silence(v *vpc, n NIC) error {
+	if err := m.hide(v, n); err != nil {
+		return err
+	}
 	name := outerName(m.cfg.Prefix, n.ID)
 	if err := v.rules.del(v.table, nicsSet, nicKey(name, n.Address)); err != nil {
 		return fmt.Errorf("bar NIC: %w", err)
@@ -407,6 +461,9 @@ func (m *Manager) silence(v *vpc, n NIC) error {
 	err = ignoring(unix.ESRCH, v.space.route.RouteDel(nicRoute(n, outer)))
 	if err != nil {
 		return fmt.Errorf("remove route to NIC: %w", err)
+	}
+	if err := m.removeDetour(v, n.ID); err != nil {
+		return fmt.Errorf("remove intermediate device: %w", err)
 	}
 	// Without its alias nobody takes it for a NIC while it dies.
 	if err := ignoring(unix.ENODEV, v.space.route.LinkSetAlias(outer, "")); err != nil {
@@ -427,5 +484,5 @@ func (m *Manager) wipeNIC(v *vpc, nicID string, outer netlink.Link) error {
 			}
 		}
 	}
-	return errors.Join(deleteLink(v.space.route, outer), removeSpace(nicSpaceName(m.cfg.Prefix, nicID)))
+	return errors.Join(deleteLink(v.space.route, outer), m.removeDetour(v, nicID), removeSpace(nicSpaceName(m.cfg.Prefix, nicID)))
 }

@@ -21,6 +21,9 @@ func (m *Manager) ensureUplink(v *vpc, wasReachable bool) error {
 	if err := m.rules.add(m.cfg.Prefix, uplinksSet, ifKey(name)); err != nil {
 		return fmt.Errorf("admit uplink: %w", err)
 	}
+	if err := m.joinUplink(name, v.CIDR); err != nil {
+		return fmt.Errorf("admit uplink: %w", err)
+	}
 	host, inner, err := m.uplinkPair(v, name)
 	if err != nil {
 		return fmt.Errorf("make uplink: %w", err)
@@ -69,7 +72,7 @@ func (m *Manager) uplinkPair(v *vpc, name string) (host, inner netlink.Link, err
 			WithNext("give the VPC another id")
 	}
 	if host != nil && inner != nil && host.Attrs().Alias != "" && host.Attrs().ParentIndex == inner.Attrs().Index {
-		return host, inner, nil
+		return host, inner, m.host.within(func() error { return ensureSysctls(uplinkSysctls(name)) })
 	}
 	if err := errors.Join(deleteLink(m.host.route, host), deleteLink(v.space.route, inner)); err != nil {
 		return nil, nil, err
@@ -90,12 +93,20 @@ func (m *Manager) makeUplink(v *vpc, name string) (host, inner netlink.Link, err
 	if inner, err = v.space.route.LinkByName(uplinkName); err != nil {
 		return nil, nil, err
 	}
-	quiet := sysctl{"net/ipv6/conf/" + name + "/disable_ipv6", "1"}
-	if err := m.host.within(func() error { return ensureSysctls([]sysctl{quiet}) }); err != nil {
+	if err := m.host.within(func() error { return ensureSysctls(uplinkSysctls(name)) }); err != nil {
 		return nil, nil, err
 	}
 	// The alias comes last: a link without it is half made.
 	return pair, inner, m.host.route.LinkSetAlias(pair, uplinkAlias(v.ID))
+}
+
+// uplinkSysctls are of the host's end. What comes from loopback may leave by it, to a
+// published port; what claims to come from there, or wants to go there, the guard drops.
+func uplinkSysctls(name string) []sysctl {
+	return []sysctl{
+		{"net/ipv6/conf/" + name + "/disable_ipv6", "1"},
+		{"net/ipv4/conf/" + name + "/route_localnet", "1"},
+	}
 }
 
 // setEnd gives one end of an uplink its address, in a /31 with the other end, and
@@ -197,7 +208,7 @@ func (m *Manager) removeUplink(vpcID string) error {
 		return fmt.Errorf("remove uplink: %w", err)
 	}
 	// Last, for the same reason that it came first.
-	return m.rules.del(m.cfg.Prefix, uplinksSet, ifKey(name))
+	return errors.Join(m.partUplink(name), m.rules.del(m.cfg.Prefix, uplinksSet, ifKey(name)))
 }
 
 // findLink returns nil if there is no such link.

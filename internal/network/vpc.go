@@ -48,6 +48,9 @@ type vpc struct {
 	dns   *dnsServer
 
 	owners map[netip.Addr]string // NIC ids by address; guarded by Manager.mu
+
+	nat   map[byte]vpcNAT         // by family; guarded by Manager.edge, as links
+	links map[socket]*publication // by port of the VPC's end of the uplink
 }
 
 func (v *vpc) close() {
@@ -146,6 +149,9 @@ func (m *Manager) buildVPC(want VPC) error {
 	if _, err := v.rules.ensure(vpcRules(v.table, want.HostReachable)); err != nil {
 		return err
 	}
+	if err := m.edge.readVPC(v); err != nil {
+		return err
+	}
 	if err := v.ensureLoopback(); err != nil {
 		return err
 	}
@@ -178,7 +184,10 @@ func (m *Manager) vpcSpace(want VPC) (*vpc, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &vpc{VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, owners: map[netip.Addr]string{}}
+	v := &vpc{
+		VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, owners: map[netip.Addr]string{},
+		nat: newVPCNAT(), links: map[socket]*publication{},
+	}
 	m.vpcs[want.ID] = v
 	return v, nil
 }
