@@ -43,15 +43,22 @@ func (e edit) note() {
 	}
 }
 
-// read learns what the kernel has.
+// read learns what the kernel has. What is not there holds nothing.
 func (t *tables) read(table string, cs ...*contents) error {
 	return t.do(func(conn *nftables.Conn) error {
+		live, err := listTable(conn, &nftables.Table{Name: table, Family: nftables.TableFamilyINet})
+		if err != nil {
+			return err
+		}
 		for _, c := range cs {
+			clear(c.have)
+			if !live.sets[c.of.Name] {
+				continue
+			}
 			elements, err := conn.GetSetElements(c.in(table))
 			if err != nil {
 				return fmt.Errorf("read %s: %w", c.of.Name, err)
 			}
-			clear(c.have)
 			for _, e := range elements {
 				c.have[string(e.Key)+string(e.KeyEnd)] = string(e.Val)
 			}

@@ -168,7 +168,7 @@ func proxyEntry(link int, a netip.Addr) *netlink.Neigh {
 
 // unroutePublic removes the proxy entries and routes of an address, wherever they are.
 func (m *Manager) unroutePublic(a netip.Addr) error {
-	errs := []error{m.dropProxies(func(e netip.Addr, _ int) bool { return e == a })}
+	errs := []error{m.host.dropProxies(func(e netip.Addr, _ int) bool { return e == a })}
 	routes, err := m.publicRoutes()
 	errs = append(errs, err)
 	for _, r := range routes {
@@ -202,16 +202,28 @@ func (m *Manager) publicRoutes() (public []netlink.Route, err error) {
 }
 
 // dropProxies removes the proxy entries that match.
-func (m *Manager) dropProxies(match func(a netip.Addr, link int) bool) error {
-	entries, err := m.host.proxies()
+func (s *space) dropProxies(match func(a netip.Addr, link int) bool) error {
+	entries, err := s.proxies()
 	errs := []error{err}
 	for _, e := range entries {
 		a, _ := netip.AddrFromSlice(e.IP)
 		if a = a.Unmap(); match(a, e.LinkIndex) {
-			errs = append(errs, ignoring(unix.ENOENT, m.host.route.NeighDel(proxyEntry(e.LinkIndex, a))))
+			errs = append(errs, ignoring(unix.ENOENT, s.route.NeighDel(proxyEntry(e.LinkIndex, a))))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// cleanProxies removes the proxy entries of the addresses that the host's table names.
+func cleanProxies(host *space, rules *tables, prefix string) error {
+	e := newEdge()
+	if err := e.readHost(rules, prefix); err != nil {
+		return err
+	}
+	return host.dropProxies(func(a netip.Addr, _ int) bool {
+		_, ours := e.nat[familyOf(a).number].public.have[addrKey(a)]
+		return ours
+	})
 }
 
 // proxies lists the namespace's proxy entries; see neighbours.
@@ -287,7 +299,7 @@ func (m *Manager) sweepPublic() error {
 			}
 		}
 	}
-	return errors.Join(append(errs, m.dropProxies(func(a netip.Addr, link int) bool {
+	return errors.Join(append(errs, m.host.dropProxies(func(a netip.Addr, link int) bool {
 		right, known := ours[a]
 		return known && link != right
 	}))...)
