@@ -70,7 +70,8 @@ type Manager struct {
 	mu   sync.Mutex // guards nics
 	nics map[string]*nic
 
-	edge edge
+	edge    edge
+	domains *domains
 }
 
 // Open prepares the network namespace of the calling thread to be the host of VPCs:
@@ -134,6 +135,8 @@ func open(ctx context.Context, cfg Config) (_ *Manager, err error) {
 		nics:   map[string]*nic{},
 		making: make(chan struct{}, 4),
 		edge:   newEdge(),
+
+		domains: newDomains(),
 	}
 	if err := m.ensureHost(); err != nil {
 		m.Close()

@@ -240,6 +240,7 @@ func (m *Manager) attached(vpcID string) string {
 
 // removeVPC does it while life is held for writing.
 func (m *Manager) removeVPC(id string) error {
+	m.domains.remove(id)
 	err := m.removeUplink(id)
 	if v := m.vpcs[id]; v != nil {
 		v.close()
@@ -257,7 +258,8 @@ func removeVPCSpace(prefix, id string) error {
 
 // ensureDNS starts the VPC's DNS server, or tells the running one what is new.
 func (m *Manager) ensureDNS(v *vpc) error {
-	z := &zone{vpc: v.ID, domain: v.Domain, cidr: v.CIDR, names: v.DNS, upstream: m.dns.forVPC()}
+	m.domains.set(v.ID, v.Domain)
+	z := &zone{vpc: v.ID, domain: v.Domain, cidr: v.CIDR, cidr6: v.CIDR6, others: m.domains, names: v.DNS, upstream: m.dns.forVPC()}
 	if v.dns != nil {
 		v.dns.zone.Store(z)
 		return nil
