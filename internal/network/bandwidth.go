@@ -78,7 +78,7 @@ func redirection(link, through netlink.Link) *netlink.U32 {
 	}
 }
 
-func ingress(link netlink.Link) *netlink.Ingress {
+func ingressOf(link netlink.Link) *netlink.Ingress {
 	return &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{
 		LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_INGRESS,
 	}}
@@ -124,7 +124,7 @@ func (m *Manager) shapeOut(v *vpc, n NIC, outer netlink.Link) error {
 	if err := shapeLink(h, through, n.Bandwidth.Out); err != nil {
 		return err
 	}
-	if err := ignoring(unix.EEXIST, h.QdiscAdd(ingress(outer))); err != nil {
+	if err := ignoring(unix.EEXIST, h.QdiscAdd(ingressOf(outer))); err != nil {
 		return err
 	}
 	redirected, err := redirects(h, outer, through)
@@ -156,7 +156,7 @@ func (m *Manager) detour(v *vpc, nicID string) (netlink.Link, error) {
 // unshapeOut takes the way over the intermediate device away, then the device.
 func (m *Manager) unshapeOut(v *vpc, nicID string, outer netlink.Link) error {
 	h := v.space.route
-	err := h.QdiscDel(ingress(outer))
+	err := h.QdiscDel(ingressOf(outer))
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // there is none
 		return err
 	}

@@ -64,7 +64,7 @@ func TestBandwidth(t *testing.T) { eachKind(t, testBandwidth) }
 func testBandwidth(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("one")))
+	l.ensure(m, l.vpc("one"))
 	n := nicAt("one", 2).as(kind).limited(40, 20)
 	a, b := l.attach(m, n), l.attach(m, nicAt("one", 3))
 	into, out := l.sink(a, ":80"), l.sink(b, ":80")
@@ -103,7 +103,7 @@ func testBandwidthIsRepaired(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
 	n, free := nicAt("one", 2).as(kind).limited(40, 20), nicAt("one", 3).as(kind)
-	state := State{VPCs: []VPC{l.vpc("one")}, NICs: []NIC{n, free}}
+	state := l.wants("one", n, free)
 	check(t, m.Reconcile(ctx, state))
 	v := m.vpcs["one"]
 	h := v.space.route
@@ -123,7 +123,7 @@ func testBandwidthIsRepaired(t *testing.T, kind NICKind) {
 		"nothing":         func() {},
 		"bucket removed":  func() { check(t, h.QdiscDel(shaper(m.outer(t, n), 8))) },
 		"bucket changed":  func() { check(t, h.QdiscReplace(shaper(m.outer(t, n), 8e6))) },
-		"ingress removed": func() { check(t, h.QdiscDel(ingress(m.outer(t, n)))) },
+		"ingress removed": func() { check(t, h.QdiscDel(ingressOf(m.outer(t, n)))) },
 		"device removed":  func() { check(t, h.LinkDel(link(detourName(l.prefix, n.ID)))) },
 		"device down":     func() { check(t, h.LinkSetDown(link(detourName(l.prefix, n.ID)))) },
 		"stranger's":      func() { check(t, m.shape(v, free.limited(1, 1), m.outer(t, free))) },

@@ -116,7 +116,9 @@ func TestDNS(t *testing.T) {
 	m := l.open()
 	one := l.vpc("one")
 	two := VPC{ID: "two", CIDR: one.CIDR, DNS: l.names, Domain: "corp.test"}
-	check(t, m.Reconcile(ctx, State{VPCs: []VPC{one, two}}))
+	check(t, m.Reconcile(ctx, State{
+		VPCs: []VPC{one, two}, Groups: map[string][]Group{"one": {openGroup}, "two": {openGroup}},
+	}))
 	l.names.set("one", "web", netip.MustParseAddr("10.77.0.3"))
 	l.names.set("two", "web", netip.MustParseAddr("10.77.0.9"))
 	l.names.set("two", "db", netip.MustParseAddr("10.77.0.10"))
@@ -415,7 +417,8 @@ func TestDNSHidesOtherVPCs(t *testing.T) {
 	m := l.open()
 	two := l.vpc("two")
 	two.HostReachable = false
-	check(t, m.Reconcile(ctx, State{VPCs: []VPC{l.vpc("one"), two}}))
+	l.ensure(m, l.vpc("one"))
+	l.ensure(m, two)
 	l.names.set("two", "db", netip.MustParseAddr("10.77.0.9"))
 	a := l.attach(m, nicAt("one", 2))
 	for _, name := range []string{"db.two.internal", "nobody.two.internal", "two.internal", "x.y.TWO.internal"} {

@@ -15,25 +15,25 @@ import (
 type edge struct {
 	mu        sync.Mutex
 	nat       map[byte]hostNAT // by family
-	cidrs     *contents
+	cidrs     *ledger
 	bySocket  map[socket][]*publication  // of every address of the host
 	byNIC     map[string][]*publication  // by NIC id
 	addresses map[netip.Addr]*publicAddr // public addresses
 }
 
 // hostNAT is what the host's sets and maps of one family hold.
-type hostNAT struct{ ports, anyPorts, public *contents }
+type hostNAT struct{ ports, anyPorts, public *ledger }
 
 // vpcNAT is what a VPC's maps of one family hold.
-type vpcNAT struct{ linkPorts, public, private *contents }
+type vpcNAT struct{ linkPorts, toPrivate, toPublic *ledger }
 
 func newEdge() edge {
 	nat := map[byte]hostNAT{}
 	for _, f := range families {
-		nat[f.number] = hostNAT{contentsOf(f.portsMap()), contentsOf(f.anyPortsMap()), contentsOf(f.publicSet())}
+		nat[f.number] = hostNAT{newLedger(portsSet(f)), newLedger(anyPortsSet(f)), newLedger(publicSet(f))}
 	}
 	return edge{
-		nat: nat, cidrs: contentsOf(cidrsSet), bySocket: map[socket][]*publication{}, byNIC: map[string][]*publication{}, addresses: map[netip.Addr]*publicAddr{},
+		nat: nat, cidrs: newLedger(cidrsSet()), bySocket: map[socket][]*publication{}, byNIC: map[string][]*publication{}, addresses: map[netip.Addr]*publicAddr{},
 	}
 }
 
@@ -54,21 +54,24 @@ func (e *edge) close() {
 func newVPCNAT() map[byte]vpcNAT {
 	nat := map[byte]vpcNAT{}
 	for _, f := range families {
-		nat[f.number] = vpcNAT{contentsOf(f.linkPortsMap()), contentsOf(f.publicMap()), contentsOf(f.privateMap())}
+		nat[f.number] = vpcNAT{newLedger(linkPortsSet(f)), newLedger(toPrivateSet(f)), newLedger(toPublicSet(f))}
 	}
 	return nat
 }
 
 // end is the VPC's address on the uplink; the zero Addr for a family that it has not.
 func (v *vpc) end(f family) netip.Addr {
-	if f.number == inet4.number {
+	switch {
+	case f.number == ip4.number:
 		return v.slot.Next()
+	case v.CIDR6.IsValid():
+		return vpcEnd6(v.CIDR6)
 	}
 	return netip.Addr{}
 }
 
 func (n NIC) addressIn(f family) netip.Addr {
-	if f.number == inet4.number {
+	if f.number == ip4.number {
 		return n.Address
 	}
 	return n.Address6
@@ -91,35 +94,42 @@ func (e *edge) readVPC(v *vpc) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, nat := range v.nat {
-		if err := v.rules.read(v.table, nat.linkPorts, nat.public, nat.private); err != nil {
+		if err := v.rules.read(v.table, nat.linkPorts, nat.toPrivate, nat.toPublic); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// joinUplink and partUplink let clients of the uplink's VPC whose address is in its CIDR come
-// as the host: the VPC has no way back to them.
-func (m *Manager) joinUplink(link string, cidr netip.Prefix) error {
-	return m.setRanges(link, linkRange(link, cidr))
+// setUplinkCIDR lets clients whose address is in the CIDR of the uplink's VPC come as the
+// host: the VPC has no way back to them.
+func (m *Manager) setUplinkCIDR(v VPC) error {
+	link := uplinkHostName(m.cfg.Prefix, v.ID)
+	if v.HostReachable {
+		return m.setRanges(link)
+	}
+	return m.setRanges(link, linkRange(link, v.CIDR))
 }
 
-func (m *Manager) partUplink(link string) error { return m.setRanges(link) }
+func (m *Manager) clearUplinkCIDR(vpcID string) error {
+	return m.setRanges(uplinkHostName(m.cfg.Prefix, vpcID))
+}
 
+// setRanges makes these the link's keys in cidrsSet.
 func (m *Manager) setRanges(link string, keys ...string) error {
 	m.edge.mu.Lock()
 	defer m.edge.mu.Unlock()
 	c := m.edge.cidrs
-	var edits []edit
+	var changes []change
 	for key := range c.have {
 		if strings.HasPrefix(key, string(ifKey(link))) && !slices.Contains(keys, key) {
-			edits = append(edits, c.del(key))
+			changes = append(changes, c.del(key))
 		}
 	}
 	for _, key := range keys {
-		edits = append(edits, c.put(key, ""))
+		changes = append(changes, c.put(key, ""))
 	}
-	return m.rules.edit(m.cfg.Prefix, edits...)
+	return m.rules.change(m.cfg.Prefix, changes...)
 }
 
 // expose makes the NIC's ports and public addresses lead to it, and nothing else. What
@@ -170,9 +180,9 @@ func (m *Manager) sweep() error {
 	m.edge.mu.Lock()
 	defer m.edge.mu.Unlock()
 	e := &m.edge
-	wanted := map[*contents]map[string]bool{}
-	note := func(edits []edit) {
-		for _, d := range edits {
+	wanted := map[*ledger]map[string]bool{}
+	note := func(changes []change) {
+		for _, d := range changes {
 			if wanted[d.in] == nil {
 				wanted[d.in] = map[string]bool{}
 			}
@@ -181,30 +191,30 @@ func (m *Manager) sweep() error {
 	}
 	for _, all := range e.byNIC {
 		for _, p := range all {
-			note(p.hostEdits(e))
-			note(p.vpcEdits())
+			note(p.hostChanges(e))
+			note(p.vpcChanges())
 		}
 	}
 	for _, a := range e.addresses {
-		note(a.hostEdits(e))
-		note(a.vpcEdits())
+		note(a.hostChanges(e))
+		note(a.vpcChanges())
 	}
-	stale := func(cs ...*contents) (edits []edit) {
+	stale := func(cs ...*ledger) (changes []change) {
 		for _, c := range cs {
 			for key := range c.have {
 				if !wanted[c][key] {
-					edits = append(edits, c.del(key))
+					changes = append(changes, c.del(key))
 				}
 			}
 		}
-		return edits
+		return changes
 	}
 	errs := []error{m.sweepPublic()}
 	links := map[string]bool{}
 	for id := range m.vpcs {
 		links[string(ifKey(uplinkHostName(m.cfg.Prefix, id)))] = true
 	}
-	var host []edit
+	var host []change
 	for key := range e.cidrs.have {
 		if !links[key[:unix.IFNAMSIZ]] {
 			host = append(host, e.cidrs.del(key))
@@ -213,10 +223,10 @@ func (m *Manager) sweep() error {
 	for _, nat := range e.nat {
 		host = append(host, stale(nat.ports, nat.anyPorts, nat.public)...)
 	}
-	errs = append(errs, m.rules.edit(m.cfg.Prefix, host...))
+	errs = append(errs, m.rules.change(m.cfg.Prefix, host...))
 	for _, v := range m.vpcs {
 		for _, nat := range v.nat {
-			errs = append(errs, v.rules.edit(v.table, stale(nat.linkPorts, nat.public, nat.private)...))
+			errs = append(errs, v.rules.change(v.table, stale(nat.linkPorts, nat.toPrivate, nat.toPublic)...))
 		}
 	}
 	return errors.Join(errs...)

@@ -15,9 +15,9 @@ import (
 func (l *lab) whole(m *Manager) (all []string) {
 	l.t.Helper()
 	check(l.t, m.edge.readHost(m.rules, l.prefix))
-	note := func(where string, c *contents) {
+	note := func(where string, c *ledger) {
 		for key, value := range c.have {
-			all = append(all, fmt.Sprintf("%s %s %x %x", where, c.of.Name, key, value))
+			all = append(all, fmt.Sprintf("%s %s %x %x", where, c.set.Name, key, value))
 		}
 	}
 	note("host", m.edge.cidrs)
@@ -29,8 +29,8 @@ func (l *lab) whole(m *Manager) (all []string) {
 		for id, v := range m.vpcs {
 			check(l.t, m.edge.readVPC(v))
 			note(id, v.nat[f.number].linkPorts)
-			note(id, v.nat[f.number].public)
-			note(id, v.nat[f.number].private)
+			note(id, v.nat[f.number].toPrivate)
+			note(id, v.nat[f.number].toPublic)
 		}
 	}
 	routes, err := m.publicRoutes()
@@ -56,7 +56,8 @@ func TestReconcileRepairsTheEdge(t *testing.T) {
 	two.HostReachable = false
 	a, b, c := nicAt("one", 2).with(webPorts...).known(publicOne), nicAt("one", 3), nicAt("two", 2).with(port(TCP, 8081, 80))
 	a.Ports = append(a.Ports, Port{Protocol: TCP, Host: netip.MustParseAddr(hostAddr), HostPort: 9090, Target: 80})
-	state := State{VPCs: []VPC{one, two}, NICs: []NIC{a, b, c}}
+	open := []Group{openGroup}
+	state := State{VPCs: []VPC{one, two}, Groups: map[string][]Group{"one": open, "two": open}, NICs: []NIC{a, b, c}}
 	check(t, m.Reconcile(ctx, state))
 	for _, n := range state.NICs {
 		l.serve(l.enter(m.link(m.vpcs[n.VPC], n)), ":80")
@@ -89,10 +90,10 @@ func TestReconcileRepairsTheEdge(t *testing.T) {
 		"host's other public": host("add element", "public { "+publicTwo+" }"),
 		"VPC's table":         inVPC("delete table", ""),
 		"VPC's ports":         inVPC("flush map", "linkports"),
-		"VPC's public":        inVPC("flush map", "public"),
-		"VPC's private":       inVPC("flush map", "private"),
+		"VPC's public":        inVPC("flush map", "toprivate"),
+		"VPC's private":       inVPC("flush map", "topublic"),
 		"VPC's other port":    inVPC("add element", "linkports { udp . 99 : 10.77.0.3 . 99 }"),
-		"VPC's other public":  inVPC("add element", "public { "+publicTwo+" : 10.77.0.3 }"),
+		"VPC's other public":  inVPC("add element", "toprivate { "+publicTwo+" : 10.77.0.3 }"),
 		"a port's target": func() {
 			inVPC("delete element", "linkports { tcp . 8080 }")()
 			inVPC("add element", "linkports { tcp . 8080 : 10.77.0.3 . 1 }")()
@@ -151,7 +152,7 @@ func TestCleanTakesPublicAddressesOff(t *testing.T) {
 	l := newLab(t)
 	before := l.trace()
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("one")))
+	l.ensure(m, l.vpc("one"))
 	l.attach(m, nicAt("one", 2).with(webPorts...).known(publicOne).limited(10, 10))
 	m.Close()
 	check(t, Clean(ctx, l.prefix, l.state))

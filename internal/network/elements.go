@@ -8,132 +8,120 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// contents is what a set or map of a table holds, as far as we know: keys, and a map's
-// values. The key of an interval is its two ends. With it an edit that changes nothing
-// costs nothing.
-type contents struct {
-	of   *nftables.Set
+// ledger is what a set or map of a table holds, as far as we know: keys, and a map's
+// values. The key of a range is its two ends. With it a change that is none costs
+// nothing.
+type ledger struct {
+	set  *nftables.Set
 	have map[string]string
 }
 
-func contentsOf(s *nftables.Set) *contents { return &contents{s, map[string]string{}} }
+func newLedger(s *nftables.Set) *ledger { return &ledger{s, map[string]string{}} }
 
-// An edit puts a key, with its value, into a set or map, or takes it out.
-type edit struct {
-	in         *contents
+// A change puts a key, with its value, into a set or map, or takes it out.
+type change struct {
+	in         *ledger
 	key, value string
 	out        bool
 }
 
-func (c *contents) put(key, value string) edit { return edit{in: c, key: key, value: value} }
-func (c *contents) del(key string) edit        { return edit{in: c, key: key, out: true} }
+func (l *ledger) put(key, value string) change { return change{in: l, key: key, value: value} }
+func (l *ledger) del(key string) change        { return change{in: l, key: key, out: true} }
 
-// needed says whether the edit changes what the kernel has.
-func (e edit) needed() bool {
-	old, there := e.in.have[e.key]
-	return there == e.out || there && old != e.value
+// needed says whether the change makes a difference.
+func (c change) needed() bool {
+	old, there := c.in.have[c.key]
+	return there == c.out || there && old != c.value
 }
 
-// note remembers an edit that was made.
-func (e edit) note() {
-	if e.out {
-		delete(e.in.have, e.key)
+// edit is the change as one of a set. A value cannot be changed in place.
+func (c change) edit() edit {
+	e := edit{set: c.in.set}
+	if _, there := c.in.have[c.key]; there {
+		e.del = []element{c.in.element(c.key, "")}
+	}
+	if !c.out {
+		e.add = []element{c.in.element(c.key, c.value)}
+	}
+	return e
+}
+
+func (l *ledger) element(key, value string) element {
+	e := element{key: []byte(key), data: []byte(value)}
+	if l.set.Interval {
+		e.key, e.end = e.key[:len(key)/2], e.key[len(key)/2:]
+	}
+	return e
+}
+
+// note remembers a change that was made.
+func (c change) note() {
+	if c.out {
+		delete(c.in.have, c.key)
 	} else {
-		e.in.have[e.key] = e.value
+		c.in.have[c.key] = c.value
 	}
 }
 
 // read learns what the kernel has. What is not there holds nothing.
-func (t *tables) read(table string, cs ...*contents) error {
-	return t.do(func(conn *nftables.Conn) error {
-		live, err := listTable(conn, &nftables.Table{Name: table, Family: nftables.TableFamilyINet})
+func (t *tables) read(table string, ls ...*ledger) error {
+	var live liveTable
+	err := t.do(func(conn *nftables.Conn) (err error) {
+		live, err = listTable(conn, &nftables.Table{Name: table, Family: nftables.TableFamilyINet})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("list table %s: %w", table, err)
+	}
+	for _, l := range ls {
+		clear(l.have)
+		if !live.sets[l.set.Name] {
+			continue
+		}
+		es, err := t.list(table, l.set)
 		if err != nil {
 			return err
 		}
-		for _, c := range cs {
-			clear(c.have)
-			if !live.sets[c.of.Name] {
-				continue
-			}
-			elements, err := conn.GetSetElements(c.in(table))
-			if err != nil {
-				return fmt.Errorf("read %s: %w", c.of.Name, err)
-			}
-			for _, e := range elements {
-				c.have[string(e.Key)+string(e.KeyEnd)] = string(e.Val)
-			}
+		for _, e := range es {
+			l.have[string(e.key)+string(e.end)] = string(e.data)
 		}
-		return nil
-	})
-}
-
-func (c *contents) in(table string) *nftables.Set {
-	s := *c.of
-	s.Table = &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
-	return &s
-}
-
-// edit makes the edits in one transaction. Keys are distinct.
-func (t *tables) edit(table string, edits ...edit) error {
-	err := t.tryEdit(table, edits)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) {
-		// Somebody else changed them. Then see what is there.
-		for _, e := range edits {
-			if err := t.read(table, e.in); err != nil {
-				return err
-			}
-		}
-		err = t.tryEdit(table, edits)
-	}
-	if err != nil {
-		return fmt.Errorf("edit nftables table %s: %w", table, err)
 	}
 	return nil
 }
 
-func (t *tables) tryEdit(table string, edits []edit) error {
-	var needed []edit
-	for _, e := range edits {
-		if e.needed() {
-			needed = append(needed, e)
-		}
-	}
-	if len(needed) == 0 {
-		return nil
-	}
-	err := t.do(func(conn *nftables.Conn) error {
-		for _, e := range needed {
-			if err := e.add(conn, table); err != nil {
+// change makes the changes in one transaction. Keys are distinct.
+func (t *tables) change(table string, changes ...change) error {
+	err := t.tryChange(table, changes)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EEXIST) {
+		// Somebody else was there. Then see what is.
+		for _, c := range changes {
+			if err := t.read(table, c.in); err != nil {
 				return err
 			}
 		}
-		return conn.Flush()
-	})
+		err = t.tryChange(table, changes)
+	}
 	if err != nil {
+		return fmt.Errorf("change table %s: %w", table, err)
+	}
+	return nil
+}
+
+func (t *tables) tryChange(table string, changes []change) error {
+	var edits []edit
+	for _, c := range changes {
+		if c.needed() {
+			edits = append(edits, c.edit())
+		}
+	}
+	if len(edits) == 0 {
+		return nil
+	}
+	if err := t.apply(table, edits...); err != nil {
 		return err
 	}
-	for _, e := range needed {
-		e.note()
+	for _, c := range changes {
+		c.note()
 	}
 	return nil
-}
-
-// add adds the edit to the connection's transaction. A value cannot be changed in
-// place.
-func (e edit) add(conn *nftables.Conn, table string) error {
-	s := e.in.in(table)
-	element := []nftables.SetElement{{Key: []byte(e.key)}}
-	if s.Interval {
-		element[0].Key, element[0].KeyEnd = []byte(e.key[:len(e.key)/2]), []byte(e.key[len(e.key)/2:])
-	}
-	if _, there := e.in.have[e.key]; there {
-		if err := conn.SetDeleteElements(s, element); err != nil {
-			return err
-		}
-	}
-	if e.out {
-		return nil
-	}
-	element[0].Val = []byte(e.value)
-	return conn.SetAddElements(s, element)
 }

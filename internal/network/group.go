@@ -117,5 +117,36 @@ func (r Rule) check(field string) error {
 // the old rules and some of the new. Connections that stay allowed go on, others are
 // cut. A group that a NIC is in cannot be left out.
 func (m *Manager) SetGroups(ctx context.Context, vpcID string, groups []Group) error {
+	m.life.RLock()
+	defer m.life.RUnlock()
+	v, err := m.vpc(vpcID)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = v.setGroups(groups)
+	}
+	if err != nil {
+		return fmt.Errorf("set security groups of VPC %s: %w", vpcID, err)
+	}
 	return nil
+}
+
+func (v *vpc) setGroups(groups []Group) error {
+	p := v.policy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	undo, err := p.setGroups(groups)
+	if err != nil {
+		return err
+	}
+	contents, err := p.contents()
+	if err == nil {
+		err = v.rules.keep(v.table, contents...)
+	}
+	if err != nil {
+		undo()
+		return err
+	}
+	return v.cut()
 }

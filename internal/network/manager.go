@@ -21,6 +21,10 @@ import (
 // same in every VPC and lies in that VPC's namespace.
 var Gateway = netip.AddrFrom4([4]byte{169, 254, 1, 1})
 
+// Gateway6 is the same for IPv6. It is an address of each NIC's link in the VPC's
+// namespace.
+var Gateway6 = netip.MustParseAddr("fe80::1")
+
 // DefaultLinks is the range of the uplinks' addresses where nothing else uses it.
 var DefaultLinks = netip.MustParsePrefix("169.254.64.0/18")
 

@@ -2,7 +2,6 @@ package network
 
 import (
 	"encoding/binary"
-	"net"
 	"net/netip"
 
 	"github.com/google/nftables"
@@ -11,92 +10,230 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// family is what rules need to know of IPv4 or IPv6.
-type family struct {
-	number      byte // as nftables has it
-	suffix      string
-	bytes       uint32 // of an address
-	source      uint32 // offsets in the header (RFC 791, 8200)
-	destination uint32
-	address     nftables.SetDatatype
+// The rules that translate published ports and public addresses, on the host and in a
+// VPC. Their number is constant: what grows are the maps.
+
+var families = []family{ip4, ip6}
+
+// portsSet maps protocol, address and port of the host to the VPC's end of an uplink and
+// a port of it; anyPortsSet does so for every address of the host.
+func portsSet(f family) *nftables.Set {
+	return endpoints("ports", f, nftables.TypeInetProto, f.address, nftables.TypeInetService)
 }
 
-var (
-	inet4 = family{unix.NFPROTO_IPV4, "", 4, offsetSource, offsetDestination, nftables.TypeIPAddr}
-	inet6 = family{unix.NFPROTO_IPV6, "6", 16, 8, 24, nftables.TypeIP6Addr}
-)
-
-var families = []family{inet4, inet6}
-
-func familyOf(a netip.Addr) family {
-	if a.Is6() {
-		return inet6
-	}
-	return inet4
+func anyPortsSet(f family) *nftables.Set {
+	return endpoints("anyports", f, nftables.TypeInetProto, nftables.TypeInetService)
 }
 
-// The sets and maps of network address translation, one of each for either family.
-// On the host:
-func (f family) portsMap() *nftables.Set {
-	return f.natMap("ports", []nftables.SetDatatype{nftables.TypeInetProto, f.address, nftables.TypeInetService}, f.address, nftables.TypeInetService)
+// linkPortsSet maps protocol and port of the VPC's end of its uplink to a NIC's address
+// and port.
+func linkPortsSet(f family) *nftables.Set {
+	return endpoints("linkports", f, nftables.TypeInetProto, nftables.TypeInetService)
 }
 
-func (f family) anyPortsMap() *nftables.Set {
-	return f.natMap("anyports", []nftables.SetDatatype{nftables.TypeInetProto, nftables.TypeInetService}, f.address, nftables.TypeInetService)
-}
-
-func (f family) publicSet() *nftables.Set {
-	return &nftables.Set{Name: "public" + f.suffix, KeyType: f.address, KeyByteOrder: binaryutil.BigEndian}
-}
-
-// In a VPC:
-func (f family) linkPortsMap() *nftables.Set {
-	return f.natMap("linkports", []nftables.SetDatatype{nftables.TypeInetProto, nftables.TypeInetService}, f.address, nftables.TypeInetService)
-}
-
-func (f family) publicMap() *nftables.Set {
-	return f.natMap("public", []nftables.SetDatatype{f.address}, f.address)
-}
-
-func (f family) privateMap() *nftables.Set {
-	return f.natMap("private", []nftables.SetDatatype{f.address}, f.address)
-}
-
-func (f family) natMap(name string, key []nftables.SetDatatype, value ...nftables.SetDatatype) *nftables.Set {
-	s := &nftables.Set{Name: name + f.suffix, IsMap: true, KeyType: key[0], DataType: value[0], KeyByteOrder: binaryutil.BigEndian}
-	if len(key) > 1 {
-		s.KeyType, s.Concatenation = nftables.MustConcatSetType(key...), true
-	}
-	if len(value) > 1 {
-		s.DataType = nftables.MustConcatSetType(value...)
-	}
+// endpoints is a map to an address and a port.
+func endpoints(name string, f family, fields ...nftables.SetDatatype) *nftables.Set {
+	s := concatenation(name, f, fields...)
+	s.IsMap, s.DataType = true, nftables.MustConcatSetType(f.address, nftables.TypeInetService)
 	return s
 }
 
-// Keys and values of those maps. Each part of a concatenation fills registers of 4 bytes.
-
-func concat(parts ...[]byte) string {
-	var k []byte
-	for _, p := range parts {
-		k = append(k, p...)
-		for len(k)%4 != 0 {
-			k = append(k, 0)
-		}
-	}
-	return string(k)
+// publicSet holds, on the host, the public addresses that it routes to VPCs.
+func publicSet(f family) *nftables.Set {
+	return &nftables.Set{Name: "public" + f.suffix, KeyType: f.address, KeyByteOrder: binaryutil.BigEndian}
 }
 
-func portKey(p Protocol, a netip.Addr, port uint16) string {
-	if !a.IsValid() {
-		return concat([]byte{byte(p)}, binaryutil.BigEndian.PutUint16(port))
+// toPrivateSet maps, in a VPC, public addresses to those of the NICs that they stand
+// for, and toPublicSet the other way.
+func toPrivateSet(f family) *nftables.Set { return addresses("toprivate", f) }
+func toPublicSet(f family) *nftables.Set  { return addresses("topublic", f) }
+
+func addresses(name string, f family) *nftables.Set {
+	return &nftables.Set{Name: name + f.suffix, KeyType: f.address, DataType: f.address, IsMap: true, KeyByteOrder: binaryutil.BigEndian}
+}
+
+// cidrsSet holds the host's ends of uplinks with the CIDRs of their VPCs. Of VPCs that
+// are HostReachable it holds none: what has an address of theirs and comes from outside
+// is a lie.
+func cidrsSet() *nftables.Set { return ranges("cidrs", ip4, nftables.TypeIFName, nftables.TypeIPAddr) }
+
+func hostNATSets() (sets []*nftables.Set) {
+	for _, f := range families {
+		sets = append(sets, portsSet(f), anyPortsSet(f), publicSet(f))
 	}
-	return concat([]byte{byte(p)}, a.AsSlice(), binaryutil.BigEndian.PutUint16(port))
+	return append(sets, cidrsSet())
+}
+
+func vpcNATSets() (sets []*nftables.Set) {
+	for _, f := range families {
+		sets = append(sets, linkPortsSet(f), toPrivateSet(f), toPublicSet(f))
+	}
+	return sets
+}
+
+// publishedPorts are the ways to match a published port, which leave what it leads to in
+// the registers.
+func publishedPorts(f family) (one, each []expr.Any) {
+	one = append(f.matches(), concat().protocol().addr(f, f.destination).transport(offsetPort).lookup(portsSet(f))...)
+	each = append(append(f.matches(), local()...), concat().protocol().transport(offsetPort).lookup(anyPortsSet(f))...)
+	if f.number == unix.NFPROTO_IPV6 {
+		// A reply to ::1 has no way from a link to the program: see loopbackProxy.
+		each = append(notLoopback6(), each...)
+	}
+	return one, each
+}
+
+// publishedAreOpen lets instances through the guard to published ports.
+func publishedAreOpen() (rules []rule) {
+	for _, f := range families {
+		one, each := publishedPorts(f)
+		rules = append(rules,
+			when("published port of one address", iifIn(uplinksSet), one, accept()),
+			when("published port", iifIn(uplinksSet), each, accept()))
+	}
+	return rules
+}
+
+// toUplinks translate, on the host, published ports.
+func toUplinks() (rules []rule) {
+	for _, f := range families {
+		one, each := publishedPorts(f)
+		rules = append(rules,
+			when("published port of one address", one, dnatPort(f)),
+			when("published port", each, dnatPort(f)))
+	}
+	return rules
+}
+
+// intoVPCs let pass what the host forwards to published ports and public addresses.
+func intoVPCs(links netip.Prefix) (rules []rule) {
+	// vpcEnd6 of any VPC.
+	mask := netip.MustParseAddr("fe00:0:0:ffff:ffff:ffff:ffff:ffff").AsSlice()
+	end6 := maskedAddr(ip6.destination, mask, vpcEnd6(uniqueLocal))
+	rules = []rule{
+		when("published port", oifIn(uplinksSet), translated(), daddr(links), accept()),
+		when("published port", oifIn(uplinksSet), translated(), ip6.matches(), end6, accept()),
+	}
+	for _, f := range families {
+		rules = append(rules, when("public address", oifIn(uplinksSet), f.matches(), concat().addr(f, f.destination).in(publicSet(f)), accept()))
+	}
+	return rules
+}
+
+// asHost give clients that the VPC has no way back to the host's address on the uplink.
+func asHost() []rule {
+	client := concat().outLink().addr(ip4, ip4.source).in(cidrsSet())
+	return []rule{
+		when("loopback to published port", oifIn(uplinksSet), saddr(loopbackNet), masquerade()),
+		when("VPC to published port", iifIn(uplinksSet), oifIn(uplinksSet), translated(), masquerade()),
+		when("client with an address of the VPC", ip4.matches(), client, masquerade()),
+	}
+}
+
+// asThemselves let public addresses out untranslated.
+func asThemselves() (rules []rule) {
+	for _, f := range families {
+		rules = append(rules, when("public address", iifIn(uplinksSet), oifNotIn(uplinksSet), f.matches(),
+			concat().addr(f, f.source).in(publicSet(f)), accept()))
+	}
+	return rules
+}
+
+// toNICs translate, in a VPC, link ports and public addresses.
+func toNICs() (rules []rule) {
+	for _, f := range families {
+		linkPort := concat().protocol().transport(offsetPort).lookup(linkPortsSet(f))
+		public := concat().addr(f, f.destination).lookup(toPrivateSet(f))
+		rules = append(rules,
+			when("published port", iif(uplinkName), f.matches(), local(), linkPort, markPublished(), dnatPort(f)),
+			when("public address", f.matches(), public, nat(f, expr.NATTypeDestNAT)))
+	}
+	return rules
+}
+
+// fromNICs translate the sources of what the NICs send to the outside, and of what one
+// sends to itself: it would drop what seems to come from its own address.
+func fromNICs(v VPC) (rules []rule) {
+	routers := map[byte]netip.Addr{ip4.number: Gateway}
+	if v.CIDR6.IsValid() {
+		routers[ip6.number] = vpcEnd6(v.CIDR6)
+	}
+	for _, f := range families {
+		if router, ok := routers[f.number]; ok {
+			own := concat().outLink().addr(f, f.source).in(nicsSet(f))
+			rules = append(rules, when("instance to itself", f.matches(), own, snatTo(f, router)))
+		}
+		public := concat().addr(f, f.source).lookup(toPublicSet(f))
+		rules = append(rules, when("public address", oif(uplinkName), f.matches(), public, nat(f, expr.NATTypeSourceNAT)))
+	}
+	return append(rules, when("instance to outside", ip4.matches(), oif(uplinkName), masquerade()))
+}
+
+// loopbackNet holds the addresses that a host calls itself by.
+var loopbackNet = netip.MustParsePrefix("127.0.0.0/8")
+
+func notLoopback6() []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: ip6.destination, Len: 16},
+		compare(expr.CmpOpNeq, netip.IPv6Loopback().AsSlice()),
+	}
+}
+
+func (r *registers) outLink() *registers {
+	return r.fill(&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: r.next}, unix.IFNAMSIZ)
+}
+
+// lookup matches if the map has the fields, and puts what they stand for in their place.
+func (r *registers) lookup(set *nftables.Set) []expr.Any {
+	return append(r.exprs, &expr.Lookup{
+		SourceRegister: unix.NFT_REG32_00, DestRegister: unix.NFT_REG32_00, IsDestRegSet: true, SetName: set.Name,
+	})
+}
+
+// nat translates to the address that a lookup found, dnatPort to address and port.
+func nat(f family, kind expr.NATType) []expr.Any {
+	return []expr.Any{&expr.NAT{Type: kind, Family: uint32(f.number), RegAddrMin: unix.NFT_REG32_00}}
+}
+
+func dnatPort(f family) []expr.Any {
+	port := unix.NFT_REG32_00 + f.address.Bytes/4
+	return []expr.Any{&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.number), RegAddrMin: unix.NFT_REG32_00, RegProtoMin: port}}
+}
+
+func snatTo(f family, a netip.Addr) []expr.Any {
+	return append([]expr.Any{&expr.Immediate{Register: unix.NFT_REG32_00, Data: a.AsSlice()}}, nat(f, expr.NATTypeSourceNAT)...)
+}
+
+// local matches destinations that are the namespace's own.
+func local() []expr.Any {
+	return []expr.Any{
+		&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true},
+		compare(expr.CmpOpEq, binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)),
+	}
+}
+
+// ctMarkPublished is on a VPC's connections that a published port let in.
+const ctMarkPublished = 1 << 0
+
+func markPublished() []expr.Any {
+	return []expr.Any{
+		&expr.Immediate{Register: scratch, Data: binaryutil.NativeEndian.PutUint32(ctMarkPublished)},
+		&expr.Ct{Key: expr.CtKeyMARK, Register: scratch, SourceRegister: true},
+	}
+}
+
+func published() []expr.Any { return ctBits(expr.CtKeyMARK, ctMarkPublished, expr.CmpOpNeq) }
+
+// Keys and values of the maps.
+
+func portKey(p Protocol, host netip.Addr, port uint16) string {
+	return padded([]byte{byte(p)}, host.AsSlice(), binary.BigEndian.AppendUint16(nil, port))
 }
 
 func addrKey(a netip.Addr) string { return string(a.AsSlice()) }
 
 func endpointValue(a netip.Addr, port uint16) string {
-	return concat(a.AsSlice(), binaryutil.BigEndian.PutUint16(port))
+	return padded(a.AsSlice(), binary.BigEndian.AppendUint16(nil, port))
 }
 
 // parseEndpoint is the inverse of endpointValue; the zero values for what is none.
@@ -109,138 +246,24 @@ func parseEndpoint(v string) (netip.Addr, uint16) {
 	return a, binary.BigEndian.Uint16([]byte(v[at:]))
 }
 
-// Register number i of 4 bytes.
-func word(i uint32) uint32 { return unix.NFT_REG32_00 + i }
-
-func (f family) words() uint32 { return f.bytes / 4 }
-
-func (f family) is() []expr.Any {
-	return metaIs(expr.MetaKeyNFPROTO, expr.CmpOpEq, []byte{f.number})
-}
-
-func (f family) load(register, offset uint32) expr.Any {
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.bytes}
-}
-
-func loadPort(register uint32) expr.Any {
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: offsetPort, Len: 2}
-}
-
-// lookup matches if the map has the key that starts in the first register, and puts
-// the value there.
-func lookup(m *nftables.Set) expr.Any {
-	return &expr.Lookup{SourceRegister: word(0), DestRegister: word(0), IsDestRegSet: true, SetName: m.Name}
-}
-
-// inPorts matches a destination in portsMap.
-func (f family) inPorts() []expr.Any {
-	return append(f.is(),
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: word(0)},
-		f.load(word(1), f.destination),
-		loadPort(word(1+f.words())),
-		lookup(f.portsMap()),
-	)
-}
-
-// inPortMap matches a protocol and destination port in a map that is keyed by these.
-func (f family) inPortMap(m *nftables.Set) []expr.Any {
-	return append(f.is(),
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: word(0)},
-		loadPort(word(1)),
-		lookup(m),
-	)
-}
-
-// inAddressMap matches an address of the packet in a map that is keyed by addresses.
-func (f family) inAddressMap(offset uint32, m *nftables.Set) []expr.Any {
-	return append(f.is(), f.load(word(0), offset), lookup(m))
-}
-
-// inAddressSet matches an address of the packet in a set.
-func (f family) inAddressSet(offset uint32, s *nftables.Set) []expr.Any {
-	return append(f.is(), f.load(word(0), offset), &expr.Lookup{SourceRegister: word(0), SetName: s.Name})
-}
-
-// nat translates to the address that a lookup put into the first register.
-func (f family) nat(kind expr.NATType) []expr.Any {
-	return []expr.Any{&expr.NAT{Type: kind, Family: uint32(f.number), RegAddrMin: word(0)}}
-}
-
-// natPort translates to the address and port that a lookup put there.
-func (f family) natPort() []expr.Any {
-	return []expr.Any{&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.number), RegAddrMin: word(0), RegProtoMin: word(f.words())}}
-}
-
-// snatTo translates the source to one address.
-func (f family) snatTo(a netip.Addr) []expr.Any {
-	return append([]expr.Any{&expr.Immediate{Register: word(0), Data: a.AsSlice()}}, f.nat(expr.NATTypeSourceNAT)...)
-}
-
-// local matches destinations that are the host's own.
-func local() []expr.Any {
-	return []expr.Any{
-		&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true},
-		compare(expr.CmpOpEq, binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)),
-	}
-}
-
-const (
-	// ctStatusDNAT is IPS_DST_NAT of the kernel's nf_conntrack_common.h.
-	ctStatusDNAT = 1 << 5
-	// ctMarkPublished is on a VPC's connections that a published port let in.
-	ctMarkPublished = 1 << 0
-)
-
-// translated matches connections whose destination was translated.
-func translated() []expr.Any { return ctBits(expr.CtKeySTATUS, ctStatusDNAT, expr.CmpOpNeq) }
-
-func notTranslated() []expr.Any { return ctBits(expr.CtKeySTATUS, ctStatusDNAT, expr.CmpOpEq) }
-
-func published() []expr.Any { return ctBits(expr.CtKeyMARK, ctMarkPublished, expr.CmpOpNeq) }
-
-func ctBits(key expr.CtKey, bits uint32, op expr.CmpOp) []expr.Any {
-	return []expr.Any{
-		&expr.Ct{Key: key, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4)},
-		compare(op, make([]byte, 4)),
-	}
-}
-
-// markPublished leaves the first registers alone, for what a lookup put there.
-func markPublished() []expr.Any {
-	return []expr.Any{
-		&expr.Immediate{Register: word(12), Data: binaryutil.NativeEndian.PutUint32(ctMarkPublished)},
-		&expr.Ct{Key: expr.CtKeyMARK, Register: word(12), SourceRegister: true},
-	}
-}
-
-// saddr matches sources in an IPv4 prefix.
-func saddr(p netip.Prefix) []expr.Any { return inet4.within(inet4.source, p) }
-
-func (f family) within(offset uint32, p netip.Prefix) []expr.Any {
-	mask := net.CIDRMask(p.Bits(), p.Addr().BitLen())
-	return append(f.is(),
-		f.load(word(0), offset),
-		&expr.Bitwise{SourceRegister: word(0), DestRegister: word(0), Len: f.bytes, Mask: mask, Xor: make([]byte, f.bytes)},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: word(0), Data: p.Masked().Addr().AsSlice()},
-	)
-}
-
-// leavesBy matches if the set of ifname . address holds the link that the packet leaves
-// by and its source.
-func (f family) leavesBy(set *nftables.Set) []expr.Any {
-	return append(f.is(),
-		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: word(0)},
-		f.load(word(unix.IFNAMSIZ/4), f.source),
-		&expr.Lookup{SourceRegister: word(0), SetName: set.Name},
-	)
-}
-
-// linkRange is the key in a set of intervals of ifname . address.
+// linkRange is a key of cidrsSet, both its ends.
 func linkRange(link string, p netip.Prefix) string {
-	first, last := p.Masked().Addr().AsSlice(), p.Masked().Addr().AsSlice()
-	for i, m := range net.CIDRMask(p.Bits(), p.Addr().BitLen()) {
+	n := ipNet(p.Masked())
+	last := p.Masked().Addr().AsSlice()
+	for i, m := range n.Mask {
 		last[i] |= ^m
 	}
-	return concat(ifKey(link), first, ifKey(link), last)
+	return padded(ifKey(link), n.IP, ifKey(link), last)
+}
+
+// padded puts the fields of a concatenation together, each a multiple of 4 bytes long.
+func padded(fields ...[]byte) string {
+	var k []byte
+	for _, f := range fields {
+		k = append(k, f...)
+		for len(k)%4 != 0 {
+			k = append(k, 0)
+		}
+	}
+	return string(k)
 }

@@ -62,53 +62,6 @@ func (n NIC) same(o NIC) bool {
 		n.Address == o.Address && n.Address6 == o.Address6
 }
 
-// UpdateNIC gives an attached NIC its mutable parts anew, at once. Connections that stay
-// allowed go on, others are cut.
-func (m *Manager) UpdateNIC(ctx context.Context, n NIC) error {
-	if err := m.updateNIC(ctx, n); err != nil {
-		return fmt.Errorf("update NIC %s: %w", n.ID, err)
-	}
-	return nil
-}
-
-func (m *Manager) updateNIC(ctx context.Context, n NIC) error {
-	m.life.RLock()
-	defer m.life.RUnlock()
-	unlock, err := m.busy.Lock(ctx, n.ID)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	have := m.known(n.ID)
-	if have == nil {
-		return api.Errorf(api.NotFound, "NIC %s is not attached", n.ID)
-	}
-	if !have.same(n) {
-		return api.Errorf(api.Conflict, "only its groups, bandwidth, ports and public addresses can change")
-	}
-	v, err := m.vpc(n.VPC)
-	if err != nil {
-		return err
-	}
-	if err := n.Bandwidth.check(); err != nil {
-		return err
-	}
-	outer, err := v.space.route.LinkByName(outerName(m.cfg.Prefix, n.ID))
-	if err != nil {
-		return err
-	}
-	if err := m.expose(v, n); err != nil {
-		return err
-	}
-	if err := m.shape(v, n, outer); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	have.NIC = n
-	return nil
-}
-
 // Link is what a sandbox needs to know of its NIC.
 type Link struct {
 	NetNS      string           // path of the namespace that holds the interface, or the tap
@@ -151,6 +104,7 @@ func (m *Manager) attach(ctx context.Context, n NIC) (Link, error) {
 	if err := checkID("id", n.ID); err != nil {
 		return Link{}, err
 	}
+	n = n.onThisKernel()
 	m.life.RLock()
 	defer m.life.RUnlock()
 	unlock, err := m.busy.Lock(ctx, n.ID)
@@ -217,6 +171,9 @@ func (m *Manager) link(v *vpc, n NIC) Link {
 		Search:     v.Domain,
 		MTU:        m.mtu,
 	}
+	if n.Address6.IsValid() {
+		l.Address6, l.Gateway6 = netip.PrefixFrom(n.Address6, 128), Gateway6
+	}
 	if n.Kind == Tap {
 		l.NetNS, l.Name = spacePath(v.name), outerName(m.cfg.Prefix, n.ID)
 	}
@@ -245,7 +202,7 @@ func (m *Manager) claim(v *vpc, n NIC) (was *nic, err error) {
 	if !v.CIDR.Contains(n.Address) {
 		return nil, api.FieldError("address", "%s is not in %s of VPC %s", n.Address, v.CIDR, v.ID)
 	}
-	if err := errors.Join(checkKind(n), n.Bandwidth.check()); err != nil {
+	if err := errors.Join(checkAddress6(v, n.Address6), checkKind(n), n.Bandwidth.check()); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -255,12 +212,17 @@ func (m *Manager) claim(v *vpc, n NIC) (was *nic, err error) {
 			return nil, api.Errorf(api.Conflict, "NIC %s is attached to VPC %s as %s, a %s of user %d",
 				n.ID, was.VPC, was.Address, was.Kind, was.Owner).WithNext("detach it first")
 		}
+		m.nics[n.ID] = &nic{NIC: n, fd: was.fd}
 		return was, nil
 	}
-	if owner := v.owners[n.Address]; owner != "" {
-		return nil, api.Errorf(api.Conflict, "address %s in VPC %s is NIC %s's", n.Address, v.ID, owner)
+	for _, a := range n.addrs() {
+		if owner := v.owners[a]; owner != "" {
+			return nil, api.Errorf(api.Conflict, "address %s in VPC %s is NIC %s's", a, v.ID, owner)
+		}
 	}
-	v.owners[n.Address] = n.ID
+	for _, a := range n.addrs() {
+		v.owners[a] = n.ID
+	}
 	m.nics[n.ID] = &nic{NIC: n, fd: -1}
 	return nil, nil
 }
@@ -274,7 +236,9 @@ func (m *Manager) forget(nicID string) {
 		return
 	}
 	if v := m.vpcs[n.VPC]; v != nil {
-		delete(v.owners, n.Address)
+		for _, a := range n.addrs() {
+			delete(v.owners, a)
+		}
 	}
 	n.close()
 	delete(m.nics, nicID)
@@ -324,7 +288,7 @@ func (m *Manager) adoptNIC(v *vpc, n NIC) error {
 
 // madeAs says whether the outer end is, by its own account, this NIC's and complete.
 func (n NIC) madeAs(outer netlink.Link) bool {
-	if outer.Attrs().Alias != nicAlias(n.ID, n.Address) {
+	if outer.Attrs().Alias != nicAlias(n.ID, n.addrs()...) {
 		return false
 	}
 	if n.Kind == Tap {
@@ -351,11 +315,10 @@ func (m *Manager) complete(v *vpc, n NIC, outer netlink.Link, prepare func() err
 	}
 	if err == nil {
 		// The alias comes last: a link without it is half made.
-		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.Address))
+		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.addrs()...))
 	}
 	if err != nil {
-		bar := v.rules.del(v.table, nicsSet, nicKey(outer.Attrs().Name, n.Address))
-		return errors.Join(err, m.hide(v, n), m.removeDetour(v, n.ID), bar, deleteLink(v.space.route, outer))
+		return errors.Join(err, m.hide(v, n), v.bar(n, outer.Attrs().Name), m.removeDetour(v, n.ID), deleteLink(v.space.route, outer))
 	}
 	return nil
 }
@@ -383,13 +346,10 @@ func (m *Manager) ensureOuter(v *vpc, n NIC, outer netlink.Link) error {
 	if err := h.RouteReplace(nicRoute(n, outer)); err != nil {
 		return fmt.Errorf("route to NIC: %w", err)
 	}
-	if err := v.rules.add(v.table, nicsSet, nicKey(outer.Attrs().Name, n.Address)); err != nil {
-		return fmt.Errorf("admit NIC: %w", err)
-	}
-	if err := m.shape(v, n, outer); err != nil {
+	if err := v.ensureOuter6(n, outer); err != nil {
 		return err
 	}
-	return m.expose(v, n)
+	return m.configure(v, n, outer)
 }
 
 func nicRoute(n NIC, outer netlink.Link) *netlink.Route {
@@ -451,7 +411,7 @@ func (m *Manager) silence(v *vpc, n NIC) error {
 		return err
 	}
 	name := outerName(m.cfg.Prefix, n.ID)
-	if err := v.rules.del(v.table, nicsSet, nicKey(name, n.Address)); err != nil {
+	if err := v.bar(n, name); err != nil {
 		return fmt.Errorf("bar NIC: %w", err)
 	}
 	outer, err := findLink(v.space.route, name)
@@ -461,6 +421,12 @@ func (m *Manager) silence(v *vpc, n NIC) error {
 	err = ignoring(unix.ESRCH, v.space.route.RouteDel(nicRoute(n, outer)))
 	if err != nil {
 		return fmt.Errorf("remove route to NIC: %w", err)
+	}
+	if n.Address6.IsValid() {
+		err = ignoring(unix.ESRCH, v.space.route.RouteDel(nicRoute6(n, v.VPC, outer)))
+		if err != nil {
+			return fmt.Errorf("remove route to NIC: %w", err)
+		}
 	}
 	if err := m.removeDetour(v, n.ID); err != nil {
 		return fmt.Errorf("remove intermediate device: %w", err)
@@ -475,11 +441,11 @@ func (m *Manager) silence(v *vpc, n NIC) error {
 // wipeNIC removes, at once, a NIC that may be incomplete. The outer end may be nil.
 func (m *Manager) wipeNIC(v *vpc, nicID string, outer netlink.Link) error {
 	if outer != nil {
-		if id, address, ok := parseNICAlias(outer.Attrs().Alias); ok {
+		if id, addrs, ok := parseNICAlias(outer.Attrs().Alias); ok {
 			if id != nicID {
 				return api.Errorf(api.Conflict, "link %s belongs to NIC %s", outer.Attrs().Name, id)
 			}
-			if err := v.rules.del(v.table, nicsSet, nicKey(outer.Attrs().Name, address)); err != nil {
+			if err := v.barLeftover(outer.Attrs().Name, addrs); err != nil {
 				return err
 			}
 		}

@@ -28,17 +28,17 @@ type publicAddr struct {
 
 func (a *publicAddr) family() family { return familyOf(a.address) }
 
-func (a *publicAddr) hostEdits(e *edge) []edit {
-	return []edit{e.nat[a.family().number].public.put(addrKey(a.address), "")}
+func (a *publicAddr) hostChanges(e *edge) []change {
+	return []change{e.nat[a.family().number].public.put(addrKey(a.address), "")}
 }
 
-func (a *publicAddr) vpcEdits() []edit {
+func (a *publicAddr) vpcChanges() []change {
 	nat, private := a.vpc.nat[a.family().number], a.nic.addressIn(a.family())
-	edits := []edit{nat.public.put(addrKey(a.address), addrKey(private))}
+	changes := []change{nat.toPrivate.put(addrKey(a.address), addrKey(private))}
 	if a.first {
-		edits = append(edits, nat.private.put(addrKey(private), addrKey(a.address)))
+		changes = append(changes, nat.toPublic.put(addrKey(private), addrKey(a.address)))
 	}
-	return edits
+	return changes
 }
 
 // bindPublic makes the NIC's public addresses stand for it, and no others. If one cannot
@@ -113,16 +113,16 @@ func (m *Manager) checkNotOwn(want []*publicAddr) error {
 // switchPublic lets the wanted addresses in and the others out, the VPC's half first
 // and last.
 func (m *Manager) switchPublic(v *vpc, want, gone []*publicAddr) error {
-	var inHost, inVPC, outHost, outVPC []edit
+	var inHost, inVPC, outHost, outVPC []change
 	for _, a := range want {
-		inHost, inVPC = append(inHost, a.hostEdits(&m.edge)...), append(inVPC, a.vpcEdits()...)
+		inHost, inVPC = append(inHost, a.hostChanges(&m.edge)...), append(inVPC, a.vpcChanges()...)
 	}
 	for _, a := range gone {
-		outHost, outVPC = append(outHost, a.hostEdits(&m.edge)...), append(outVPC, a.vpcEdits()...)
+		outHost, outVPC = append(outHost, a.hostChanges(&m.edge)...), append(outVPC, a.vpcChanges()...)
 	}
 	errs := []error{
-		v.rules.edit(v.table, inVPC...),
-		m.rules.edit(m.cfg.Prefix, inHost...),
+		v.rules.change(v.table, inVPC...),
+		m.rules.change(m.cfg.Prefix, inHost...),
 	}
 	for _, a := range want {
 		errs = append(errs, m.routePublic(a))
@@ -131,8 +131,8 @@ func (m *Manager) switchPublic(v *vpc, want, gone []*publicAddr) error {
 		errs = append(errs, m.unroutePublic(a.address))
 	}
 	return errors.Join(append(errs,
-		m.rules.edit(m.cfg.Prefix, undone(outHost, inHost)...),
-		v.rules.edit(v.table, undone(outVPC, inVPC)...),
+		m.rules.change(m.cfg.Prefix, undone(outHost, inHost)...),
+		v.rules.change(v.table, undone(outVPC, inVPC)...),
 	)...)
 }
 
@@ -270,7 +270,7 @@ func (m *Manager) cutPublic(gone []*publicAddr) error {
 	var errs []error
 	for _, a := range gone {
 		ip := a.address.AsSlice()
-		errs = append(errs, a.vpc.space.cut(a.family(), func(c *netlink.ConntrackFlow) bool {
+		errs = append(errs, a.vpc.space.forgetIf(func(c *netlink.ConntrackFlow) bool {
 			return c.Forward.DstIP.Equal(ip) || c.Reverse.DstIP.Equal(ip)
 		}))
 	}

@@ -51,8 +51,8 @@ func testPublicAddress(t *testing.T, kind NICKind) {
 	m := l.open()
 	one, two := l.vpc("one"), l.vpc("two")
 	two.HostReachable = false
-	check(t, m.EnsureVPC(ctx, one))
-	check(t, m.EnsureVPC(ctx, two)) // of equal CIDR
+	l.ensure(m, one)
+	l.ensure(m, two) // of equal CIDR
 	web := l.attach(m, nicAt("one", 2).as(kind).known(publicOne))
 	sibling, stranger := l.attach(m, nicAt("one", 3).as(kind)), l.attach(m, nicAt("two", 2).as(kind).known(publicTwo))
 	third := l.attach(m, nicAt("two", 3).as(kind))
@@ -84,10 +84,10 @@ func testPublicAddress(t *testing.T, kind NICKind) {
 func TestPublicAddressMoves(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("one")))
+	l.ensure(m, l.vpc("one"))
 	two := l.vpc("two")
 	two.HostReachable = false
-	check(t, m.EnsureVPC(ctx, two))
+	l.ensure(m, two)
 	nics := []NIC{nicAt("one", 2), nicAt("one", 3), nicAt("two", 2)}
 	for i, n := range nics {
 		l.serve(l.attach(m, n), fmt.Sprint(":", 80+i))
@@ -123,7 +123,7 @@ func TestPublicAddressMoves(t *testing.T) {
 func TestPublicAddressRefusals(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("one")))
+	l.ensure(m, l.vpc("one"))
 	n := nicAt("one", 2)
 	l.attach(m, n)
 	for _, bad := range []string{hostAddr, "127.0.0.5", "169.254.3.3", "10.77.3.3", "224.0.0.9", "0.0.0.0", "fd00::9"} {

@@ -2,7 +2,6 @@ package network
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -87,31 +86,31 @@ func (p *publication) families() []family {
 }
 
 // hostEdits lead from the host's port to the link port.
-func (p *publication) hostEdits(e *edge) (edits []edit) {
+func (p *publication) hostChanges(e *edge) (changes []change) {
 	for _, f := range p.families() {
 		nat := e.nat[f.number]
 		in := nat.anyPorts
 		if p.Host.IsValid() {
 			in = nat.ports
 		}
-		edits = append(edits, in.put(portKey(p.Protocol, p.Host, p.HostPort), endpointValue(p.vpc.end(f), p.link)))
+		changes = append(changes, in.put(portKey(p.Protocol, p.Host, p.HostPort), endpointValue(p.vpc.end(f), p.link)))
 	}
-	return edits
+	return changes
 }
 
 // vpcEdits lead from the link port to the NIC.
-func (p *publication) vpcEdits() (edits []edit) {
+func (p *publication) vpcChanges() (changes []change) {
 	for _, f := range p.families() {
-		edits = append(edits, p.vpc.nat[f.number].linkPorts.put(
+		changes = append(changes, p.vpc.nat[f.number].linkPorts.put(
 			portKey(p.Protocol, netip.Addr{}, p.link), endpointValue(p.nic.addressIn(f), p.Target)))
 	}
-	return edits
+	return changes
 }
 
-// undone are the edits that take out what others put in, but for what keep puts in.
-func undone(edits, keep []edit) (out []edit) {
-	for _, e := range edits {
-		if !slices.ContainsFunc(keep, func(k edit) bool { return k.in == e.in && k.key == e.key }) {
+// undone are the changes that take out what others put in, but for what keep puts in.
+func undone(changes, keep []change) (out []change) {
+	for _, e := range changes {
+		if !slices.ContainsFunc(keep, func(k change) bool { return k.in == e.in && k.key == e.key }) {
 			out = append(out, e.in.del(e.key))
 		}
 	}
@@ -203,7 +202,7 @@ func (m *Manager) claimPort(v *vpc, n NIC, p Port, old []*publication) (*publica
 // linkPort picks a port of the uplink: the one that a server before this one picked,
 // or else a free one, the same number if possible.
 func (m *Manager) linkPort(v *vpc, p Port) (uint16, error) {
-	f := inet4
+	f := ip4
 	if p.Host.IsValid() {
 		f = familyOf(p.Host)
 	}
@@ -236,17 +235,17 @@ func (v *vpc) usesLink(p Protocol, port uint16) bool {
 // switchPorts lets the wanted publications in and the others out. A VPC's half is there
 // whenever the host's half leads to it.
 func (m *Manager) switchPorts(v *vpc, want, gone []*publication) error {
-	var inHost, inVPC, outHost, outVPC []edit
+	var inHost, inVPC, outHost, outVPC []change
 	for _, p := range want {
-		inHost, inVPC = append(inHost, p.hostEdits(&m.edge)...), append(inVPC, p.vpcEdits()...)
+		inHost, inVPC = append(inHost, p.hostChanges(&m.edge)...), append(inVPC, p.vpcChanges()...)
 	}
 	for _, p := range gone {
-		outHost, outVPC = append(outHost, p.hostEdits(&m.edge)...), append(outVPC, p.vpcEdits()...)
+		outHost, outVPC = append(outHost, p.hostChanges(&m.edge)...), append(outVPC, p.vpcChanges()...)
 	}
 	return errors.Join(
-		v.rules.edit(v.table, inVPC...),
-		m.rules.edit(m.cfg.Prefix, append(undone(outHost, inHost), inHost...)...),
-		v.rules.edit(v.table, undone(outVPC, inVPC)...),
+		v.rules.change(v.table, inVPC...),
+		m.rules.change(m.cfg.Prefix, append(undone(outHost, inHost), inHost...)...),
+		v.rules.change(v.table, undone(outVPC, inVPC)...),
 	)
 }
 
@@ -273,16 +272,13 @@ func (m *Manager) cutPorts(gone []*publication) error {
 	for _, p := range gone {
 		for _, f := range p.families() {
 			end := p.vpc.end(f).AsSlice()
-			errs = append(errs, m.host.cut(f, func(c *netlink.ConntrackFlow) bool {
+			errs = append(errs, m.host.forgetIf(func(c *netlink.ConntrackFlow) bool {
 				return c.Forward.Protocol == uint8(p.Protocol) && c.Forward.DstPort == p.HostPort &&
 					c.Reverse.SrcPort == p.link && c.Reverse.SrcIP.Equal(end)
-			}), p.vpc.space.cut(f, func(c *netlink.ConntrackFlow) bool {
+			}), p.vpc.space.forgetIf(func(c *netlink.ConntrackFlow) bool {
 				return c.Forward.Protocol == uint8(p.Protocol) && c.Forward.DstPort == p.link && c.Forward.DstIP.Equal(end)
 			}))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("unpublish: %w", err)
-	}
-	return nil
+	return errors.Join(errs...)
 }

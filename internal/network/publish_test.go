@@ -23,6 +23,9 @@ func (n NIC) with(ports ...Port) NIC {
 	return n
 }
 
+// shutGroup lets nobody in.
+var shutGroup = Group{ID: "shut", Egress: []Rule{{}}}
+
 var webPorts = []Port{port(TCP, 8080, 80), port(UDP, 8080, 80)}
 
 // A published port is reachable from everywhere, and the client's address is seen where
@@ -34,9 +37,9 @@ func testPublishedPort(t *testing.T, kind NICKind) {
 	m := l.open()
 	one, two := l.vpc("one"), l.vpc("two")
 	one.HostReachable, two.HostReachable = false, false
-	check(t, m.EnsureVPC(ctx, one))
-	check(t, m.EnsureVPC(ctx, two)) // of equal CIDR
-	web := l.attach(m, nicAt("one", 2).as(kind).with(webPorts...))
+	l.ensure(m, one, openGroup, shutGroup)
+	l.ensure(m, two) // of equal CIDR
+	web := l.attach(m, nicAt("one", 2).as(kind).inside(shutGroup).with(webPorts...))
 	sibling, stranger := l.attach(m, nicAt("one", 3).as(kind)), l.attach(m, nicAt("two", 2).as(kind))
 	l.serve(web, ":80")
 	l.serve(stranger, ":80")
@@ -64,7 +67,7 @@ func TestPublishedPortForClientOfEqualNetwork(t *testing.T) {
 	m := l.open()
 	v := l.vpc("one")
 	v.CIDR, v.HostReachable = netip.MustParsePrefix("192.0.2.0/24"), false
-	check(t, m.EnsureVPC(ctx, v))
+	l.ensure(m, v)
 	n := nicAt("one", 2).with(webPorts...)
 	n.Address = netip.MustParseAddr("192.0.2.2")
 	web := l.attach(m, n)
@@ -78,7 +81,7 @@ func TestPublishedPortForClientOfEqualNetwork(t *testing.T) {
 func TestPortsChangeLive(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("one")))
+	l.ensure(m, l.vpc("one"))
 	a, b := nicAt("one", 2).with(port(TCP, 8080, 80), port(TCP, 8081, 80)), nicAt("one", 3)
 	l.serve(l.attach(m, a), ":80")
 	l.serve(l.attach(m, b), ":81")
@@ -104,7 +107,7 @@ func TestPortsChangeLive(t *testing.T) {
 func TestPortMovesUnderUDP(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("one")))
+	l.ensure(m, l.vpc("one"))
 	a, b := nicAt("one", 2), nicAt("one", 3)
 	heard := map[string]net.PacketConn{"a": listen(t, l.attach(m, a), ":53"), "b": listen(t, l.attach(m, b), ":53")}
 	from := listen(t, l.outside, outsideAddr+":5353")
@@ -128,7 +131,7 @@ func TestPortMovesUnderUDP(t *testing.T) {
 func TestPortConflicts(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("one")))
+	l.ensure(m, l.vpc("one"))
 	a, b := nicAt("one", 2).with(port(TCP, 8080, 80)), nicAt("one", 3)
 	l.serve(l.attach(m, a), ":80")
 	l.attach(m, b)
@@ -175,7 +178,7 @@ func TestPortConflicts(t *testing.T) {
 func TestPortOfOneAddress(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("one")))
+	l.ensure(m, l.vpc("one"))
 	on := func(a string) Port {
 		return Port{Protocol: TCP, Host: netip.MustParseAddr(a), HostPort: 8080, Target: 80}
 	}
@@ -194,10 +197,16 @@ func TestPortOfOneAddress(t *testing.T) {
 func TestFreePort(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("one")))
+	l.ensure(m, l.vpc("one"))
 	for i, p := range []Protocol{TCP, UDP} {
 		free, err := m.FreePort(p)
 		check(t, err)
 		l.attach(m, nicAt("one", byte(2+i)).with(port(p, free, 80)))
 	}
+}
+
+// inside is the NIC in one group.
+func (n NIC) inside(g Group) NIC {
+	n.Groups = []string{g.ID}
+	return n
 }

@@ -81,7 +81,7 @@ func (m *Manager) portTaken(p Port, err error) error {
 func (m *Manager) FreePort(p Protocol) (uint16, error) {
 	var port uint16
 	err := m.host.within(func() error {
-		c, err := listenOn(inet4, Port{Protocol: p})
+		c, err := listenOn(ip4, Port{Protocol: p})
 		if err != nil {
 			return err
 		}

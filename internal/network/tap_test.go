@@ -153,7 +153,7 @@ func TestReconcileTaps(t *testing.T) {
 	l.never(lost, "tcp", outsideAddr+":80")
 	b := l.start(m.link(m.vpcs["default"], missing), Tap)
 	l.reaches(b, "tcp", outsideAddr+":80", hostAddr)
-	if keys, err := m.vpcs["default"].rules.list(l.prefix, nicsSet); err != nil || len(keys) != 4 {
+	if keys, err := m.vpcs["default"].rules.list(l.prefix, nicsSet(ip4)); err != nil || len(keys) != 4 {
 		t.Errorf("%d NICs may send (%v), want 4", len(keys), err)
 	}
 }

@@ -55,7 +55,7 @@ func testHostReachesInstance(t *testing.T, kind NICKind) {
 	other := VPC{ID: "other", CIDR: netip.MustParsePrefix("10.78.0.0/16")}
 	l.ensure(m, other)
 	a := l.attach(m, nicAt("default", 2).as(kind))
-	b := l.attach(m, NIC{ID: "b", VPC: "other", Address: netip.MustParseAddr("10.78.0.2"), Kind: kind})
+	b := l.attach(m, NIC{ID: "b", VPC: "other", Address: netip.MustParseAddr("10.78.0.2"), Kind: kind, Groups: []string{openGroup.ID}})
 	l.serve(a, ":80")
 	l.serve(b, ":80")
 	l.reaches(l.host, "tcp", "10.77.0.2:80", m.vpcs["default"].slot.String())

@@ -47,6 +47,8 @@ type vpc struct {
 	slot  netip.Addr // the host's address of the uplink; the VPC's is the next
 	dns   *dnsServer
 
+	policy *policy
+
 	owners map[netip.Addr]string // NIC ids by address; guarded by Manager.mu
 
 	nat   map[byte]vpcNAT         // by family; guarded by Manager.edge, as links
@@ -74,6 +76,9 @@ func (m *Manager) ensureVPC(ctx context.Context, want VPC) error {
 	if want.Domain == "" {
 		want.Domain = want.ID + ".internal"
 	}
+	if !hasIPv6() {
+		want.CIDR6 = netip.Prefix{}
+	}
 	err := m.checkVPC(want)
 	if err == nil {
 		err = ctx.Err()
@@ -98,7 +103,7 @@ func (m *Manager) checkVPC(want VPC) error {
 	if c.Overlaps(linkLocal) || c.Overlaps(m.cfg.Links) {
 		return api.FieldError("cidr", "%s overlaps %s or %s, which links use", c, linkLocal, m.cfg.Links)
 	}
-	if err := checkDomain(want.Domain); err != nil {
+	if err := errors.Join(checkDomain(want.Domain), want.Egress.check(), m.checkCIDR6(want)); err != nil {
 		return err
 	}
 	if have := m.vpcs[want.ID]; have != nil && have.CIDR != c {
@@ -140,22 +145,28 @@ func (m *Manager) buildVPC(want VPC) error {
 	if err != nil {
 		return err
 	}
-	wasReachable := v.HostReachable
+	was := v.VPC
 	v.VPC = want
-	if err := v.space.within(func() error { return ensureSysctls(vpcSysctls) }); err != nil {
+	if err := v.space.within(func() error { return ensureSysctls(vpcSysctls(want)) }); err != nil {
 		return err
 	}
 	// The rules come before the first link that could carry a packet past them.
-	if _, err := v.rules.ensure(vpcRules(v.table, want.HostReachable)); err != nil {
+	if _, err := v.rules.ensure(vpcRules(v.table, want, m.cfg.Links)); err != nil {
 		return err
 	}
 	if err := m.edge.readVPC(v); err != nil {
 		return err
 	}
-	if err := v.ensureLoopback(); err != nil {
+	if err := v.space.within(func() error { return ensureSysctls(trackingSysctls) }); err != nil {
 		return err
 	}
-	if err := m.ensureUplink(v, wasReachable); err != nil {
+	if err := errors.Join(v.ensureLoopback(), v.ensureLoopback6()); err != nil {
+		return err
+	}
+	if err := m.ensureUplink(v, was.HostReachable); err != nil {
+		return err
+	}
+	if err := m.ensureEgress(v, was); err != nil {
 		return err
 	}
 	return m.ensureDNS(v)
@@ -185,8 +196,8 @@ func (m *Manager) vpcSpace(want VPC) (*vpc, error) {
 		return nil, err
 	}
 	v := &vpc{
-		VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, owners: map[netip.Addr]string{},
-		nat: newVPCNAT(), links: map[socket]*publication{},
+		VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, policy: newPolicy(),
+		owners: map[netip.Addr]string{}, nat: newVPCNAT(), links: map[socket]*publication{},
 	}
 	m.vpcs[want.ID] = v
 	return v, nil
@@ -259,7 +270,9 @@ func removeVPCSpace(prefix, id string) error {
 // ensureDNS starts the VPC's DNS server, or tells the running one what is new.
 func (m *Manager) ensureDNS(v *vpc) error {
 	m.domains.set(v.ID, v.Domain)
-	z := &zone{vpc: v.ID, domain: v.Domain, cidr: v.CIDR, cidr6: v.CIDR6, others: m.domains, names: v.DNS, upstream: m.dns.forVPC()}
+	z := &zone{
+		vpc: v.ID, domain: v.Domain, cidr: v.CIDR, cidr6: v.CIDR6, others: m.domains, names: v.DNS, upstream: m.dns.forVPC(),
+	}
 	if v.dns != nil {
 		v.dns.zone.Store(z)
 		return nil
