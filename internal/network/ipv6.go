@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -252,11 +251,11 @@ func hasIPv6() bool {
 func enableForwarding6(file string, links []string) error {
 	for _, link := range links {
 		heed := acceptRA(link)
-		data, err := os.ReadFile(sysctlDir + heed.path)
+		now, err := heed.read()
 		if err != nil {
 			return err
 		}
-		if strings.TrimSpace(string(data)) == "1" {
+		if now == "1" {
 			if err := changeHost(file, heed); err != nil {
 				return err
 			}

@@ -60,19 +60,23 @@ var trackingSysctls = []sysctl{{"net/netfilter/nf_conntrack_tcp_loose", "0"}}
 // ensure sets the value unless it is set, and returns the value before. A setting
 // of IPv6 on a kernel without IPv6 is left alone.
 func (s sysctl) ensure() (before string, err error) {
-	path := sysctlDir + s.path
-	data, err := os.ReadFile(path)
+	before, err = s.read()
 	if errors.Is(err, os.ErrNotExist) && strings.HasPrefix(s.path, "net/ipv6/") {
 		return s.value, nil
 	}
 	if err != nil {
 		return "", err
 	}
-	before = strings.TrimSpace(string(data))
 	if before == s.value {
 		return before, nil
 	}
-	return before, os.WriteFile(path, []byte(s.value), 0o644)
+	return before, os.WriteFile(sysctlDir+s.path, []byte(s.value), 0o644)
+}
+
+// read returns the value that is set.
+func (s sysctl) read() (string, error) {
+	data, err := os.ReadFile(sysctlDir + s.path)
+	return strings.TrimSpace(string(data)), err
 }
 
 func ensureSysctls(list []sysctl) error {
@@ -126,13 +130,9 @@ func enableForwarding(file string) error { return changeHost(file, forwarding) }
 // changeHost sets what concerns the whole host. The value before is noted in the file
 // first, unless the file is "" or already knows an older one.
 func changeHost(file string, to sysctl) error {
-	data, err := os.ReadFile(sysctlDir + to.path)
-	if err != nil {
+	before, err := to.read()
+	if err != nil || before == to.value {
 		return err
-	}
-	before := strings.TrimSpace(string(data))
-	if before == to.value {
-		return nil
 	}
 	if file != "" {
 		st, err := readHostState(file)
