@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"cis/api"
@@ -37,14 +38,30 @@ func (m *Manager) updateNIC(ctx context.Context, n NIC) error {
 	if err != nil {
 		return err
 	}
+	outer, err := v.space.route.LinkByName(outerName(m.cfg.Prefix, n.ID))
+	if err != nil {
+		return fmt.Errorf("find its link: %w", err)
+	}
 	if _, err := m.claim(v, n); err != nil {
 		return err
 	}
-	if err := v.admit(n, outerName(m.cfg.Prefix, n.ID)); err != nil {
+	if err := m.configure(v, n, outer); err != nil {
 		_, undo := m.claim(v, have.NIC)
-		return errors.Join(err, undo)
+		return errors.Join(err, undo, m.configure(v, have.NIC, outer))
 	}
 	return nil
+}
+
+// configure gives the NIC its mutable parts. What others may have comes first, so that a
+// refusal changes nothing.
+func (m *Manager) configure(v *vpc, n NIC, outer netlink.Link) error {
+	if err := m.expose(v, n); err != nil {
+		return err
+	}
+	if err := v.admit(n, outer.Attrs().Name); err != nil {
+		return fmt.Errorf("admit NIC: %w", err)
+	}
+	return m.shape(v, n, outer)
 }
 
 // admit lets the NIC send as its addresses, by the rules of its groups.

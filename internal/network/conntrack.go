@@ -58,7 +58,7 @@ func (v *vpc) cutAll() error { return v.cutIf(func(packet) bool { return true })
 func (v *vpc) cutIf(concerned func(packet) bool) error {
 	return v.space.forgetIf(func(flow *netlink.ConntrackFlow) bool {
 		p := opening(flow)
-		if v.isRouter(p.source) || v.isRouter(p.destination) || v.isPublished(flow, p) || !concerned(p) {
+		if v.isRouter(p.source) || v.isRouter(p.destination) || isPublished(flow) || !concerned(p) {
 			return false
 		}
 		// The list tells no ICMP types. Forgetting costs an exchange of messages nothing
@@ -71,10 +71,8 @@ func (v *vpc) involves(p packet) bool {
 	return v.policy.members[p.source] != nil || v.policy.members[p.destination] != nil
 }
 
-// isPublished says whether a connection came from beyond the VPC to a published port.
-func (v *vpc) isPublished(flow *netlink.ConntrackFlow, p packet) bool {
-	return v.policy.members[p.source] == nil && !flow.Forward.DstIP.Equal(flow.Reverse.SrcIP)
-}
+// isPublished says whether a connection came by a published port.
+func isPublished(flow *netlink.ConntrackFlow) bool { return flow.Mark&ctMarkPublished != 0 }
 
 // isRouter says whether the address is one of the VPC's namespace itself.
 func (v *vpc) isRouter(a netip.Addr) bool {

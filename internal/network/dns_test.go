@@ -362,7 +362,78 @@ func testZone() *zone {
 	n := &names{}
 	n.set("vpc", "web", netip.MustParseAddr("10.77.0.3"))
 	n.set("vpc", "six", netip.MustParseAddr("fd00::3"))
-	return &zone{vpc: "vpc", domain: "vpc.internal", cidr: netip.MustParsePrefix("10.77.0.0/16"), names: n, upstream: noUpstream{}}
+	others := newDomains()
+	others.set("vpc", "vpc.internal")
+	others.set("other", "Other.internal")
+	others.set("public", "example.com")
+	return &zone{
+		vpc: "vpc", domain: "vpc.internal", cidr: netip.MustParsePrefix("10.77.0.0/16"), cidr6: netip.MustParsePrefix("fd00::/48"),
+		others: others, names: n, upstream: noUpstream{},
+	}
+}
+
+// Names and addresses of the VPC are answered, those of other VPCs are denied, and
+// neither is asked from upstream, which would show as a failure here.
+func TestZone(t *testing.T) {
+	z := testZone()
+	six, err := dns.ReverseAddr("fd00::3")
+	check(t, err)
+	nobody, err := dns.ReverseAddr("fd00::4")
+	check(t, err)
+	outside, err := dns.ReverseAddr("2001:db8::1")
+	check(t, err)
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{"six", dns.TypeAAAA, "NOERROR fd00::3"},
+		{"six.vpc.internal", dns.TypeAAAA, "NOERROR fd00::3"},
+		{"six.vpc.internal", dns.TypeA, "NOERROR"},
+		{six, dns.TypePTR, "NOERROR six.vpc.internal."},
+		{strings.ToUpper(six), dns.TypePTR, "NOERROR six.vpc.internal."},
+		{six, dns.TypeA, "NOERROR"},
+		{nobody, dns.TypePTR, "NXDOMAIN"},
+		{outside, dns.TypePTR, "SERVFAIL"},
+		{"f.ip6.arpa", dns.TypePTR, "SERVFAIL"},
+		{"web.other.internal", dns.TypeA, "NXDOMAIN"},
+		{"a.b.OTHER.internal", dns.TypeAAAA, "NXDOMAIN"},
+		{"other.internal", dns.TypeSOA, "NXDOMAIN"},
+		{"another.internal", dns.TypeA, "SERVFAIL"},
+		{"metadata.google.internal", dns.TypeA, "SERVFAIL"},
+		{"www.example.com", dns.TypeA, "SERVFAIL"},
+	} {
+		if got := summary(z.answer(query(c.name, c.qtype))); got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.name, dns.TypeToString[c.qtype], got, c.want)
+		}
+	}
+}
+
+// The names of a VPC are hidden from others, and from upstream, for as long as it is there.
+func TestDNSHidesOtherVPCs(t *testing.T) {
+	l := newLab(t)
+	up := &upstreamServer{}
+	l.serveDNS(l.outside, outsideAddr+":53", up)
+	m := l.open()
+	two := l.vpc("two")
+	two.HostReachable = false
+	l.ensure(m, l.vpc("one"))
+	l.ensure(m, two)
+	l.names.set("two", "db", netip.MustParseAddr("10.77.0.9"))
+	a := l.attach(m, nicAt("one", 2))
+	for _, name := range []string{"db.two.internal", "nobody.two.internal", "two.internal", "x.y.TWO.internal"} {
+		if got := l.said(a, "udp", name, dns.TypeA); got != "NXDOMAIN" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if n := up.asked.Load(); n != 0 {
+		t.Errorf("upstream was asked %d times", n)
+	}
+	check(t, m.RemoveVPC(ctx, "two"))
+	l.said(a, "udp", "db.two.internal", dns.TypeA)
+	if n := up.asked.Load(); n != 1 {
+		t.Errorf("for a domain that is nobody's, upstream was asked %d times", n)
+	}
 }
 
 // Whatever arrives, the reply is one to it and fits what the client takes.

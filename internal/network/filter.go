@@ -86,7 +86,8 @@ var guardedAddrs = []netip.Prefix{
 // groupChains are the chains that the forward chain jumps to. They return what may
 // pass and end what may not.
 func groupChains(v VPC, links netip.Prefix) []chain {
-	in := append(hostIsPeer(v, links), lookUps(ingress)...)
+	in := []rule{when("published port", iif(uplinkName), published(), done())}
+	in = append(append(in, hostIsPeer(v, links)...), lookUps(ingress)...)
 	in = append(in, when("no rule", jump("refused")), when("no rule", drop()))
 	out := append(lookUps(egress), when("no rule", jump("refused")), when("no rule", reject()))
 	return []chain{

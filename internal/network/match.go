@@ -185,23 +185,24 @@ func replies() []expr.Any {
 	return ctState(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
 }
 
-// notTranslated matches packets of connections that go where their sender meant them to.
-func notTranslated() []expr.Any {
-	const statusDNAT = 1 << 5 // IPS_DST_NAT (linux/netfilter/nf_conntrack_common.h)
-	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATUS, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(statusDNAT), Xor: make([]byte, 4)},
-		compare(expr.CmpOpEq, make([]byte, 4)),
-	}
-}
+// statusDNAT is IPS_DST_NAT (linux/netfilter/nf_conntrack_common.h).
+const statusDNAT = 1 << 5
+
+// translated matches packets of connections that go elsewhere than their sender meant
+// them to, notTranslated all others.
+func translated() []expr.Any    { return ctBits(expr.CtKeySTATUS, statusDNAT, expr.CmpOpNeq) }
+func notTranslated() []expr.Any { return ctBits(expr.CtKeySTATUS, statusDNAT, expr.CmpOpEq) }
 
 func ctInvalid() []expr.Any { return ctState(expr.CtStateBitINVALID) }
 
-func ctState(bits uint32) []expr.Any {
+func ctState(bits uint32) []expr.Any { return ctBits(expr.CtKeySTATE, bits, expr.CmpOpNeq) }
+
+// ctBits matches if one of the bits is set (CmpOpNeq), or none is (CmpOpEq).
+func ctBits(key expr.CtKey, bits uint32, op expr.CmpOp) []expr.Any {
 	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+		&expr.Ct{Key: key, Register: 1},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(bits), Xor: make([]byte, 4)},
-		compare(expr.CmpOpNeq, make([]byte, 4)),
+		compare(op, make([]byte, 4)),
 	}
 }
 

@@ -48,6 +48,14 @@ func uplinkHostName(prefix, vpc string) string { return linkName(prefix, "u", vp
 // outerName is the name of a NIC's end in its VPC's namespace.
 func outerName(prefix, nic string) string { return linkName(prefix, "n", nic) }
 
+// detourName is the name of the device that what a NIC sends is queued at.
+func detourName(prefix, nic string) string { return linkName(prefix, "b", nic) }
+
+// detourOf is detourName by outerName.
+func detourOf(prefix, outer string) string {
+	return strings.Replace(outer, prefix+"-n", prefix+"-b", 1)
+}
+
 // linkName fits any id into the 15 bytes of a link's name: 40 bits of its digest
 // tell links apart, and a collision shows in the alias.
 func linkName(prefix, kind, id string) string {

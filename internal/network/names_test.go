@@ -71,7 +71,7 @@ func TestRuleMarks(t *testing.T) {
 	if mark(when("x", iif("a"), accept())) == mark(when("x", iif("b"), accept())) {
 		t.Error("rules that differ have one mark")
 	}
-	once, again := mark(hostRules("t").chains[0].rules[0]), mark(hostRules("t").chains[0].rules[0])
+	once, again := mark(hostRules("t", DefaultLinks).chains[0].rules[0]), mark(hostRules("t", DefaultLinks).chains[0].rules[0])
 	if once != again {
 		t.Error("one rule has two marks")
 	}

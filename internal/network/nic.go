@@ -47,6 +47,13 @@ type NIC struct {
 	// Groups are the ids of its security groups. A NIC with none reaches, and is reached
 	// by, nobody but the gateway's DNS and ping.
 	Groups []string
+	// Bandwidth limits what it carries.
+	Bandwidth Bandwidth
+	// Ports are ports of the host that lead to it.
+	Ports []Port
+	// Public are the public addresses that stand for it. What it sends to the outside
+	// comes from the first of each family.
+	Public []netip.Addr
 }
 
 // same says whether two NICs differ in nothing but what UpdateNIC changes.
@@ -195,7 +202,7 @@ func (m *Manager) claim(v *vpc, n NIC) (was *nic, err error) {
 	if !v.CIDR.Contains(n.Address) {
 		return nil, api.FieldError("address", "%s is not in %s of VPC %s", n.Address, v.CIDR, v.ID)
 	}
-	if err := errors.Join(checkAddress6(v, n.Address6), checkKind(n)); err != nil {
+	if err := errors.Join(checkAddress6(v, n.Address6), checkKind(n), n.Bandwidth.check()); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -311,7 +318,7 @@ func (m *Manager) complete(v *vpc, n NIC, outer netlink.Link, prepare func() err
 		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.addrs()...))
 	}
 	if err != nil {
-		return errors.Join(err, v.bar(n, outer.Attrs().Name), deleteLink(v.space.route, outer))
+		return errors.Join(err, m.hide(v, n), v.bar(n, outer.Attrs().Name), m.removeDetour(v, n.ID), deleteLink(v.space.route, outer))
 	}
 	return nil
 }
@@ -342,10 +349,7 @@ func (m *Manager) ensureOuter(v *vpc, n NIC, outer netlink.Link) error {
 	if err := v.ensureOuter6(n, outer); err != nil {
 		return err
 	}
-	if err := v.admit(n, outer.Attrs().Name); err != nil {
-		return fmt.Errorf("admit NIC: %w", err)
-	}
-	return nil
+	return m.configure(v, n, outer)
 }
 
 func nicRoute(n NIC, outer netlink.Link) *netlink.Route {
@@ -403,6 +407,9 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 // itself would wait for the kernel's grace periods, some 25 ms; a veth goes with its
 // namespace.
 func (m *Manager) silence(v *vpc, n NIC) error {
+	if err := m.hide(v, n); err != nil {
+		return err
+	}
 	name := outerName(m.cfg.Prefix, n.ID)
 	if err := v.bar(n, name); err != nil {
 		return fmt.Errorf("bar NIC: %w", err)
@@ -420,6 +427,9 @@ func (m *Manager) silence(v *vpc, n NIC) error {
 		if err != nil {
 			return fmt.Errorf("remove route to NIC: %w", err)
 		}
+	}
+	if err := m.removeDetour(v, n.ID); err != nil {
+		return fmt.Errorf("remove intermediate device: %w", err)
 	}
 	// Without its alias nobody takes it for a NIC while it dies.
 	if err := ignoring(unix.ENODEV, v.space.route.LinkSetAlias(outer, "")); err != nil {
@@ -440,5 +450,5 @@ func (m *Manager) wipeNIC(v *vpc, nicID string, outer netlink.Link) error {
 			}
 		}
 	}
-	return errors.Join(deleteLink(v.space.route, outer), removeSpace(nicSpaceName(m.cfg.Prefix, nicID)))
+	return errors.Join(deleteLink(v.space.route, outer), m.removeDetour(v, nicID), removeSpace(nicSpaceName(m.cfg.Prefix, nicID)))
 }

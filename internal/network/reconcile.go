@@ -36,7 +36,11 @@ func (m *Manager) Reconcile(ctx context.Context, want State) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("reconcile network: %w", err)
 	}
-	errs := []error{m.ensureHost(), m.removeOtherVPCs(vpcs)}
+	byID := make(map[string]NIC, len(nics))
+	for _, n := range nics {
+		byID[n.ID] = n
+	}
+	errs := []error{m.ensureHost(), m.hideOthers(byID), m.removeOtherVPCs(vpcs)}
 	for _, v := range vpcs {
 		errs = append(errs, m.ensureVPC(ctx, v))
 	}
@@ -57,6 +61,7 @@ func (m *Manager) Reconcile(ctx context.Context, want State) error {
 			errs = append(errs, fmt.Errorf("reconcile VPC %s: %w", id, err))
 		}
 	}
+	errs = append(errs, m.sweep())
 	return errors.Join(errs...)
 }
 
@@ -192,6 +197,7 @@ func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, groups []Group, wan
 			errs = append(errs, m.discard(v, o.link))
 		}
 	}
+	errs = append(errs, m.discardDetours(v, wanted))
 	senders := map[string]content{ip4.suffix: {set: nicsSet(ip4)}, ip6.suffix: {set: nicsSet(ip6)}}
 	for name, n := range byLink {
 		if err := ctx.Err(); err != nil {
@@ -217,6 +223,7 @@ type outerEnd struct {
 	link   netlink.Link
 	routes []netlink.Route
 	neighs []netlink.Neigh
+	limits Bandwidth
 }
 
 // listOuter reads all outer ends in three dumps, whatever their number.
@@ -234,10 +241,14 @@ func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours: %w", err)
 	}
+	limits, err := m.limits(v, links)
+	if err != nil {
+		return nil, fmt.Errorf("list bandwidth limits: %w", err)
+	}
 	byName, byIndex := map[string]*outerEnd{}, map[int]*outerEnd{}
 	for _, l := range links {
 		if ownsLink(m.cfg.Prefix, l, "n") {
-			o := &outerEnd{link: l}
+			o := &outerEnd{link: l, limits: limits[l.Attrs().Index]}
 			byName[l.Attrs().Name], byIndex[l.Attrs().Index] = o, o
 		}
 	}
@@ -273,7 +284,7 @@ func (m *Manager) reconcileNIC(v *vpc, n NIC, o *outerEnd) error {
 		m.log.Info("making a NIC that is missing", "nic", n.ID, "vpc", v.ID)
 		return m.ensureNIC(v, n)
 	}
-	if !o.whole(n) {
+	if !o.whole(n) || o.limits != n.Bandwidth.kept() {
 		m.log.Info("repairing a NIC", "nic", n.ID, "vpc", v.ID)
 		for _, r := range o.routes {
 			if !o.isOwn(r, n) {
@@ -291,7 +302,7 @@ func (m *Manager) reconcileNIC(v *vpc, n NIC, o *outerEnd) error {
 		m.log.Info("making a NIC whose namespace is lost", "nic", n.ID, "vpc", v.ID)
 		return m.ensureNIC(v, n)
 	}
-	return nil
+	return m.expose(v, n)
 }
 
 // whole says whether the outer end is up and has exactly its routes and neighbours.

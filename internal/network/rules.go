@@ -2,6 +2,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -41,7 +42,7 @@ var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
 
 // hostRules keep instances away from the host's own services and give them a way
 // to the outside.
-func hostRules(table string) ruleset {
+func hostRules(table string, links netip.Prefix) ruleset {
 	filter := func(name string, hook *nftables.ChainHook, prio *nftables.ChainPriority, rules ...rule) chain {
 		return chain{name, nftables.ChainTypeFilter, hook, prio, nftables.ChainPolicyAccept, rules}
 	}
@@ -50,30 +51,43 @@ func hostRules(table string) ruleset {
 		service := concat().link().protocol().addr(f, f.destination).service()
 		return when("opened by the VPC's egress", iifIn(uplinks), f.matches(), service.in(openedSet(f)), accept())
 	}
+	nat := func(name string, hook *nftables.ChainHook, prio *nftables.ChainPriority, rules ...rule) chain {
+		return chain{name, nftables.ChainTypeNAT, hook, prio, nftables.ChainPolicyAccept, rules}
+	}
 	return ruleset{
 		table: table,
-		sets:  []*nftables.Set{uplinks, openedSet(ip4), openedSet(ip6)},
+		sets:  append([]*nftables.Set{uplinks, openedSet(ip4), openedSet(ip6)}, hostNATSets()...),
 		chains: []chain{
-			filter("guard", nftables.ChainHookPrerouting, beforeDNAT,
-				when("spoofed source", iifIn(uplinks), noReversePath(), drop()),
-				when("replies to the host", iifIn(uplinks), replies(), accept()),
-				opened(ip4), opened(ip6),
-				when("the host itself", iifIn(uplinks), daddrNotUnicast(), drop()),
-			),
+			filter("guard", nftables.ChainHookPrerouting, beforeDNAT, slices.Concat(
+				[]rule{
+					when("spoofed source", iifIn(uplinks), noReversePath(), drop()),
+					when("replies to the host", iifIn(uplinks), replies(), accept()),
+					opened(ip4), opened(ip6),
+				},
+				publishedAreOpen(),
+				[]rule{when("the host itself", iifIn(uplinks), daddrNotUnicast(), drop())},
+			)...),
+			nat("translate", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, toUplinks()...),
+			nat("translatelocal", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, toUplinks()...),
 			filter("input", nftables.ChainHookInput, nftables.ChainPriorityFilter,
 				when("replies to the host", iifIn(uplinks), replies(), accept()),
 				opened(ip4), opened(ip6),
 				when("the host itself", iifIn(uplinks), drop()),
 			),
-			filter("forward", nftables.ChainHookForward, nftables.ChainPriorityFilter,
-				when("VPC to VPC", iifIn(uplinks), oifIn(uplinks), drop()),
-				when("VPC to outside", iifIn(uplinks), accept()),
-				when("replies to VPC", oifIn(uplinks), replies(), accept()),
-				when("outside to VPC", oifIn(uplinks), drop()),
-			),
-			{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept, []rule{
-				when("VPC to outside", iifIn(uplinks), oifNotIn(uplinks), masquerade()),
-			}},
+			filter("forward", nftables.ChainHookForward, nftables.ChainPriorityFilter, slices.Concat(
+				[]rule{when("replies to VPC", oifIn(uplinks), replies(), accept())},
+				intoVPCs(links),
+				[]rule{
+					when("VPC to VPC", iifIn(uplinks), oifIn(uplinks), drop()),
+					when("VPC to outside", iifIn(uplinks), accept()),
+					when("outside to VPC", oifIn(uplinks), drop()),
+				},
+			)...),
+			nat("postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, slices.Concat(
+				asHost(),
+				asThemselves(),
+				[]rule{when("VPC to outside", iifIn(uplinks), oifNotIn(uplinks), masquerade())},
+			)...),
 		},
 	}
 }
@@ -88,7 +102,7 @@ func vpcRules(table string, v VPC, links netip.Prefix) ruleset {
 	gateway := daddr(netip.PrefixFrom(Gateway, 32))
 	return ruleset{
 		table: table,
-		sets:  vpcSets(),
+		sets:  append(vpcSets(), vpcNATSets()...),
 		chains: append([]chain{
 			guarded("source", nftables.ChainHookPrerouting, beforeConntrack,
 				when("own source", ownSource(ip4), accept()),
@@ -117,9 +131,8 @@ func vpcRules(table string, v VPC, links netip.Prefix) ruleset {
 				when("a new connection", jump("allowed")),
 				when("a new connection", accept()),
 			),
-			{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept, []rule{
-				when("instance to outside", ip4.matches(), oif(uplinkName), masquerade()),
-			}},
+			{"translate", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept, toNICs()},
+			{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept, fromNICs(v)},
 		}, groupChains(v, links)...),
 	}
 }

@@ -21,11 +21,17 @@ func (m *Manager) ensureUplink(v *vpc, wasReachable bool) error {
 	if err := m.rules.add(m.cfg.Prefix, uplinksSet, keyed(ifKey(name))...); err != nil {
 		return fmt.Errorf("admit uplink: %w", err)
 	}
+	if err := m.setUplinkCIDR(v.VPC); err != nil {
+		return fmt.Errorf("admit uplink: %w", err)
+	}
 	host, inner, err := m.uplinkPair(v, name)
 	if err != nil {
 		return fmt.Errorf("make uplink: %w", err)
 	}
 	if err := m.switchIPv6(name, v.CIDR6.IsValid()); err != nil {
+		return err
+	}
+	if err := m.openLoopback(name); err != nil {
 		return err
 	}
 	if err := m.pickSlot(v, host, inner); err != nil {
@@ -110,6 +116,13 @@ func (m *Manager) switchIPv6(link string, on bool) error {
 		disable.value = "0"
 	}
 	return m.host.within(func() error { return ensureSysctls([]sysctl{disable}) })
+}
+
+// openLoopback lets what comes from loopback leave by the uplink, to a published port.
+// What claims to come from there, or wants to go there, the guard drops.
+func (m *Manager) openLoopback(link string) error {
+	open := sysctl{"net/ipv4/conf/" + link + "/route_localnet", "1"}
+	return m.host.within(func() error { return ensureSysctls([]sysctl{open}) })
 }
 
 // setEnd gives one end of an uplink its address, in a /31 with the other end, and
@@ -218,6 +231,9 @@ func (m *Manager) removeUplink(vpcID string) error {
 		return fmt.Errorf("close the host: %w", err)
 	}
 	// Last, for the same reason that it came first.
+	if err := m.clearUplinkCIDR(vpcID); err != nil {
+		return fmt.Errorf("close the host: %w", err)
+	}
 	return m.rules.del(m.cfg.Prefix, edit{set: uplinksSet, del: keyed(ifKey(name))})
 }
 

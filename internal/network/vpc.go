@@ -50,6 +50,9 @@ type vpc struct {
 	policy *policy
 
 	owners map[netip.Addr]string // NIC ids by address; guarded by Manager.mu
+
+	nat   map[byte]vpcNAT         // by family; guarded by Manager.edge, as links
+	links map[socket]*publication // by port of the VPC's end of the uplink
 }
 
 func (v *vpc) close() {
@@ -151,6 +154,9 @@ func (m *Manager) buildVPC(want VPC) error {
 	if _, err := v.rules.ensure(vpcRules(v.table, want, m.cfg.Links)); err != nil {
 		return err
 	}
+	if err := m.edge.readVPC(v); err != nil {
+		return err
+	}
 	if err := v.space.within(func() error { return ensureSysctls(trackingSysctls) }); err != nil {
 		return err
 	}
@@ -189,7 +195,10 @@ func (m *Manager) vpcSpace(want VPC) (*vpc, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &vpc{VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, policy: newPolicy(), owners: map[netip.Addr]string{}}
+	v := &vpc{
+		VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, policy: newPolicy(),
+		owners: map[netip.Addr]string{}, nat: newVPCNAT(), links: map[socket]*publication{},
+	}
 	m.vpcs[want.ID] = v
 	return v, nil
 }
@@ -242,6 +251,7 @@ func (m *Manager) attached(vpcID string) string {
 
 // removeVPC does it while life is held for writing.
 func (m *Manager) removeVPC(id string) error {
+	m.domains.remove(id)
 	err := m.removeUplink(id)
 	if v := m.vpcs[id]; v != nil {
 		v.close()
@@ -259,7 +269,10 @@ func removeVPCSpace(prefix, id string) error {
 
 // ensureDNS starts the VPC's DNS server, or tells the running one what is new.
 func (m *Manager) ensureDNS(v *vpc) error {
-	z := &zone{vpc: v.ID, domain: v.Domain, cidr: v.CIDR, names: v.DNS, upstream: m.dns.forVPC()}
+	m.domains.set(v.ID, v.Domain)
+	z := &zone{
+		vpc: v.ID, domain: v.Domain, cidr: v.CIDR, cidr6: v.CIDR6, others: m.domains, names: v.DNS, upstream: m.dns.forVPC(),
+	}
 	if v.dns != nil {
 		v.dns.zone.Store(z)
 		return nil
