@@ -37,6 +37,9 @@ type Network interface {
 	Detach(ctx context.Context, nicID string) error
 	Reconcile(ctx context.Context, want network.State) error
 	NetNS(vpcID string) (string, error)
+	FreePort(p network.Protocol) (uint16, error)
+	Flows(ctx context.Context, vpcID string) ([]network.Flow, error)
+	Check(ctx context.Context, from, to network.Endpoint, p network.Protocol, port uint16) ([]network.Verdict, error)
 	Counters(ctx context.Context, nicID string) (rx, tx int64, err error)
 }
 

@@ -36,6 +36,7 @@ type host struct {
 	vpcs      map[string]network.VPC
 	groups    map[string][]network.Group // by VPC
 	updates   int                        // of NICs
+	port      uint16
 	// refuse, while not nil, fails changes of groups and NICs.
 	refuse error
 	// hold, while not nil, keeps Start from returning until it is closed.
@@ -212,6 +213,33 @@ func (h *host) UpdateNIC(_ context.Context, n network.NIC) error {
 	h.nics[n.ID] = n
 	h.updates++
 	return nil
+}
+
+func (h *host) FreePort(network.Protocol) (uint16, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.port++
+	return 40000 + h.port/2, nil // each twice
+}
+
+func (h *host) Flows(_ context.Context, vpc string) ([]network.Flow, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var flows []network.Flow
+	for _, n := range h.nics {
+		if n.VPC == vpc {
+			flows = append(flows, network.Flow{Source: n.Address, Destination: netip.MustParseAddr("1.1.1.1"), Protocol: network.UDP, Port: 53, Connections: 2})
+		}
+	}
+	return flows, nil
+}
+
+// Check lets pass what the sender's first group is not called closed for.
+func (h *host) Check(ctx context.Context, from, to network.Endpoint, p network.Protocol, port uint16) ([]network.Verdict, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.nics[from.NIC]
+	return []network.Verdict{{Allowed: true, By: "egress rule 1 of " + n.Groups[0]}, {Allowed: port != 1, By: fmt.Sprintf("%s %s", to.Address, p)}}, nil
 }
 
 func (h *host) NetNS(string) (string, error) { return "/ns", nil }

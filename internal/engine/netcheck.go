@@ -124,4 +124,3 @@ func (n *networks) owners(vpc string) map[netip.Addr]string {
 	}
 	return owners
 }
-

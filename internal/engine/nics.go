@@ -152,8 +152,36 @@ func (n *networks) nic(b store.Sandbox) network.NIC {
 	}
 	if m := n.members[b.Instance]; m != nil {
 		nic.Groups = slices.Clone(m.groups)
+		nic.Bandwidth = network.Bandwidth{In: uint64(m.bandwidth.In), Out: uint64(m.bandwidth.Out)}
+		nic.Ports = portsOf(m.ports)
+	}
+	if a, bound := n.bound(b.Instance); bound {
+		ip, _ := netip.ParseAddr(a.Address)
+		nic.Public = []netip.Addr{ip}
 	}
 	return nic
 }
 
-func sameNIC(a, b network.NIC) bool { return slices.Equal(a.Groups, b.Groups) }
+// portsOf turns published ports into the network's.
+func portsOf(ports []api.PublishedPort) (out []network.Port) {
+	for _, p := range ports {
+		to := network.Port{Protocol: protocolOf(p.Protocol), HostPort: uint16(p.HostPort), Target: uint16(p.Port)}
+		if ip, err := netip.ParseAddr(p.HostAddress); err == nil && !ip.IsUnspecified() {
+			to.Host = ip.Unmap()
+		}
+		out = append(out, to)
+	}
+	return out
+}
+
+func protocolOf(word string) network.Protocol {
+	if word == "UDP" {
+		return network.UDP
+	}
+	return network.TCP
+}
+
+// sameNIC tells whether two NICs need no UpdateNIC to become alike.
+func sameNIC(a, b network.NIC) bool {
+	return slices.Equal(a.Groups, b.Groups) && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Public, b.Public) && a.Bandwidth == b.Bandwidth
+}

@@ -2,17 +2,9 @@ package engine
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 
 	"cis/api"
-)
-
-// The host's ports that are chosen for instances: below those that the host's own
-// connections come from (net.ipv4.ip_local_port_range).
-const (
-	firstPort = 20000
-	lastPort  = 32767
 )
 
 // claimPorts chooses the ports that are left open, those of before where they are still
@@ -40,8 +32,9 @@ func (n *networks) claimPorts(id string, want, before []api.PublishedPort) ([]ap
 			ports[i].HostPort = before[i].HostPort
 		}
 		if ports[i].HostPort == 0 || userOf(&ports[i], taken) != "" {
-			if ports[i].HostPort = freePort(ports[i], taken); ports[i].HostPort == 0 {
-				return nil, api.Errorf(api.Exhausted, "all ports of the host from %d to %d are used by instances", firstPort, lastPort)
+			var err error
+			if ports[i].HostPort, err = n.freePort(ports[i], taken); err != nil {
+				return nil, err
 			}
 		}
 		taken = append(taken, ownedPort{ports[i], id})
@@ -76,17 +69,19 @@ func userOf(p *api.PublishedPort, taken []ownedPort) string {
 	return ""
 }
 
-// freePort is a port that nobody has, or 0.
-func freePort(p api.PublishedPort, taken []ownedPort) int {
-	const count = lastPort - firstPort + 1
-	begin := rand.IntN(count)
-	for i := range count {
-		p.HostPort = firstPort + (begin+i)%count
+// freePort finds a port of the host that no program and no instance has.
+func (n *networks) freePort(p api.PublishedPort, taken []ownedPort) (int, error) {
+	for range 100 {
+		port, err := n.findPort(protocolOf(p.Protocol))
+		if err != nil {
+			return 0, err
+		}
+		p.HostPort = int(port)
 		if userOf(&p, taken) == "" {
-			return p.HostPort
+			return p.HostPort, nil
 		}
 	}
-	return 0
+	return 0, api.Errorf(api.Exhausted, "the host has no free port left")
 }
 
 // reclaimPorts takes the ports for another run of an instance.
