@@ -67,11 +67,14 @@ func (e *Engine) boot(ctx context.Context, sb *sandbox, w want) error {
 	if err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)
 	}
+	nic := machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address, Name: sb.link.Name,
+		MAC: sb.link.MAC.String(), Gateway: sb.link.Gateway.String(), MTU: sb.link.MTU}
+	if sb.link.Address6.IsValid() { // the host may have no IPv6
+		nic.Address6, nic.Gateway6 = sb.Address6, sb.link.Gateway6.String()
+	}
 	err = sb.machine.Start(ctx, machine.Sandbox{
 		ID: sb.ID, Ahead: w.instance == "", CPU: w.cpu, Memory: w.memory, Pids: e.cfg.Limits.Pids, Hostname: w.hostname,
-		NIC: machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address, Name: sb.link.Name,
-			MAC: sb.link.MAC.String(), Gateway: sb.link.Gateway.String(), MTU: sb.link.MTU},
-		Volumes: w.volumes,
+		NIC: nic, Volumes: w.volumes,
 	})
 	if err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 // configureNetwork gives the interface its address and the way out, as in every
@@ -52,7 +55,43 @@ func configureLink(link netlink.Link, id Identity) error {
 			return err
 		}
 	}
+	if id.Address6 == "" {
+		return nil
+	}
+	return configureLink6(link, id)
+}
+
+// configureLink6 does the same for IPv6, which the kernel was told to leave off: it shall
+// neither make an address up nor believe anyone who offers one.
+func configureLink6(link netlink.Link, id Identity) error {
+	address, gateway := net.ParseIP(id.Address6), net.ParseIP(id.Gateway6)
+	if address == nil || gateway == nil {
+		return fmt.Errorf("address %q, gateway %q", id.Address6, id.Gateway6)
+	}
+	index, settings := link.Attrs().Index, "/proc/sys/net/ipv6/conf/"+link.Attrs().Name+"/"
+	onLink := &netlink.Route{LinkIndex: index, Dst: host(gateway)}
+	for _, step := range []func() error{
+		func() error { return netlink.LinkSetIP6AddrGenMode(link, nl.IN6_ADDR_GEN_MODE_NONE) },
+		func() error { return os.WriteFile(settings+"accept_ra", []byte("0"), 0) },
+		func() error { return os.WriteFile(settings+"disable_ipv6", []byte("0"), 0) },
+		func() error {
+			return netlink.AddrAdd(link, &netlink.Addr{IPNet: host(address), Flags: unix.IFA_F_NODAD})
+		},
+		func() error { return netlink.RouteAdd(onLink) },
+		func() error { return netlink.RouteAdd(&netlink.Route{LinkIndex: index, Gw: gateway}) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("IPv6: %w", err)
+		}
+	}
 	return nil
 }
 
-func host(ip net.IP) *net.IPNet { return &net.IPNet{IP: ip, Mask: net.CIDRMask(32, 32)} }
+// host is a network of one address.
+func host(ip net.IP) *net.IPNet {
+	bits := 8 * net.IPv6len
+	if four := ip.To4(); four != nil {
+		ip, bits = four, 8*net.IPv4len
+	}
+	return &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)}
+}

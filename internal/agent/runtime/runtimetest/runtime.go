@@ -123,6 +123,13 @@ func (r *Runtime) main(name string) *Proc {
 	return nil
 }
 
+// Workload is what Prepare was given last.
+func (r *Runtime) Workload() *agentpb.Workload {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.workload
+}
+
 // Prepare implements runtime.Runtime.
 func (r *Runtime) Prepare(_ context.Context, w *agentpb.Workload) error {
 	r.mu.Lock()
