@@ -120,12 +120,11 @@ func (c *checker) rules(rules []Rule, field string) {
 
 func (c *checker) rule(r *Rule, field string) {
 	oneOf(c, r.Protocol, field+".protocol", ProtocolAny, ProtocolTCP, ProtocolUDP, ProtocolICMP, ProtocolICMPv6)
-	hasPorts := r.Protocol == ProtocolTCP || r.Protocol == ProtocolUDP
 	isICMP := r.Protocol == ProtocolICMP || r.Protocol == ProtocolICMPv6
 	if _, _, err := r.PortRange(); err != nil {
 		c.bad(field+".ports", "%s", err.Error())
 	}
-	c.check(r.Ports == "" || hasPorts, field+".ports", "is for protocol tcp and udp, not %s", clip(string(r.Protocol)))
+	c.check(r.Ports == "" || r.Protocol != ProtocolAny && !isICMP, field+".ports", "is for protocol tcp and udp, not %s", clip(string(r.Protocol)))
 	if r.ICMPType != nil {
 		c.check(isICMP, field+".icmpType", "is for protocol icmp and icmpv6, not %s", clip(string(r.Protocol)))
 		c.between(int64(*r.ICMPType), 0, 255, field+".icmpType")
