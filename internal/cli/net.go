@@ -80,6 +80,18 @@ func (a *app) printVerdict(v api.NetworkVerdict, out format) error {
 	return nil
 }
 
+// contradiction explains a try that ended other than the rules say.
+func contradiction(v api.NetworkVerdict) string {
+	answered := v.Tried == api.TryConnected || v.Tried == api.TryAnswered || v.Tried == api.TryRefused
+	switch {
+	case v.Allowed && v.Protocol == api.ProtocolTCP && (v.Tried == api.TryNoAnswer || v.Tried == api.TryUnreachable):
+		return "no rule of cis stops it: look at the other side, and at firewalls on the way"
+	case !v.Allowed && answered:
+		return "something answered all the same: it may be a service of the VPC's own gateway"
+	}
+	return ""
+}
+
 func (a *app) describeVerdict(v api.NetworkVerdict) error {
 	d := newDescription(a.palette(a.Out))
 	d.line("From", v.From)
@@ -91,8 +103,6 @@ func (a *app) describeVerdict(v api.NetworkVerdict) error {
 	}
 	d.lines("By", mapText(v.Steps, func(s api.NetworkStep) string { return s.By }))
 	d.line("Tried", joinText(string(v.Tried), v.Detail))
-	if v.Allowed && v.Protocol == api.ProtocolTCP && (v.Tried == api.TryNoAnswer || v.Tried == api.TryUnreachable) {
-		d.line("Note", "no rule of cis stops it: look at the other side, and at firewalls on the way")
-	}
+	d.line("Note", contradiction(v))
 	return d.write(a.Out)
 }

@@ -115,6 +115,10 @@ type Engine struct {
 	// instance, while a NIC does.
 	changes, wiring keylock.Lock
 
+	// wires is held for reading where a NIC comes, changes or goes with its record, for
+	// writing while all of them are compared with it.
+	wires sync.RWMutex
+
 	enforcing sync.Mutex
 	inForce   inForce // guarded by enforcing
 
@@ -144,6 +148,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.wg.Go(func() { e.pool.run(e.ctx) })
 	e.wg.Go(func() { e.housekeep(e.ctx) })
+	e.wg.Go(func() { e.tend(e.ctx) })
 	return e, nil
 }
 
@@ -165,6 +170,26 @@ func (e *Engine) housekeep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// tendEvery is how long the network may be other than on record because somebody changed
+// it by hand.
+const tendEvery = time.Minute
+
+// tend makes the network what it shall be, again and again.
+func (e *Engine) tend(ctx context.Context) {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := e.mend(ctx); err != nil && ctx.Err() == nil {
+			e.log.Error("the network cannot be compared with the record", "error", err)
 		}
 	}
 }

@@ -304,6 +304,13 @@ func (e *Engine) setGroups(ctx context.Context, vpc string) error {
 	return nil
 }
 
+// noteGroups remembers what a network was given.
+func (e *Engine) noteGroups(vpc string, groups []network.Group) {
+	e.enforcing.Lock()
+	defer e.enforcing.Unlock()
+	e.inForce.note(vpc, groups)
+}
+
 // groupsGone forgets the groups of a network that is gone.
 func (e *Engine) groupsGone(vpc string) {
 	e.enforcing.Lock()

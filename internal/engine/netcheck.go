@@ -101,8 +101,11 @@ func (l *life) try(ctx context.Context, protocol api.Protocol, to netip.AddrPort
 	if err != nil {
 		return api.TryNot, err.Error()
 	}
+	if result == api.TryNoAnswer {
+		detail = fmt.Sprintf("within %s", tryWait)
+	}
 	if result == api.TryNoAnswer && protocol == api.ProtocolUDP {
-		detail = "over UDP that proves nothing: what listens there need not answer"
+		detail += "; over UDP that proves nothing: what listens there need not answer"
 	}
 	return result, detail
 }

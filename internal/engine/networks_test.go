@@ -562,6 +562,27 @@ func TestTheDefaultVPCFollowsItsFlag(t *testing.T) {
 	}
 }
 
+// What somebody changes by hand is put right.
+func TestTheNetworkIsMended(t *testing.T) {
+	b := newBench(t, withPublic)
+	b.vpc("shop", "10.1.0.0/16")
+	b.subnet("front", "shop", "10.1.1.0/24", true)
+	b.create(place("a", api.NetworkSpec{Subnet: "front", PublicAddress: "auto", Ports: []api.PublishedPort{{Port: 80}}}))
+	before := b.nicOf("a")
+	b.host.mu.Lock()
+	clear(b.host.nics)
+	clear(b.host.vpcs)
+	clear(b.host.groups)
+	b.host.nics["s-stranger"] = network.NIC{ID: "s-stranger"}
+	b.host.mu.Unlock()
+	if err := b.mend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := b.nicOf("a"); !sameNIC(after, before) || after.VPC != "shop" || len(b.host.nics) != 1 || len(b.host.vpcs) != 2 {
+		t.Errorf("%+v, before %+v", after, before)
+	}
+}
+
 // Whatever is asked for at once, nothing is given twice and nothing is left.
 func TestManyAtOnce(t *testing.T) {
 	b := newBench(t, withPublic)
@@ -597,7 +618,24 @@ func TestManyAtOnce(t *testing.T) {
 			}
 		})
 	}
+	mended := make(chan struct{})
+	over := make(chan struct{})
+	go func() {
+		defer close(mended)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				if err := b.mend(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
 	all.Wait()
+	close(over)
+	<-mended
 	b.untilClean()
 	if got, _ := b.Address(t.Context(), address.ID); got.InstanceID != "" {
 		t.Errorf("%+v", got)

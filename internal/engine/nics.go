@@ -13,7 +13,7 @@ import (
 
 // attach makes the sandbox's NIC, or finds it as it should be.
 func (e *Engine) attach(ctx context.Context, sb *sandbox) error {
-	unlock, err := e.wiring.Lock(ctx, sb.wire())
+	unlock, err := e.lockWire(ctx, sb.wire())
 	if err != nil {
 		return err
 	}
@@ -29,6 +29,16 @@ func (e *Engine) attach(ctx context.Context, sb *sandbox) error {
 	return nil
 }
 
+// lockWire lets one change of a NIC at a time go on.
+func (e *Engine) lockWire(ctx context.Context, wire string) (unlock func(), err error) {
+	done, err := e.wiring.Lock(ctx, wire)
+	if err != nil {
+		return nil, err
+	}
+	e.wires.RLock()
+	return func() { e.wires.RUnlock(); done() }, nil
+}
+
 // wire is what is held while a sandbox's NIC is changed: one of an instance goes by the
 // instance's name, so that what is bound to that finds the NIC, or the NIC finds it.
 func (sb *sandbox) wire() string {
@@ -40,7 +50,7 @@ func (sb *sandbox) wire() string {
 
 // rewire gives a NIC that was made for nobody in particular what its instance asks for.
 func (e *Engine) rewire(ctx context.Context, sb *sandbox) error {
-	unlock, err := e.wiring.Lock(ctx, sb.wire())
+	unlock, err := e.lockWire(ctx, sb.wire())
 	if err != nil {
 		return err
 	}
@@ -61,7 +71,7 @@ func (e *Engine) refresh(ctx context.Context, instance string) error {
 	if instance == "" {
 		return nil
 	}
-	unlock, err := e.wiring.Lock(ctx, instance)
+	unlock, err := e.lockWire(ctx, instance)
 	if err != nil {
 		return err
 	}
@@ -83,9 +93,10 @@ func (e *Engine) updateNIC(ctx context.Context, n network.NIC) error {
 	return nil
 }
 
-// detach removes a sandbox's NIC.
+// detach removes a sandbox's NIC, and the sandbox from the record: in one step, or the
+// NIC would be found missing and made again.
 func (e *Engine) detach(ctx context.Context, sb *sandbox) error {
-	unlock, err := e.wiring.Lock(ctx, sb.wire())
+	unlock, err := e.lockWire(ctx, sb.wire())
 	if err != nil {
 		return err
 	}
@@ -94,7 +105,7 @@ func (e *Engine) detach(ctx context.Context, sb *sandbox) error {
 		return err
 	}
 	e.networks.unplug(sb.Sandbox)
-	return nil
+	return e.cfg.Store.DeleteSandbox(ctx, sb.ID)
 }
 
 // attached is the sandbox whose NIC an instance has now.

@@ -42,6 +42,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err := e.reconcileNetwork(ctx, kept); err != nil {
 		return err
 	}
+	for _, b := range kept {
+		e.networks.plug(b)
+	}
 	if err := e.removeStrangers(ctx, sandboxes); err != nil {
 		return err
 	}
@@ -152,17 +155,32 @@ func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox
 	want := network.State{VPCs: e.allVPCs(), Groups: map[string][]network.Group{}}
 	for _, v := range want.VPCs {
 		want.Groups[v.ID] = e.networks.groupsOf(v.ID)
-		e.inForce.note(v.ID, want.Groups[v.ID])
+		e.noteGroups(v.ID, want.Groups[v.ID])
 	}
 	for _, b := range sandboxes {
 		want.NICs = append(want.NICs, e.networks.nic(b))
-		e.networks.plug(b)
 	}
 	if err := e.cfg.Network.Reconcile(ctx, want); err != nil {
 		// What one interface lacks must not keep the others from service.
 		e.log.Error("the network is not all as it should be", "error", err)
 	}
 	return nil
+}
+
+// mend repairs what somebody has changed by hand since the start.
+func (e *Engine) mend(ctx context.Context) error {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	e.wires.Lock()
+	defer e.wires.Unlock()
+	sandboxes, err := e.cfg.Store.Sandboxes(ctx)
+	if err != nil {
+		return err
+	}
+	return e.reconcileNetwork(ctx, sandboxes)
 }
 
 // removeStrangers destroys sandboxes on the host that are on no record.

@@ -141,9 +141,6 @@ func (e *Engine) tryDestroy(ctx context.Context, sb *sandbox) error {
 	if err := e.detach(ctx, sb); err != nil {
 		return err
 	}
-	if err := e.cfg.Store.DeleteSandbox(ctx, sb.ID); err != nil {
-		return err
-	}
 	e.networks.release(sb.Sandbox)
 	return nil
 }
