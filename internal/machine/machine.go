@@ -112,12 +112,12 @@ type NIC struct {
 	RouterNS string
 	// Address without prefix length.
 	Address string
-	// Address6 and Gateway6 are those of IPv6; empty: none.
-	Address6, Gateway6 string
 	// Name of the interface in NetNS, or of the tap there.
 	Name string
 	// MAC that the interface has, and Gateway, the next hop of everything it sends.
 	MAC, Gateway string
+	// Address6 and Gateway6 are the same for IPv6; "" for none.
+	Address6, Gateway6 string
 	// MTU in bytes.
 	MTU int
 }

@@ -44,7 +44,7 @@ type Identity struct {
 	MAC     string `json:"mac"`
 	// Gateway is the next hop of every packet. MTU is that of the interface.
 	Gateway string `json:"gateway"`
-	// Address6 and Gateway6 are those of IPv6; empty: none.
+	// Address6 and Gateway6 are the same for IPv6; "" for none.
 	Address6 string `json:"address6,omitempty"`
 	Gateway6 string `json:"gateway6,omitempty"`
 	MTU      int    `json:"mtu"`
