@@ -165,7 +165,7 @@ func (s *subnet) address6(addr string) string {
 }
 
 // rejoin counts an instance that is on record already, with the ports that it has while
-// it lives.
+// it lives. Its spec then says where it is.
 func (n *networks) rejoin(in *store.Instance) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -177,7 +177,7 @@ func (n *networks) rejoin(in *store.Instance) error {
 	if !in.Status.Phase.Finished() {
 		m.ports = in.Status.Ports
 	}
-	m.name = in.Spec.Name
+	m.name, in.Spec.Network = in.Spec.Name, spec
 	n.members[in.ID] = m
 	if in.Status.Address != "" {
 		n.subnets[m.subnet].addresses.hold(in.Status.Address)

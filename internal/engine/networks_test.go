@@ -11,6 +11,7 @@ import (
 
 	"cis/api"
 	"cis/internal/network"
+	"cis/internal/store"
 )
 
 // place is a request for a program that sleeps somewhere on the network.
@@ -97,6 +98,30 @@ func TestAnInstanceIsInTheDefaultsUnlessItSays(t *testing.T) {
 	for kind, err := range map[string]error{"VPC": b.RemoveVPC(t.Context(), "default"), "subnet": b.RemoveSubnet(t.Context(), "subnet-default"),
 		"security group": b.RemoveSecurityGroup(t.Context(), "default")} {
 		wantError(t, err, api.Conflict, "", "the default "+kind+" is always there")
+	}
+}
+
+// A record of a cisd that knew one network only.
+func TestAnInstanceOfBeforeIsInTheDefaults(t *testing.T) {
+	b := newBench(t)
+	b.create(request("live", "sleep"))
+	b.create(request("ended", "echo"))
+	b.untilRunning("live")
+	b.untilFinished("ended")
+	for _, name := range []string{"live", "ended"} {
+		rec, _ := b.find(t.Context(), name)
+		if err := b.change(t.Context(), rec.ID, func(in *store.Instance) { in.Spec.Network = api.NetworkSpec{} }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.reopen()
+	for _, name := range []string{"live", "ended"} {
+		if in, err := b.Get(t.Context(), name); err != nil || in.Spec.Network.Subnet != "default" || in.Spec.Network.SecurityGroups[0] != "default" {
+			t.Errorf("%+v, %v", in.Spec.Network, err)
+		}
+	}
+	if n := b.nicOf("live"); n.VPC != "default" || n.Groups[0] != "sg-default" {
+		t.Errorf("%+v", n)
 	}
 }
 

@@ -137,7 +137,12 @@ func (e *Engine) openNetworks(ctx context.Context, instances []*store.Instance) 
 		return err
 	}
 	for _, in := range instances {
-		if err := e.networks.rejoin(in); err != nil {
+		placed := in.Spec.Network.VPC != ""
+		err := e.networks.rejoin(in)
+		if err == nil && !placed { // it was recorded before there were VPCs to choose from
+			err = e.cfg.Store.UpdateInstance(ctx, in, false, func() {})
+		}
+		if err != nil {
 			return fmt.Errorf("instance %s: %w", in.ID, err)
 		}
 	}
