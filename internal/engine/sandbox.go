@@ -78,6 +78,14 @@ func nic(vpc string, b store.Sandbox) network.NIC {
 	return n
 }
 
+// known is the address in words, "" for none.
+func known(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
 // boot starts the sandbox and connects to its agent.
 func (e *Engine) boot(ctx context.Context, sb *sandbox, w want) error {
 	router, err := e.cfg.Network.NetNS(e.cfg.VPC)
@@ -87,7 +95,8 @@ func (e *Engine) boot(ctx context.Context, sb *sandbox, w want) error {
 	err = sb.machine.Start(ctx, machine.Sandbox{
 		ID: sb.ID, Ahead: w.instance == "", CPU: w.cpu, Memory: w.memory, Pids: e.cfg.Limits.Pids, Hostname: w.hostname,
 		NIC: machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address, Name: sb.link.Name,
-			MAC: sb.link.MAC.String(), Gateway: sb.link.Gateway.String(), MTU: sb.link.MTU},
+			MAC: sb.link.MAC.String(), Gateway: sb.link.Gateway.String(), MTU: sb.link.MTU,
+			Address6: known(sb.link.Address6.Addr()), Gateway6: known(sb.link.Gateway6)},
 		Volumes: w.volumes,
 	})
 	if err != nil {

@@ -404,3 +404,7 @@ func has(t testing.TB, err error, target error) {
 		t.Errorf("error %v, want %v", err, target)
 	}
 }
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func udpAddr(a string, port int) *net.UDPAddr { return &net.UDPAddr{IP: net.ParseIP(a), Port: port} }
