@@ -39,7 +39,7 @@ func testPublishedPort(t *testing.T, kind NICKind) {
 	one.HostReachable, two.HostReachable = false, false
 	l.ensure(m, one, openGroup, shutGroup)
 	l.ensure(m, two) // of equal CIDR
-	web := l.attach(m, nicAt("one", 2).as(kind).inside(shutGroup).with(webPorts...))
+	web := l.attach(m, nicAt("one", 2).as(kind).in(shutGroup.ID).with(webPorts...))
 	sibling, stranger := l.attach(m, nicAt("one", 3).as(kind)), l.attach(m, nicAt("two", 2).as(kind))
 	l.serve(web, ":80")
 	l.serve(stranger, ":80")
@@ -209,10 +209,4 @@ func TestFreePort(t *testing.T) {
 		check(t, err)
 		l.attach(m, nicAt("one", byte(2+i)).with(port(p, free, 80)))
 	}
-}
-
-// inside is the NIC in one group.
-func (n NIC) inside(g Group) NIC {
-	n.Groups = []string{g.ID}
-	return n
 }
