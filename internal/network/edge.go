@@ -70,6 +70,14 @@ func (v *vpc) end(f family) netip.Addr {
 	return netip.Addr{}
 }
 
+// router is the VPC's address that the host routes over.
+func (v *vpc) router(f family) netip.Addr {
+	if f.number == ip4.number {
+		return v.slot.Next()
+	}
+	return routerEnd6
+}
+
 func (n NIC) addressIn(f family) netip.Addr {
 	if f.number == ip4.number {
 		return n.Address

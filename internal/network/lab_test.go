@@ -337,15 +337,6 @@ func (f *flow) alive(when string) {
 	}
 }
 
-func (f *flow) dead(when string) {
-	f.t.Helper()
-	f.c.SetDeadline(time.Now().Add(blocked))
-	fmt.Fprintln(f.c, "still there?")
-	if _, err := bufio.NewReader(f.c).ReadString('\n'); err == nil {
-		f.t.Errorf("the connection lives: %s", when)
-	}
-}
-
 // names is a Resolver over maps.
 type names struct {
 	mu   sync.Mutex

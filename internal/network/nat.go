@@ -75,12 +75,12 @@ func vpcNATSets() (sets []*nftables.Set) {
 // the registers.
 func publishedPorts(f family) (one, each []expr.Any) {
 	one = append(f.matches(), concat().protocol().addr(f, f.destination).transport(offsetPort).lookup(portsSet(f))...)
-	each = append(append(f.matches(), local()...), concat().protocol().transport(offsetPort).lookup(anyPortsSet(f))...)
+	each = append(f.matches(), local()...)
 	if f.number == unix.NFPROTO_IPV6 {
 		// A reply to ::1 has no way from a link to the program: see loopbackProxy.
-		each = append(notLoopback6(), each...)
+		each = append(each, notLoopback6()...)
 	}
-	return one, each
+	return one, append(each, concat().protocol().transport(offsetPort).lookup(anyPortsSet(f))...)
 }
 
 // publishedAreOpen lets instances through the guard to published ports.

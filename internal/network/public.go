@@ -96,15 +96,13 @@ func (m *Manager) claimPublic(v *vpc, n NIC) (want []*publicAddr, err error) {
 
 // checkNotOwn refuses addresses that are the host's own.
 func (m *Manager) checkNotOwn(want []*publicAddr) error {
-	nets, err := m.hostNetworks()
+	own, err := dump(func() ([]netlink.Addr, error) { return m.host.route.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
-		return err
+		return fmt.Errorf("list the host's addresses: %w", err)
 	}
 	for _, a := range want {
-		for _, n := range nets {
-			if n.prefix.Addr() == a.address {
-				return api.FieldError("public", "%s is the host's own address", a.address)
-			}
+		if slices.ContainsFunc(own, func(o netlink.Addr) bool { return prefixOf(o.IPNet).Addr() == a.address }) {
+			return api.FieldError("public", "%s is the host's own address", a.address)
 		}
 	}
 	return nil
@@ -142,22 +140,39 @@ func (m *Manager) routePublic(a *publicAddr) error {
 	if err != nil {
 		return fmt.Errorf("find uplink: %w", err)
 	}
-	route := &netlink.Route{LinkIndex: up.Attrs().Index, Dst: hostNet(a.address), Gw: a.vpc.end(a.family()).AsSlice()}
+	route := &netlink.Route{LinkIndex: up.Attrs().Index, Dst: hostNet(a.address), Gw: a.vpc.router(a.family()).AsSlice()}
 	if err := m.host.route.RouteReplace(route); err != nil {
 		return fmt.Errorf("route %s: %w", a.address, err)
 	}
-	link, err := m.linkOf(a.address)
-	if err != nil || link == 0 {
-		return err
-	}
-	if err := m.host.route.NeighSet(proxyEntry(link, a.address)); err != nil {
+	if err := m.answerFor(a.address); err != nil {
 		return fmt.Errorf("answer for %s: %w", a.address, err)
 	}
 	return nil
 }
 
-// proxyEntry makes the host answer on a link for an address that it routes elsewhere. With
-// it alone the kernel answers ARP; no setting of the link need change.
+// answerFor makes the host answer for an address on the link in whose network it is. ARP
+// needs the proxy entry alone; for IPv6 the link has to allow such answers.
+func (m *Manager) answerFor(a netip.Addr) error {
+	index, err := m.linkOf(a)
+	if err != nil || index == 0 {
+		return err
+	}
+	if a.Is6() {
+		link, err := m.host.route.LinkByIndex(index)
+		if err != nil {
+			return err
+		}
+		allow := proxyNDP(link.Attrs().Name)
+		if err := m.host.within(func() error { return changeHost(m.cfg.StateFile, allow) }); err != nil {
+			return err
+		}
+	}
+	return m.host.route.NeighSet(proxyEntry(index, a))
+}
+
+func proxyNDP(link string) sysctl { return sysctl{"net/ipv6/conf/" + link + "/proxy_ndp", "1"} }
+
+// proxyEntry makes the host answer on a link for an address that it routes elsewhere.
 func proxyEntry(link int, a netip.Addr) *netlink.Neigh {
 	family := unix.AF_INET
 	if a.Is6() {
@@ -181,17 +196,13 @@ func (m *Manager) unroutePublic(a netip.Addr) error {
 
 // publicRoutes lists the host's routes of single addresses over uplinks: all are ours.
 func (m *Manager) publicRoutes() (public []netlink.Route, err error) {
-	links, err := dump(m.host.route.LinkList)
+	ours, err := m.uplinks()
 	if err != nil {
-		return nil, fmt.Errorf("list links: %w", err)
+		return nil, err
 	}
 	routes, err := dump(func() ([]netlink.Route, error) { return m.host.route.RouteList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
-	}
-	ours := map[int]bool{}
-	for _, l := range links {
-		ours[l.Attrs().Index] = ownsLink(m.cfg.Prefix, l, "u")
 	}
 	for _, r := range routes {
 		if p := prefixOf(r.Dst); ours[r.LinkIndex] && p.IsValid() && p.IsSingleIP() && len(r.Gw) != 0 {
@@ -236,33 +247,42 @@ func (s *space) proxies() ([]netlink.Neigh, error) {
 	return dump(func() ([]netlink.Neigh, error) { return h.NeighProxyList(0, netlink.FAMILY_ALL) })
 }
 
-// hostNetwork is a network that a link of the host is on, with the host's address in it.
-type hostNetwork struct {
-	prefix netip.Prefix
-	link   int
-}
-
-func (m *Manager) hostNetworks() (nets []hostNetwork, err error) {
-	addrs, err := dump(func() ([]netlink.Addr, error) { return m.host.route.AddrList(nil, netlink.FAMILY_ALL) })
-	if err != nil {
-		return nil, fmt.Errorf("list the host's addresses: %w", err)
-	}
-	for _, a := range addrs {
-		nets = append(nets, hostNetwork{prefixOf(a.IPNet), a.LinkIndex})
-	}
-	return nets, nil
-}
-
-// linkOf returns the index of the link whose network holds the address; 0 for none.
+// linkOf returns the index of the link on which the host expects the neighbours of an
+// address; 0 for none. It goes by routes without a gateway, which a host can have for
+// a network in which it has no address.
 func (m *Manager) linkOf(a netip.Addr) (link int, err error) {
-	nets, err := m.hostNetworks()
-	bits := -1
-	for _, n := range nets {
-		if n.prefix.Contains(a) && n.prefix.Bits() > bits && !n.prefix.IsSingleIP() && n.link != loopback.Index {
-			link, bits = n.link, n.prefix.Bits()
+	links, err := m.uplinks()
+	if err != nil {
+		return 0, err
+	}
+	routes, err := dump(func() ([]netlink.Route, error) { return m.host.route.RouteList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return 0, fmt.Errorf("list routes: %w", err)
+	}
+	bits := 0
+	for _, r := range routes {
+		p := prefixOf(r.Dst)
+		onLink := r.Type == unix.RTN_UNICAST && len(r.Gw) == 0 && r.Via == nil && !p.IsSingleIP() && !links[r.LinkIndex]
+		if onLink && p.Contains(a) && p.Bits() > bits {
+			link, bits = r.LinkIndex, p.Bits()
 		}
 	}
-	return link, err
+	return link, nil
+}
+
+// uplinks are the indexes of the host's ends of uplinks.
+func (m *Manager) uplinks() (map[int]bool, error) {
+	links, err := dump(m.host.route.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	ours := map[int]bool{}
+	for _, l := range links {
+		if ownsLink(m.cfg.Prefix, l, "u") {
+			ours[l.Attrs().Index] = true
+		}
+	}
+	return ours, nil
 }
 
 // cutPublic ends the connections that the addresses carried.

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func (n NIC) known(as ...string) NIC {
 func (l *lab) meet(address string) {
 	l.t.Helper()
 	eventually(l.t, "an answer for "+address, func() bool {
-		c, err := dialWithin(ctx, l.outside.fd, "udp", address+":9")
+		c, err := dialWithin(ctx, l.outside.fd, "udp", net.JoinHostPort(address, "9"))
 		if err != nil {
 			return false
 		}
@@ -141,4 +142,50 @@ func TestPublicAddressRefusals(t *testing.T) {
 	if len(proxies) != 0 {
 		t.Errorf("the host answers for %v", proxies)
 	}
+}
+
+// Ports and public addresses lead to the IPv6 address of a NIC too.
+func TestPublicSideOfIPv6(t *testing.T) { eachKind(t, testPublicSideOfIPv6) }
+
+func testPublicSideOfIPv6(t *testing.T, kind NICKind) {
+	l := newLab(t)
+	m := l.open()
+	two := l.vpc("two")
+	two.HostReachable = false
+	l.ensure(m, l.vpc("one"), openGroup, shutGroup)
+	l.ensure(m, two)
+	public := netip.MustParseAddr(outsideAddr6).Next().Next().Next()
+	na, nb := nicAt("one", 2).dual().as(kind).in(shutGroup.ID).with(webPorts...), nicAt("one", 3).dual().as(kind).known(public.String())
+	nc := nicAt("two", 2).dual().as(kind)
+	a, b, c := l.attach(m, na), l.attach(m, nb), l.attach(m, nc)
+	for _, s := range []*space{a, b, l.outside} {
+		l.serve(s, ":80")
+	}
+	l.meet(public.String())
+	host, on := hostEnd6(cidr6("one")).String(), "["+hostAddr6+"]:8080"
+	for _, network := range []string{"tcp", "udp"} {
+		l.reaches(l.outside, network, on, outsideAddr6)
+		l.reaches(l.host, network, on, hostAddr6)
+		l.reaches(b, network, on, host)
+		l.reaches(a, network, on, host)
+		l.reaches(c, network, on, host)
+
+		l.reaches(l.outside, network, at(public, 80), outsideAddr6)
+		l.reaches(l.host, network, at(public, 80), host)
+		l.reaches(a, network, at(public, 80), na.Address6.String())
+		l.reaches(b, network, at(public, 80), vpcEnd6(cidr6("one")).String())
+		l.reaches(c, network, at(public, 80), nc.Address6.String())
+		l.reaches(b, network, at(netip.MustParseAddr(outsideAddr6), 80), public.String())
+	}
+	check(t, m.UpdateNIC(ctx, nicAt("one", 3).dual().as(kind)))
+	l.never(l.outside, "tcp", at(public, 80))
+	m.Close()
+	check(t, Clean(ctx, l.prefix, l.state))
+	check(t, l.host.within(func() error {
+		value, err := proxyNDP("wan").read()
+		if value != "0" {
+			t.Errorf("the link still lets the host answer for others")
+		}
+		return err
+	}))
 }

@@ -21,7 +21,8 @@ import (
 // uplink and a link port, which is the Port's own in its VPC; the VPC translates that
 // to the NIC's address and target. The instance sees the client's address, unless the
 // client is on the host's loopback or in a VPC: these come as the host's end of the
-// uplink. A client in a VPC takes the way of all that leaves a VPC, so that VPC's
+// uplink. (A TCP client of ::1 is helped by a proxy, and one of UDP there is not served.)
+// A client in a VPC takes the way of all that leaves a VPC, so that VPC's
 // egress and the client's own groups apply.
 type Port struct {
 	Protocol Protocol   // TCP or UDP
@@ -36,8 +37,8 @@ func (p Port) check() error {
 		return api.FieldError("ports", "%s ports cannot be published, only tcp and udp", p.Protocol)
 	case p.HostPort == 0 || p.Target == 0:
 		return api.FieldError("ports", "0 is no port")
-	case p.Host.IsValid() && (p.Host.Is4In6() || p.Host.IsUnspecified() || p.Host.Zone() != ""):
-		return api.FieldError("ports", "%s is not an address of the host", p.Host)
+	case p.Host.IsValid() && (p.Host.Is4In6() || p.Host.IsUnspecified() || p.Host.Zone() != "" || p.Host == netip.IPv6Loopback()):
+		return api.FieldError("ports", "%s is not an address of the host to publish on", p.Host)
 	}
 	return nil
 }

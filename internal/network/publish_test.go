@@ -39,7 +39,7 @@ func testPublishedPort(t *testing.T, kind NICKind) {
 	one.HostReachable, two.HostReachable = false, false
 	l.ensure(m, one, openGroup, shutGroup)
 	l.ensure(m, two) // of equal CIDR
-	web := l.attach(m, nicAt("one", 2).as(kind).inside(shutGroup).with(webPorts...))
+	web := l.attach(m, nicAt("one", 2).as(kind).in(shutGroup.ID).with(webPorts...))
 	sibling, stranger := l.attach(m, nicAt("one", 3).as(kind)), l.attach(m, nicAt("two", 2).as(kind))
 	l.serve(web, ":80")
 	l.serve(stranger, ":80")
@@ -47,6 +47,9 @@ func testPublishedPort(t *testing.T, kind NICKind) {
 	for _, network := range []string{"tcp", "udp"} {
 		l.reaches(l.host, network, "127.0.0.1:8080", end)
 		l.reaches(l.host, network, "127.0.0.2:8080", end)
+		if network == "tcp" {
+			l.reaches(l.host, network, "[::1]:8080", end)
+		}
 		l.reaches(l.host, network, hostAddr+":8080", hostAddr)
 		l.reaches(l.outside, network, hostAddr+":8080", outsideAddr)
 		l.reaches(sibling, network, hostAddr+":8080", end)
@@ -86,6 +89,7 @@ func TestPortsChangeLive(t *testing.T) {
 	l.serve(l.attach(m, a), ":80")
 	l.serve(l.attach(m, b), ":81")
 	stays, goes := l.flow(l.outside, hostAddr+":8080"), l.flow(l.outside, hostAddr+":8081")
+	stays6, goes6 := l.flow(l.host, "[::1]:8080"), l.flow(l.host, "[::1]:8081")
 	b.Ports = []Port{port(TCP, 8081, 81)}
 	if err := m.UpdateNIC(ctx, b); api.CodeOf(err) != api.Conflict {
 		t.Errorf("a port of another NIC: %v", err)
@@ -97,7 +101,9 @@ func TestPortsChangeLive(t *testing.T) {
 	check(t, m.UpdateNIC(ctx, b))
 	l.reaches(l.outside, "tcp", hostAddr+":8081", outsideAddr)
 	stays.alive("after another port moved")
+	stays6.alive("after another port moved")
 	goes.dead("after its port moved")
+	goes6.dead("after its port moved")
 	check(t, m.Detach(ctx, a.ID))
 	l.never(l.outside, "tcp", hostAddr+":8080")
 	l.reaches(l.outside, "tcp", hostAddr+":8081", outsideAddr)
@@ -203,10 +209,4 @@ func TestFreePort(t *testing.T) {
 		check(t, err)
 		l.attach(m, nicAt("one", byte(2+i)).with(port(p, free, 80)))
 	}
-}
-
-// inside is the NIC in one group.
-func (n NIC) inside(g Group) NIC {
-	n.Groups = []string{g.ID}
-	return n
 }

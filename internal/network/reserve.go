@@ -26,24 +26,46 @@ func (r *reservation) release() {
 }
 
 // reserve opens the publication's port on the host, and so finds out whether a program
-// has it, and keeps others from it, which would wait there in vain. No packet gets to
-// the sockets: all are translated before.
+// has it, and keeps others from it, which would wait there in vain. All packets to it are
+// translated before they get to a socket, but for those to ::1.
 func (m *Manager) reserve(p *publication) (*reservation, error) {
 	held := &reservation{}
+	err := m.holdPort(held, p)
+	if err == nil && p.Protocol == TCP && !p.Host.IsValid() {
+		err = m.holdLoopback6(held, p.HostPort)
+	}
+	if err != nil {
+		held.release()
+		return nil, m.portTaken(p.Port, err)
+	}
+	return held, nil
+}
+
+func (m *Manager) holdPort(held *reservation, p *publication) error {
 	for _, f := range p.families() {
-		err := m.host.within(func() error {
-			c, err := listenOn(f, p.Port)
-			if err == nil {
-				held.sockets = append(held.sockets, c)
-			}
+		var c io.Closer
+		err := m.host.within(func() (err error) {
+			c, err = listenOn(f, p.Port)
 			return err
 		})
 		if err != nil {
-			held.release()
-			return nil, m.portTaken(p.Port, err)
+			return err
 		}
+		if f.number == unix.NFPROTO_IPV6 && !p.Host.IsValid() {
+			c.Close() // ::1 is in it, where datagrams would be lost unheard
+			continue
+		}
+		held.sockets = append(held.sockets, c)
 	}
-	return held, nil
+	return nil
+}
+
+func (m *Manager) holdLoopback6(held *reservation, port uint16) error {
+	p, err := startLoopbackProxy(m.host, port)
+	if p != nil {
+		held.sockets = append(held.sockets, p)
+	}
+	return err
 }
 
 func listenOn(f family, p Port) (io.Closer, error) {

@@ -25,7 +25,8 @@ var (
 // isHosts says whether the setting is one that is changed for the whole host.
 func (s sysctl) isHosts() bool {
 	ra, _ := filepath.Match("net/ipv6/conf/*/accept_ra", s.path)
-	return s.path == forwarding.path || s.path == forwarding6.path || ra
+	ndp, _ := filepath.Match("net/ipv6/conf/*/proxy_ndp", s.path)
+	return s.path == forwarding.path || s.path == forwarding6.path || ra || ndp
 }
 
 // vpcSysctls make a namespace a router that answers ARP for its gateway address on
