@@ -11,7 +11,7 @@ import (
 )
 
 var addresses = resource[api.Address]{
-	command: "address", one: "public address", many: "public addresses", example: "front",
+	command: "address", many: "public addresses", example: "front",
 	header: []string{"NAME", "ID", "ADDRESS", "INSTANCE", "AGE"},
 	row: func(s api.Address, now time.Time) []string {
 		return []string{s.Name, s.ID, s.Address, s.Instance, since(now, s.CreatedAt)}

@@ -12,8 +12,8 @@ import (
 
 // resource is a kind of things of the network, as its commands show them.
 type resource[T any] struct {
-	// command is the word of the command line, one and many those of the texts.
-	command, one, many string
+	// command is the word of the command line, many that of the texts.
+	command, many string
 	// example is a name for the examples.
 	example string
 	header  []string
@@ -73,10 +73,11 @@ func (r resource[T]) print(a *app, all []T, out format, quiet bool) error {
 		return printList(a.Out, out, all)
 	}
 	t := newTable(a.palette(a.Out), r.header...)
-	t.headed = quiet || out == formatName
+	names := quiet || out == formatName
+	t.headed = names
 	now := time.Now()
 	for _, one := range all {
-		if t.headed && (quiet || out == formatName) {
+		if names {
 			t.add(r.name(one))
 			continue
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 var secgroups = resource[api.SecurityGroup]{
-	command: "secgroup", one: "security group", many: "security groups", example: "web",
+	command: "secgroup", many: "security groups", example: "web",
 	header: []string{"NAME", "ID", "INGRESS", "EGRESS", "AGE"},
 	row: func(g api.SecurityGroup, now time.Time) []string {
 		return []string{g.Name, g.ID, countText(len(g.Ingress), "rule"), countText(len(g.Egress), "rule"), since(now, g.CreatedAt)}

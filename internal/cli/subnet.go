@@ -11,7 +11,7 @@ import (
 )
 
 var subnets = resource[api.Subnet]{
-	command: "subnet", one: "subnet", many: "subnets", example: "front",
+	command: "subnet", many: "subnets", example: "front",
 	header: []string{"NAME", "ID", "VPC", "CIDR", "IPV6", "FREE", "AGE"},
 	row: func(s api.Subnet, now time.Time) []string {
 		return []string{s.Name, s.ID, s.VPC, s.CIDR, s.CIDR6, strconv.Itoa(s.Available), since(now, s.CreatedAt)}

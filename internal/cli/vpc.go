@@ -13,7 +13,7 @@ import (
 )
 
 var vpcs = resource[api.VPC]{
-	command: "vpc", one: "VPC", many: "VPCs", example: "shop",
+	command: "vpc", many: "VPCs", example: "shop",
 	header: []string{"NAME", "ID", "CIDR", "EGRESS", "HOST", "AGE"},
 	row: func(v api.VPC, now time.Time) []string {
 		return []string{v.Name, v.ID, v.CIDR, string(v.Egress.Mode), yesNo(v.HostReachable), since(now, v.CreatedAt)}

@@ -195,30 +195,41 @@ func (e *Engine) UnbindAddress(ctx context.Context, ref string) (api.Address, er
 
 // rebind makes an address an instance's, by ID, or nobody's.
 func (e *Engine) rebind(ctx context.Context, ref, to string) (api.Address, error) {
-	unlock, err := e.lockNetworks(ctx)
+	from, err := e.move(ctx, ref, to)
 	if err != nil {
 		return api.Address{}, err
+	}
+	// Not while the networks are locked: who holds an instance may wait for them.
+	e.showPublic(ctx, from)
+	e.showPublic(ctx, to)
+	return e.Address(ctx, ref)
+}
+
+// move does it, on record and live, and returns whose it was.
+func (e *Engine) move(ctx context.Context, ref, to string) (from string, err error) {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return "", err
 	}
 	defer unlock()
 	a, err := e.Address(ctx, ref)
 	if err != nil {
-		return a, err
+		return "", err
 	}
-	from := a.InstanceID
-	if from == to {
-		return a, nil
+	if from = a.InstanceID; from == to {
+		return from, nil
 	}
 	if a.Auto {
-		return a, api.Errorf(api.Conflict, "public address %s comes and goes with instance %s", a.Name, a.Instance).
+		return "", api.Errorf(api.Conflict, "public address %s comes and goes with instance %s", a.Name, a.Instance).
 			WithNext("make one that stays: `cis address create`")
 	}
 	if err := e.networks.mayBind(to); err != nil {
-		return a, err
+		return "", err
 	}
 	before := a
 	a.InstanceID = to
 	if err := e.keepAddress(ctx, a); err != nil {
-		return before, err
+		return "", err
 	}
 	// The old owner lets go first: two must never answer for one address.
 	if err = e.refresh(ctx, from); err == nil {
@@ -226,11 +237,9 @@ func (e *Engine) rebind(ctx context.Context, ref, to string) (api.Address, error
 	}
 	if err != nil {
 		ctx := context.WithoutCancel(ctx)
-		return before, errors.Join(err, e.keepAddress(ctx, before), e.refresh(ctx, to), e.refresh(ctx, from))
+		return "", errors.Join(err, e.keepAddress(ctx, before), e.refresh(ctx, to), e.refresh(ctx, from))
 	}
-	e.showPublic(ctx, from, "")
-	e.showPublic(ctx, to, a.Address)
-	return e.Address(ctx, a.ID)
+	return from, nil
 }
 
 // mayBind refuses a second address of one instance.
@@ -253,12 +262,15 @@ func (n *networks) mayBind(instance string) error {
 	return nil
 }
 
-// showPublic shows the address in the status of an instance, if it is on record.
-func (e *Engine) showPublic(ctx context.Context, instance, address string) {
+// showPublic shows the address that an instance has now in its status, if it is on record.
+func (e *Engine) showPublic(ctx context.Context, instance string) {
 	if instance == "" {
 		return
 	}
-	err := e.change(ctx, instance, func(in *store.Instance) { in.Status.PublicAddress = address })
+	err := e.change(ctx, instance, func(in *store.Instance) {
+		a, _ := e.networks.publicOf(instance)
+		in.Status.PublicAddress = a.Address
+	})
 	if err != nil {
 		e.log.Error("the record cannot be written", "instance", instance, "error", err)
 	}
