@@ -39,9 +39,11 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	for _, b := range sandboxes {
 		e.networks.hold(b)
 	}
-	if err := e.reconcileNetwork(ctx, kept); err != nil {
+	// Without the default network there is nothing to serve.
+	if err := e.cfg.Network.EnsureVPC(ctx, e.networkOf(e.networks.vpcOf(""))); err != nil {
 		return err
 	}
+	e.reconcileNetwork(ctx, kept)
 	for _, b := range kept {
 		e.networks.plug(b)
 	}
@@ -153,10 +155,7 @@ func (e *Engine) openNetworks(ctx context.Context, instances []*store.Instance) 
 }
 
 // reconcileNetwork repairs what the record wants and removes the rest.
-func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox) error {
-	if err := e.cfg.Network.EnsureVPC(ctx, e.networkOf(e.networks.vpcOf(""))); err != nil {
-		return err
-	}
+func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox) {
 	want := network.State{VPCs: e.allVPCs(), Groups: map[string][]network.Group{}}
 	for _, v := range want.VPCs {
 		want.Groups[v.ID] = e.networks.groupsOf(v.ID)
@@ -169,7 +168,6 @@ func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox
 		// What one interface lacks must not keep the others from service.
 		e.log.Error("the network is not all as it should be", "error", err)
 	}
-	return nil
 }
 
 // mend repairs what somebody has changed by hand since the start.
@@ -185,7 +183,8 @@ func (e *Engine) mend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return e.reconcileNetwork(ctx, sandboxes)
+	e.reconcileNetwork(ctx, sandboxes)
+	return nil
 }
 
 // removeStrangers destroys sandboxes on the host that are on no record.
