@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/vishvananda/netlink"
 
 	"cis/api"
 )
@@ -78,10 +79,14 @@ func (m *Manager) check(ctx context.Context, from, to Endpoint, proto Protocol, 
 	v.policy.mu.Lock()
 	verdicts := v.judge(p)
 	v.policy.mu.Unlock()
-	if source.vpc != nil && destination.vpc == nil && allowed(verdicts) && m.isHosts(p.destination) && !v.exempts(p) {
+	if source.vpc == nil || destination.vpc != nil || v.exempts(p) {
+		return verdicts, ctx.Err()
+	}
+	own, err := m.isHosts(p.destination)
+	if own {
 		verdicts = append(verdicts, Verdict{By: fmt.Sprintf("%s is the host's own, and no egress rule of %s is for it alone", p.destination, v.ID)})
 	}
-	return verdicts, ctx.Err()
+	return verdicts, err
 }
 
 type located struct {
@@ -111,9 +116,12 @@ func (m *Manager) locate(e Endpoint) (located, error) {
 }
 
 // isHosts says whether an address is one of the host's.
-func (m *Manager) isHosts(a netip.Addr) bool {
-	routes, err := m.host.route.RouteGet(a.AsSlice())
-	return err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL
+func (m *Manager) isHosts(a netip.Addr) (bool, error) {
+	all, err := dump(func() ([]netlink.Addr, error) { return m.host.route.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return false, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	return slices.ContainsFunc(all, func(h netlink.Addr) bool { return prefixOf(h.IPNet).Addr() == a }), nil
 }
 
 func allowed(verdicts []Verdict) bool {

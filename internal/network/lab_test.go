@@ -399,3 +399,5 @@ func has(t testing.TB, err error, target error) {
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 func udpAddr(a string, port int) *net.UDPAddr { return &net.UDPAddr{IP: net.ParseIP(a), Port: port} }
+
+func soon(ms int) time.Time { return time.Now().Add(time.Duration(ms) * time.Millisecond) }
