@@ -1,8 +1,10 @@
 package network
 
 import (
+	"encoding/hex"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -28,7 +30,7 @@ const ownTTL = 5
 type zone struct {
 	vpc      string
 	domain   string // without a dot at the end
-	cidr     netip.Prefix
+	cidrs    []netip.Prefix
 	names    Resolver // may be nil
 	upstream upstream
 }
@@ -73,7 +75,7 @@ func (z *zone) answer(req *dns.Msg) *dns.Msg {
 // own answers for names and addresses of the VPC; nil for others.
 func (z *zone) own(req *dns.Msg, q dns.Question) *dns.Msg {
 	name := strings.ToLower(strings.TrimSuffix(q.Name, "."))
-	if address, ok := reverseAddr(name); ok && z.cidr.Contains(address) {
+	if address, ok := reverseAddr(name); ok && slices.ContainsFunc(z.cidrs, func(p netip.Prefix) bool { return p.Contains(address) }) {
 		return z.pointer(req, q, address)
 	}
 	domain := strings.ToLower(z.domain)
@@ -217,9 +219,12 @@ func unreachable(req *dns.Msg, cause error) *dns.Msg {
 	return resp
 }
 
-// reverseAddr is the inverse of dns.ReverseAddr for IPv4: the address of a name such
-// as 2.0.64.10.in-addr.arpa.
+// reverseAddr is the inverse of dns.ReverseAddr: the address of a name such as
+// 2.0.64.10.in-addr.arpa, or of 32 hexadecimal digits in ip6.arpa.
 func reverseAddr(name string) (netip.Addr, bool) {
+	if digits, ok := strings.CutSuffix(name, ".ip6.arpa"); ok {
+		return reverseAddr6(strings.Split(digits, "."))
+	}
 	digits, ok := strings.CutSuffix(name, ".in-addr.arpa")
 	if !ok {
 		return netip.Addr{}, false
@@ -230,4 +235,16 @@ func reverseAddr(name string) (netip.Addr, bool) {
 	}
 	a, err := netip.ParseAddr(f[3] + "." + f[2] + "." + f[1] + "." + f[0])
 	return a, err == nil
+}
+
+func reverseAddr6(digits []string) (netip.Addr, bool) {
+	var a [16]byte
+	if len(digits) != 2*len(a) {
+		return netip.Addr{}, false
+	}
+	slices.Reverse(digits)
+	if n, err := hex.Decode(a[:], []byte(strings.Join(digits, ""))); err != nil || n != len(a) {
+		return netip.Addr{}, false
+	}
+	return netip.AddrFrom16(a), true
 }

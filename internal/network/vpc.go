@@ -259,7 +259,7 @@ func removeVPCSpace(prefix, id string) error {
 
 // ensureDNS starts the VPC's DNS server, or tells the running one what is new.
 func (m *Manager) ensureDNS(v *vpc) error {
-	z := &zone{vpc: v.ID, domain: v.Domain, cidr: v.CIDR, names: v.DNS, upstream: m.dns.forVPC()}
+	z := &zone{vpc: v.ID, domain: v.Domain, cidrs: []netip.Prefix{v.CIDR, v.CIDR6}, names: v.DNS, upstream: m.dns.forVPC()}
 	if v.dns != nil {
 		v.dns.zone.Store(z)
 		return nil
