@@ -14,17 +14,31 @@ import (
 // a right back has to make it forget; what comes next is then looked up anew, and the
 // middle of a TCP connection that is unknown counts as invalid (see vpcSysctls).
 
-// forgetIf makes the namespace forget the connections for which f says so.
+// forgetIf makes the namespace forget the connections for which f says so. It looks
+// first, once for both families: the kernel goes through the table of all namespaces to
+// list those of one, and mostly there is nothing to forget.
 func (s *space) forgetIf(f func(*netlink.ConntrackFlow) bool) error {
 	h, err := netlink.NewHandleAt(netns.NsHandle(s.fd), unix.NETLINK_NETFILTER)
 	if err != nil {
 		return fmt.Errorf("open conntrack: %w", err)
 	}
 	defer h.Close()
+	all, err := dump(func() ([]*netlink.ConntrackFlow, error) {
+		return h.ConntrackTableList(netlink.ConntrackTable, unix.AF_UNSPEC)
+	})
+	if err != nil {
+		return fmt.Errorf("list connections: %w", err)
+	}
+	meant := map[uint8]bool{} // by family
+	for _, flow := range all {
+		meant[flow.FamilyType] = meant[flow.FamilyType] || f(flow)
+	}
 	var errs []error
-	for _, family := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
-		_, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, family, flowFilter(f))
-		errs = append(errs, err)
+	for family, some := range meant {
+		if some {
+			_, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, netlink.InetFamily(family), flowFilter(f))
+			errs = append(errs, err)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("forget connections: %w", err)

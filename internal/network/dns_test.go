@@ -122,6 +122,10 @@ func TestDNS(t *testing.T) {
 	l.names.set("one", "web", netip.MustParseAddr("10.77.0.3"))
 	l.names.set("two", "web", netip.MustParseAddr("10.77.0.9"))
 	l.names.set("two", "db", netip.MustParseAddr("10.77.0.10"))
+	six := nicAt("one", 3).dual().Address6
+	l.names.set("one", "six", six)
+	reverse, err := dns.ReverseAddr(six.String())
+	check(t, err)
 	a, b := l.attach(m, nicAt("one", 2)), l.attach(m, nicAt("two", 2))
 	for _, network := range []string{"udp", "tcp"} {
 		for _, c := range []struct {
@@ -139,6 +143,9 @@ func TestDNS(t *testing.T) {
 			{a, "db.corp.test", dns.TypeA, "NXDOMAIN"},
 			{a, "3.0.77.10.in-addr.arpa", dns.TypePTR, "NOERROR web.one.internal."},
 			{a, "200.0.77.10.in-addr.arpa", dns.TypePTR, "NXDOMAIN"},
+			{a, "six", dns.TypeAAAA, "NOERROR " + six.String()},
+			{a, reverse, dns.TypePTR, "NOERROR six.one.internal."},
+			{a, "1" + reverse[1:], dns.TypePTR, "NXDOMAIN"},
 			{a, "www.example", dns.TypeA, "NOERROR 198.51.100.7"},
 			{a, "nothing.example", dns.TypeA, "NXDOMAIN"},
 			{a, "broken.example", dns.TypeA, "SERVFAIL"},
@@ -367,7 +374,7 @@ func testZone() *zone {
 	others.set("other", "Other.internal")
 	others.set("public", "example.com")
 	return &zone{
-		vpc: "vpc", domain: "vpc.internal", cidr: netip.MustParsePrefix("10.77.0.0/16"), cidr6: netip.MustParsePrefix("fd00::/48"),
+		vpc: "vpc", domain: "vpc.internal", cidrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/16"), netip.MustParsePrefix("fd00::/48")},
 		others: others, names: n, upstream: noUpstream{},
 	}
 }

@@ -31,8 +31,7 @@ const ownTTL = 5
 type zone struct {
 	vpc      string
 	domain   string // without a dot at the end
-	cidr     netip.Prefix
-	cidr6    netip.Prefix // not valid if the VPC has none
+	cidrs    []netip.Prefix
 	others   *domains
 	names    Resolver // may be nil
 	upstream upstream
@@ -78,7 +77,7 @@ func (z *zone) answer(req *dns.Msg) *dns.Msg {
 // own answers for names and addresses of the VPC; nil for others.
 func (z *zone) own(req *dns.Msg, q dns.Question) *dns.Msg {
 	name := strings.ToLower(strings.TrimSuffix(q.Name, "."))
-	if address, ok := reverseAddr(name); ok && (z.cidr.Contains(address) || z.cidr6.Contains(address)) {
+	if address, ok := reverseAddr(name); ok && slices.ContainsFunc(z.cidrs, func(p netip.Prefix) bool { return p.Contains(address) }) {
 		return z.pointer(req, q, address)
 	}
 	domain := strings.ToLower(z.domain)
@@ -234,10 +233,10 @@ func unreachable(req *dns.Msg, cause error) *dns.Msg {
 }
 
 // reverseAddr is the inverse of dns.ReverseAddr: the address of a name such as
-// 2.0.64.10.in-addr.arpa, or of one in ip6.arpa (RFC 3596 2.5).
+// 2.0.64.10.in-addr.arpa, or of 32 hexadecimal digits in ip6.arpa.
 func reverseAddr(name string) (netip.Addr, bool) {
 	if digits, ok := strings.CutSuffix(name, ".ip6.arpa"); ok {
-		return reverseAddr6(digits)
+		return reverseAddr6(strings.Split(digits, "."))
 	}
 	digits, ok := strings.CutSuffix(name, ".in-addr.arpa")
 	if !ok {
@@ -251,15 +250,14 @@ func reverseAddr(name string) (netip.Addr, bool) {
 	return a, err == nil
 }
 
-func reverseAddr6(digits string) (netip.Addr, bool) {
-	f := strings.Split(digits, ".")
-	if len(f) != 32 {
+func reverseAddr6(digits []string) (netip.Addr, bool) {
+	var a [16]byte
+	if len(digits) != 2*len(a) {
 		return netip.Addr{}, false
 	}
-	slices.Reverse(f)
-	raw, err := hex.DecodeString(strings.Join(f, ""))
-	if err != nil || len(raw) != 16 {
+	slices.Reverse(digits)
+	if n, err := hex.Decode(a[:], []byte(strings.Join(digits, ""))); err != nil || n != len(a) {
 		return netip.Addr{}, false
 	}
-	return netip.AddrFromSlice(raw)
+	return netip.AddrFrom16(a), true
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -145,13 +146,33 @@ func (m *Manager) setRanges(link string, keys ...string) error {
 func (m *Manager) expose(v *vpc, n NIC) error {
 	m.edge.mu.Lock()
 	defer m.edge.mu.Unlock()
-	if err := m.publish(v, n); err != nil {
+	ports, err := m.publish(v, n)
+	if err != nil {
 		return fmt.Errorf("publish ports: %w", err)
 	}
-	if err := m.bindPublic(v, n); err != nil {
-		return fmt.Errorf("bind public addresses: %w", err)
+	addrs, err := m.bindPublic(v, n)
+	if err != nil {
+		err = fmt.Errorf("bind public addresses: %w", err)
 	}
-	return nil
+	return errors.Join(err, m.cutEdge(v, ports, addrs))
+}
+
+// cutEdge ends the connections that ports and addresses carried until now, on both sides
+// of the uplink: a datagram of one would go on to whoever has the NIC's address next.
+func (m *Manager) cutEdge(v *vpc, ports []*publication, addrs []*publicAddr) error {
+	if len(ports)+len(addrs) == 0 {
+		return nil
+	}
+	err := v.space.forgetIf(func(c *netlink.ConntrackFlow) bool {
+		return slices.ContainsFunc(ports, func(p *publication) bool { return p.inVPC(c) }) ||
+			slices.ContainsFunc(addrs, func(a *publicAddr) bool { return a.inVPC(c) })
+	})
+	if len(ports) == 0 {
+		return err
+	}
+	return errors.Join(err, m.host.forgetIf(func(c *netlink.ConntrackFlow) bool {
+		return slices.ContainsFunc(ports, func(p *publication) bool { return p.onHost(c) })
+	}))
 }
 
 // hide undoes expose.

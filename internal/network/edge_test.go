@@ -3,11 +3,14 @@ package network
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
 
 	"github.com/vishvananda/netlink"
+
+	"cis/api"
 )
 
 // whole is what the kernel has of published ports and public addresses: elements of
@@ -162,4 +165,48 @@ func TestCleanTakesPublicAddressesOff(t *testing.T) {
 	if proxies, err := l.host.proxies(); err != nil || len(proxies) != 0 {
 		t.Errorf("the host answers for %v %v", proxies, err)
 	}
+}
+
+// A program that took a port while the server was down keeps it, and the NIC all else.
+func TestReconcileFindsPortTaken(t *testing.T) {
+	l := newLab(t)
+	m := l.open()
+	n := nicAt("one", 2).with(webPorts...)
+	check(t, m.Reconcile(ctx, l.wants("one", n)))
+	a := l.enter(m.link(m.vpcs["one"], n))
+	l.serve(a, ":80")
+	l.serve(l.outside, ":80")
+	m.Close()
+	var taken net.Listener
+	check(t, l.host.within(func() (err error) { taken, err = net.Listen("tcp4", ":8080"); return err }))
+	m = l.open()
+	if err := m.Reconcile(ctx, l.wants("one", n)); api.CodeOf(err) != api.Conflict {
+		t.Errorf("a port that is taken: %v", err)
+	}
+	l.reaches(a, "tcp", outsideAddr+":80", hostAddr)
+	l.reaches(l.host, "tcp", "10.77.0.2:80", m.vpcs["one"].slot.String())
+	check(t, taken.Close())
+	check(t, m.Reconcile(ctx, l.wants("one", n)))
+	l.reaches(l.outside, "tcp", hostAddr+":8080", outsideAddr)
+}
+
+// An Attach that fails for its port leaves nothing.
+func TestAttachWithPortTaken(t *testing.T) { eachKind(t, testAttachWithPortTaken) }
+
+func testAttachWithPortTaken(t *testing.T, kind NICKind) {
+	l := newLab(t)
+	m := l.open()
+	l.ensure(m, l.vpc("one"))
+	l.attach(m, nicAt("one", 2).with(webPorts...))
+	before := l.whole(m)
+	second := nicAt("one", 3).as(kind).with(port(TCP, 8081, 80), port(TCP, 8080, 80)).limited(1, 1)
+	if _, err := m.Attach(ctx, second); api.CodeOf(err) != api.Conflict {
+		t.Errorf("a port that is taken: %v", err)
+	}
+	if after := l.whole(m); !slices.Equal(after, before) {
+		t.Errorf("left:\n%q\nbefore:\n%q", after, before)
+	}
+	eventually(t, "links to go", func() bool { return len(l.links(m.vpcs["one"].space)) == 3 })
+	second.Ports = second.Ports[:1]
+	l.attach(m, second)
 }

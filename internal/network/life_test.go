@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 
 	"cis/api"
@@ -169,7 +170,7 @@ func TestReconcileRepairs(t *testing.T) { eachKind(t, testReconcileRepairs) }
 
 func testReconcileRepairs(t *testing.T, kind NICKind) {
 	inVPC := func(m *Manager) *space { return m.vpcs["default"].space }
-	a, b := nicAt("default", 2).as(kind), nicAt("default", 3)
+	a, b := nicAt("default", 2).dual().as(kind), nicAt("default", 3).dual()
 	cases := map[string]struct {
 		damage func(t *testing.T, m *Manager)
 		fatal  bool // for the NIC of a, and so its flow
@@ -217,6 +218,50 @@ func testReconcileRepairs(t *testing.T, kind NICKind) {
 		"host's elements":  {func(t *testing.T, m *Manager) { nftIn(t, m.host, "flush set inet "+m.cfg.Prefix+" uplinks") }, false},
 		"VPC's table":      {func(t *testing.T, m *Manager) { nftIn(t, inVPC(m), "delete table inet "+m.cfg.Prefix) }, false},
 		"VPC's elements":   {func(t *testing.T, m *Manager) { nftIn(t, inVPC(m), "flush set inet "+m.cfg.Prefix+" nics") }, false},
+		"groups' rules": {func(t *testing.T, m *Manager) {
+			for _, set := range []string{"set ingress", "set egress", "set ingress6", "set egress6", "map profiles", "map profiles6"} {
+				kind, name, _ := strings.Cut(set, " ")
+				nftIn(t, inVPC(m), "flush "+kind+" inet "+m.cfg.Prefix+" "+name)
+			}
+		}, false},
+		"another profile": {func(t *testing.T, m *Manager) {
+			nftIn(t, inVPC(m), "delete element inet "+m.cfg.Prefix+" profiles { 10.77.0.2 }")
+			nftIn(t, inVPC(m), "add element inet "+m.cfg.Prefix+" profiles { 10.77.0.2 : 7 }")
+		}, false},
+		"foreign opening": {func(t *testing.T, m *Manager) {
+			nftIn(t, m.host, "add element inet "+m.cfg.Prefix+` opened { "x" . 6 . 192.0.2.1 . 0-65535 . 80 }`)
+		}, false},
+		"a rule too many": {func(t *testing.T, m *Manager) {
+			nftIn(t, m.host, "add element inet "+m.cfg.Prefix+" opened { "+uplinkHostName(m.cfg.Prefix, "default")+" . 6 . 192.0.2.1 . 0-65535 . 80 }")
+		}, false},
+		"a set": {func(t *testing.T, m *Manager) {
+			nftIn(t, inVPC(m), "flush ruleset")
+			nftIn(t, inVPC(m), "add table inet "+m.cfg.Prefix)
+			nftIn(t, inVPC(m), "add set inet "+m.cfg.Prefix+" foreign { type ipv4_addr; }")
+		}, false},
+		"gateway's IPv6 address": {func(t *testing.T, m *Manager) {
+			check(t, inVPC(m).route.AddrDel(m.outer(t, a), &netlink.Addr{IPNet: hostNet(Gateway6)}))
+		}, false},
+		"IPv6 route to NIC": {func(t *testing.T, m *Manager) {
+			check(t, inVPC(m).route.RouteDel(nicRoute6(a, m.vpcs["default"].VPC, m.outer(t, a))))
+		}, false},
+		"IPv6 neighbour": {func(t *testing.T, m *Manager) {
+			check(t, inVPC(m).route.NeighDel(permanent(m.outer(t, a), a.Address6, nicMAC(a.Address))))
+		}, false},
+		"IPv6 way out": {func(t *testing.T, m *Manager) {
+			check(t, inVPC(m).route.RouteDel(&netlink.Route{Dst: ipNet(everywhere[false])}))
+		}, false},
+		"host's IPv6 route": {func(t *testing.T, m *Manager) {
+			check(t, m.host.route.RouteDel(&netlink.Route{Dst: ipNet(cidr6("default"))}))
+		}, false},
+		"IPv6 off": {func(t *testing.T, m *Manager) {
+			check(t, inVPC(m).within(func() error {
+				return ensureSysctls([]sysctl{{"net/ipv6/conf/all/disable_ipv6", "1"}})
+			}))
+		}, false},
+		"IPv6 forwarding": {func(t *testing.T, m *Manager) {
+			check(t, m.host.within(func() error { return ensureSysctls([]sysctl{{forwarding6.path, "0"}}) }))
+		}, false},
 		"foreign element": {func(t *testing.T, m *Manager) {
 			nftIn(t, inVPC(m), "add element inet "+m.cfg.Prefix+" nics { x . 1.2.3.4 }")
 		}, false},
@@ -263,6 +308,10 @@ func testReconcileRepairs(t *testing.T, kind NICKind) {
 			l.reaches(first, "tcp", outsideAddr+":80", hostAddr)
 			l.reaches(l.host, "tcp", "10.77.0.2:80", m.vpcs["default"].slot.String())
 			l.never(first, "tcp", hostAddr+":80")
+			l.reaches(first, "tcp", at(b.Address6, 80), a.Address6.String())
+			l.reaches(second, "tcp", at(a.Address6, 80), b.Address6.String())
+			l.reaches(first, "tcp", "["+outsideAddr6+"]:80", hostAddr6)
+			l.reaches(l.host, "tcp", at(a.Address6, 80), hostEnd6(cidr6("default")).String())
 			have, err := m.vpcs["default"].rules.list(l.prefix, nicsSet(ip4))
 			check(t, err)
 			if len(have) != 2 {
@@ -468,12 +517,14 @@ func testManyAtOnceLeakNothing(t *testing.T, kind NICKind) {
 	}
 	eventually(t, "the kernel to remove the first link", func() bool { _, links, _ := count(); return links == 2 })
 	fds, links, spaces := count()
-	const workers, rounds = 10, 20
+	check(t, m.SetGroups(ctx, "default", []Group{openGroup, {ID: "a", Ingress: []Rule{{Group: "b"}}}, {ID: "b"}, {ID: "c"}, {ID: "d"}}))
+	const workers, rounds = 10, 100
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			for range rounds {
-				n := nicAt("default", byte(2+w)).as(kind)
+			for i := range rounds {
+				n := nicAt("default", byte(2+w*24+i%24)).dual().as(kind)
+				n.Groups = [][]string{{"a"}, {"b", "c"}, {"a", "d"}, {openGroup.ID, "a", "b", "c", "d"}, nil}[i%5]
 				if _, err := m.Attach(ctx, n); err != nil {
 					t.Error(err)
 					return
@@ -490,7 +541,13 @@ func testManyAtOnceLeakNothing(t *testing.T, kind NICKind) {
 	if fds2 > fds || spaces2 != spaces {
 		t.Errorf("%d file descriptors and %d namespaces, before %d and %d", fds2, spaces2, fds, spaces)
 	}
-	if keys, err := m.vpcs["default"].rules.list(l.prefix, nicsSet(ip4)); err != nil || len(keys) != 0 {
-		t.Errorf("%d NICs may send (%v)", len(keys), err)
+	v := m.vpcs["default"]
+	for _, set := range []*nftables.Set{nicsSet(ip4), nicsSet(ip6), profilesSet(ip4), profilesSet(ip6)} {
+		if left, err := v.rules.list(l.prefix, set); err != nil || len(left) != 0 {
+			t.Errorf("set %s: %d left (%v)", set.Name, len(left), err)
+		}
+	}
+	if p := v.policy; len(p.members) != 0 || len(p.profiles) > maxIdle || len(v.owners) != 0 || len(m.nics) != 0 {
+		t.Errorf("%d members, %d profiles, %d owners, %d NICs", len(p.members), len(p.profiles), len(v.owners), len(m.nics))
 	}
 }

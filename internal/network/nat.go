@@ -87,9 +87,11 @@ func publishedPorts(f family) (one, each []expr.Any) {
 func publishedAreOpen() (rules []rule) {
 	for _, f := range families {
 		one, each := publishedPorts(f)
+		// With a comparison, which always holds, nft can show the look-up.
+		found := []expr.Any{compare(expr.CmpOpNeq, make([]byte, f.address.Bytes))}
 		rules = append(rules,
-			when("published port of one address", iifIn(uplinksSet), one, accept()),
-			when("published port", iifIn(uplinksSet), each, accept()))
+			when("published port of one address", iifIn(uplinksSet), one, found, accept()),
+			when("published port", iifIn(uplinksSet), each, found, accept()))
 	}
 	return rules
 }

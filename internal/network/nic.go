@@ -116,7 +116,14 @@ func (m *Manager) attach(ctx context.Context, n NIC) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
+	fresh := m.known(n.ID) == nil
 	if err := m.ensureNIC(v, n); err != nil {
+		return Link{}, err
+	}
+	if err := m.expose(v, n); err != nil {
+		if fresh {
+			err = errors.Join(err, m.removeNIC(v, n))
+		}
 		return Link{}, err
 	}
 	return m.link(v, n), nil
@@ -318,7 +325,7 @@ func (m *Manager) complete(v *vpc, n NIC, outer netlink.Link, prepare func() err
 		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.addrs()...))
 	}
 	if err != nil {
-		return errors.Join(err, m.hide(v, n), v.bar(n, outer.Attrs().Name), m.removeDetour(v, n.ID), deleteLink(v.space.route, outer))
+		return errors.Join(err, v.bar(n, outer.Attrs().Name), m.removeDetour(v, n.ID), deleteLink(v.space.route, outer))
 	}
 	return nil
 }
@@ -349,7 +356,10 @@ func (m *Manager) ensureOuter(v *vpc, n NIC, outer netlink.Link) error {
 	if err := v.ensureOuter6(n, outer); err != nil {
 		return err
 	}
-	return m.configure(v, n, outer)
+	if err := v.admit(n, outer.Attrs().Name); err != nil {
+		return fmt.Errorf("admit NIC: %w", err)
+	}
+	return m.shape(v, n, outer)
 }
 
 func nicRoute(n NIC, outer netlink.Link) *netlink.Route {
@@ -380,15 +390,7 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 	}
 	defer unlock()
 	if n := m.known(nicID); n != nil {
-		v := m.vpcs[n.VPC]
-		if err := m.silence(v, n.NIC); err != nil {
-			return err
-		}
-		m.forget(nicID)
-		if n.Kind == Tap {
-			err = m.removeTap(v, nicID)
-		}
-		return errors.Join(err, removeSpace(nicSpaceName(m.cfg.Prefix, nicID)))
+		return m.removeNIC(m.vpcs[n.VPC], n.NIC)
 	}
 	// Left from before the start, in whichever VPC.
 	for _, v := range m.vpcs {
@@ -401,6 +403,19 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 		}
 	}
 	return removeSpace(nicSpaceName(m.cfg.Prefix, nicID))
+}
+
+// removeNIC removes a NIC that is known.
+func (m *Manager) removeNIC(v *vpc, n NIC) error {
+	if err := m.silence(v, n); err != nil {
+		return err
+	}
+	m.forget(n.ID)
+	var err error
+	if n.Kind == Tap {
+		err = m.removeTap(v, n.ID)
+	}
+	return errors.Join(err, removeSpace(nicSpaceName(m.cfg.Prefix, n.ID)))
 }
 
 // silence takes the NIC's right to send and the route to it. Deleting the link

@@ -41,24 +41,23 @@ func (a *publicAddr) vpcChanges() []change {
 	return changes
 }
 
-// bindPublic makes the NIC's public addresses stand for it, and no others. If one cannot
-// be had, all stays as it was. Hold edge.
-func (m *Manager) bindPublic(v *vpc, n NIC) error {
+// bindPublic makes the NIC's public addresses stand for it, and no others, and returns
+// what it took away. If one cannot be had, all stays as it was. Hold edge.
+func (m *Manager) bindPublic(v *vpc, n NIC) (gone []*publicAddr, err error) {
 	want, err := m.claimPublic(v, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var gone []*publicAddr
 	for _, a := range m.edge.addresses {
 		if a.nic.ID == n.ID && !slices.ContainsFunc(want, func(w *publicAddr) bool { return w.address == a.address }) {
 			gone = append(gone, a)
 		}
 	}
 	if len(want)+len(gone) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := m.switchPublic(v, want, gone); err != nil {
-		return err
+		return nil, err
 	}
 	for _, a := range want {
 		m.edge.addresses[a.address] = a
@@ -66,7 +65,7 @@ func (m *Manager) bindPublic(v *vpc, n NIC) error {
 	for _, a := range gone {
 		delete(m.edge.addresses, a.address)
 	}
-	return m.cutPublic(gone)
+	return gone, nil
 }
 
 func (m *Manager) claimPublic(v *vpc, n NIC) (want []*publicAddr, err error) {
@@ -285,16 +284,10 @@ func (m *Manager) uplinks() (map[int]bool, error) {
 	return ours, nil
 }
 
-// cutPublic ends the connections that the addresses carried.
-func (m *Manager) cutPublic(gone []*publicAddr) error {
-	var errs []error
-	for _, a := range gone {
-		ip := a.address.AsSlice()
-		errs = append(errs, a.vpc.space.forgetIf(func(c *netlink.ConntrackFlow) bool {
-			return c.Forward.DstIP.Equal(ip) || c.Reverse.DstIP.Equal(ip)
-		}))
-	}
-	return errors.Join(errs...)
+// inVPC says whether a connection is one that the address carried, either way.
+func (a *publicAddr) inVPC(c *netlink.ConntrackFlow) bool {
+	ip := a.address.AsSlice()
+	return c.Forward.DstIP.Equal(ip) || c.Reverse.DstIP.Equal(ip)
 }
 
 // sweepPublic removes routes and proxy entries of addresses that stand for no NIC. That

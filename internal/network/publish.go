@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"math"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -118,26 +119,26 @@ func undone(changes, keep []change) (out []change) {
 	return out
 }
 
-// publish makes the NIC's ports lead to it, and no others. If one cannot be had, all
-// stays as it was. Hold edge.
-func (m *Manager) publish(v *vpc, n NIC) error {
+// publish makes the NIC's ports lead to it, and no others, and returns what it took
+// away. If one cannot be had, all stays as it was. Hold edge.
+func (m *Manager) publish(v *vpc, n NIC) (gone []*publication, err error) {
 	e := &m.edge
 	old := e.byNIC[n.ID]
 	want, err := m.claimPorts(v, n, old)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fresh, gone := difference(want, old), difference(old, want)
 	if err := m.switchPorts(v, want, gone); err != nil {
 		m.release(fresh, gone)
-		return err
+		return nil, err
 	}
 	e.byNIC[n.ID] = want
 	if len(want) == 0 {
 		delete(e.byNIC, n.ID)
 	}
 	m.release(gone, want)
-	return m.cutPorts(gone)
+	return gone, nil
 }
 
 // difference returns what is in a and not in b.
@@ -266,20 +267,17 @@ func (m *Manager) release(gone, others []*publication) {
 	}
 }
 
-// cutPorts ends the connections that publications carried, on both sides of the uplink:
-// a datagram of one would go on to a NIC that has another's address by now.
-func (m *Manager) cutPorts(gone []*publication) error {
-	var errs []error
-	for _, p := range gone {
-		for _, f := range p.families() {
-			end := p.vpc.end(f).AsSlice()
-			errs = append(errs, m.host.forgetIf(func(c *netlink.ConntrackFlow) bool {
-				return c.Forward.Protocol == uint8(p.Protocol) && c.Forward.DstPort == p.HostPort &&
-					c.Reverse.SrcPort == p.link && c.Reverse.SrcIP.Equal(end)
-			}), p.vpc.space.forgetIf(func(c *netlink.ConntrackFlow) bool {
-				return c.Forward.Protocol == uint8(p.Protocol) && c.Forward.DstPort == p.link && c.Forward.DstIP.Equal(end)
-			}))
-		}
-	}
-	return errors.Join(errs...)
+// onHost and inVPC say whether a connection is one that the publication carried, by how
+// each side of the uplink sees it.
+func (p *publication) onHost(c *netlink.ConntrackFlow) bool {
+	return c.Forward.Protocol == uint8(p.Protocol) && c.Forward.DstPort == p.HostPort &&
+		c.Reverse.SrcPort == p.link && p.isEnd(c.Reverse.SrcIP)
+}
+
+func (p *publication) inVPC(c *netlink.ConntrackFlow) bool {
+	return c.Forward.Protocol == uint8(p.Protocol) && c.Forward.DstPort == p.link && p.isEnd(c.Forward.DstIP)
+}
+
+func (p *publication) isEnd(ip net.IP) bool {
+	return slices.ContainsFunc(p.families(), func(f family) bool { return ip.Equal(p.vpc.end(f).AsSlice()) })
 }

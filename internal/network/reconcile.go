@@ -212,6 +212,10 @@ func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, groups []Group, wan
 			c.want = append(c.want, keyed(nicKey(name, a))...)
 			senders[familyOf(a).suffix] = c
 		}
+		// A port that a program of the host took meanwhile is no reason to cut the NIC off.
+		if err := m.expose(v, n); err != nil {
+			errs = append(errs, fmt.Errorf("NIC %s: %w", n.ID, err))
+		}
 	}
 	// A key that a crash or a hand left would let its link send as someone else.
 	errs = append(errs, v.rules.keep(v.table, slices.Collect(maps.Values(senders))...))
@@ -302,7 +306,7 @@ func (m *Manager) reconcileNIC(v *vpc, n NIC, o *outerEnd) error {
 		m.log.Info("making a NIC whose namespace is lost", "nic", n.ID, "vpc", v.ID)
 		return m.ensureNIC(v, n)
 	}
-	return m.expose(v, n)
+	return nil
 }
 
 // whole says whether the outer end is up and has exactly its routes and neighbours.

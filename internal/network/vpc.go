@@ -271,7 +271,7 @@ func removeVPCSpace(prefix, id string) error {
 func (m *Manager) ensureDNS(v *vpc) error {
 	m.domains.set(v.ID, v.Domain)
 	z := &zone{
-		vpc: v.ID, domain: v.Domain, cidr: v.CIDR, cidr6: v.CIDR6, others: m.domains, names: v.DNS, upstream: m.dns.forVPC(),
+		vpc: v.ID, domain: v.Domain, cidrs: []netip.Prefix{v.CIDR, v.CIDR6}, others: m.domains, names: v.DNS, upstream: m.dns.forVPC(),
 	}
 	if v.dns != nil {
 		v.dns.zone.Store(z)
