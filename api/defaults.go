@@ -62,6 +62,8 @@ func (s *InstanceSpec) Default(d Defaults) {
 		s.TerminationGracePeriodSeconds = new(int64(DefaultGraceSeconds))
 	}
 	s.defaultSize(d)
+	s.Network.setDefaults()
+	setDefault(&s.DNSPolicy, DNSDefault)
 	if len(s.Containers) == 1 {
 		setDefault(&s.Containers[0].Name, "main")
 	}

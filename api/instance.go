@@ -64,6 +64,12 @@ type InstanceSpec struct {
 
 	// Hostname is a DNS label. Default: the name.
 	Hostname string `json:"hostname,omitempty"`
+	// Network is the instance's place on the network.
+	Network NetworkSpec `json:"network,omitzero"`
+	// DNSPolicy is Default, which is the VPC's name server, or None.
+	DNSPolicy DNSPolicy `json:"dnsPolicy,omitempty"`
+	// DNSConfig is added to what DNSPolicy gives.
+	DNSConfig *DNSConfig `json:"dnsConfig,omitempty"`
 	// TerminationGracePeriodSeconds is the time from the stop signal to the
 	// kill, 0 to 3600. Default 10.
 	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
@@ -303,6 +309,12 @@ type InstanceStatus struct {
 	Stopping bool `json:"stopping,omitempty"`
 	// Address is its private IPv4 address; it stays the same over restarts.
 	Address string `json:"address,omitempty"`
+	// Address6 is its private IPv6 address, in a subnet that has them.
+	Address6 string `json:"address6,omitempty"`
+	// PublicAddress is the one bound to it.
+	PublicAddress string `json:"publicAddress,omitempty"`
+	// Ports of the host that lead to it, with those that were chosen for it.
+	Ports []PublishedPort `json:"ports,omitempty"`
 	// Isolation is the kind of sandbox it got.
 	Isolation Isolation `json:"isolation,omitempty"`
 	// Emulated: it is a VM whose processor is emulated, since the host has no working

@@ -94,6 +94,16 @@ type Stats struct {
 	TxBytes     int64   `json:"txBytes"`
 }
 
+// Traffic is what the NIC of an instance has carried.
+type Traffic struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	VPC  string `json:"vpc"`
+	// RxBytes came to the instance, TxBytes from it.
+	RxBytes int64 `json:"rxBytes"`
+	TxBytes int64 `json:"txBytes"`
+}
+
 // Size is a named amount of cpu and memory that the operator offers.
 type Size struct {
 	Name   string `json:"name"`

@@ -90,6 +90,8 @@ func (c *checker) spec(s *InstanceSpec, d Defaults) {
 	for i, name := range s.ImagePullSecrets {
 		c.check(isDNSSubdomain(name), fmt.Sprintf("imagePullSecrets[%d]", i), dnsSubdomainRule)
 	}
+	c.network(&s.Network)
+	c.dns(s.DNSPolicy, s.DNSConfig)
 	volumes := c.volumes(s)
 	c.containers(s, d, volumes)
 }
@@ -99,10 +101,14 @@ func (c *checker) identity(s *InstanceSpec) {
 	c.check(!looksLikeID(s.Name), "name", "must not look like an instance ID (i- and hexadecimal digits)")
 	// A hostname that is the name by default is not a mistake of its own.
 	c.check(s.Hostname == s.Name || isDNSLabel(s.Hostname), "hostname", dnsLabelRule)
-	for _, key := range slices.Sorted(maps.Keys(s.Labels)) {
+	c.labels(s.Labels)
+}
+
+func (c *checker) labels(labels map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		field := fmt.Sprintf("labels[%s]", clip(key))
 		c.check(isLabelKey(key), field, "the key "+labelKeyRule)
-		c.check(isLabelValue(s.Labels[key]), field, "the value "+labelValueRule)
+		c.check(isLabelValue(labels[key]), field, "the value "+labelValueRule)
 	}
 }
 

@@ -8,13 +8,15 @@
 //	cis-pause unpack PATH  unpacks a tar from standard input below PATH
 //	cis-pause dial PORT    joins the socket that is its standard input with a TCP
 //	                       port of localhost
+//	cis-pause try tcp|udp ADDRESS:PORT MILLISECONDS
+//	                       tells on standard output whether a port can be reached
 //	cis-pause keyboard     tells on standard output, a byte each, the signals of
 //	                       the terminal that is its standard input
 //	cis-pause contain DIR  becomes the program of a new container, in a VM; the
 //	                       orders come over a socket, which is descriptor 3
 //	cis-pause join         becomes one more program of a container
 //
-// With gVisor it is the root container, dial runs in there, and keyboard on the host.
+// With gVisor it is the root container, dial and try run in there, and keyboard on the host.
 // In a VM every program of a container begins as contain or join. With both, pack and unpack run
 // in a container from outside of its file system, so they need nothing of its image,
 // and see only what the container sees.
@@ -51,6 +53,8 @@ func run(args []string) error {
 		return tarcopy.Unpack(args[1], os.Stdin)
 	case len(args) == 2 && args[0] == "dial":
 		return dial(args[1], os.Stdin, os.Stdout)
+	case len(args) == 4 && args[0] == "try":
+		return try(args[1], args[2], args[3], os.Stdout)
 	case len(args) == 1 && args[0] == "keyboard":
 		return keyboard(os.Stdout)
 	case len(args) == 2 && args[0] == "contain":
@@ -58,7 +62,7 @@ func run(args []string) error {
 	case len(args) == 1 && args[0] == "join":
 		return report(inside.Join())
 	}
-	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | keyboard | contain DIR | join]")
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | contain DIR | join]")
 }
 
 // report tells the agent why this did not become another program.

@@ -37,10 +37,28 @@ func TestExitCode(t *testing.T) {
 	if code := exitCode(run([]string{"pack", "/nowhere"})); code != tarcopy.ExitNotFound {
 		t.Error(code)
 	}
-	for _, args := range [][]string{{"help"}, {"pack"}, {"dial", "http"}, {"dial", "70000"}} {
+	for _, args := range [][]string{{"help"}, {"pack"}, {"dial", "http"}, {"dial", "70000"},
+		{"try", "tcp", "here:80", "1"}, {"try", "icmp", "127.0.0.1:1", "1"}, {"try", "tcp", "127.0.0.1:1", "x"}} {
 		if code := exitCode(run(args)); code != 1 {
 			t.Errorf("%v: %d", args, code)
 		}
+	}
+}
+
+func TestTry(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	address := server.Addr().String()
+	if err := try("tcp", address, "1000", &out); err != nil || out.String() != "connected\n\n" {
+		t.Errorf("%q %v", out.String(), err)
+	}
+	server.Close()
+	out.Reset()
+	if err := try("tcp", address, "1000", &out); err != nil || out.String() != "refused\nconnection refused\n" {
+		t.Errorf("%q %v", out.String(), err)
 	}
 }
 

@@ -25,8 +25,9 @@ type config struct {
 	// https listens beside the socket when set.
 	https, tlsCert, tlsKey, tokens string
 
-	vpcCIDR, links netip.Prefix
-	upstreams      list
+	vpcCIDR, links  netip.Prefix
+	publicAddresses prefixes
+	upstreams       list
 
 	insecureRegistries list
 	registryCA         string
@@ -72,7 +73,8 @@ func parseConfig(args []string) (*config, error) {
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate file for https")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "key file for https")
 	fs.StringVar(&c.tokens, "tokens", "", "file of bearer tokens for https: a line NAME:SHA256-HEX each")
-	fs.TextVar(&c.vpcCIDR, "cidr", c.vpcCIDR, "IPv4 range of the instances' addresses")
+	fs.TextVar(&c.vpcCIDR, "cidr", c.vpcCIDR, "IPv4 range of the default VPC and its subnet")
+	fs.Var(&c.publicAddresses, "public-addresses", "CIDR[,CIDR...]: IPv4 addresses that can be bound to instances; repeatable (default: none)")
 	fs.TextVar(&c.links, "link-cidr", c.links, "IPv4 range of the links between host and networks")
 	fs.Var(&c.upstreams, "dns", "DNS server for names outside, ADDRESS[:PORT]; repeatable (default: those of /etc/resolv.conf)")
 	fs.Var(&c.insecureRegistries, "insecure-registry", "HOST[:PORT] of a registry that speaks http; repeatable (loopback always may)")
@@ -198,6 +200,30 @@ type list []string
 
 func (l *list) String() string     { return strings.Join(*l, ",") }
 func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+// prefixes is a flag of ranges, joined by commas or given more than once.
+type prefixes []netip.Prefix
+
+func (p *prefixes) String() string { return "" }
+
+func (p *prefixes) Set(s string) error {
+	for part := range strings.SplitSeq(s, ",") {
+		one, err := netip.ParsePrefix(part)
+		if ip, ipErr := netip.ParseAddr(part); ipErr == nil {
+			one, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+		}
+		if err != nil || !one.Addr().Is4() || one != one.Masked() || one.Bits() < 16 {
+			return fmt.Errorf("%q is not an IPv4 range of /16 to /32, such as 203.0.113.8/29", part)
+		}
+		for _, other := range *p {
+			if other.Overlaps(one) {
+				return fmt.Errorf("%s overlaps %s", one, other)
+			}
+		}
+		*p = append(*p, one)
+	}
+	return nil
+}
 
 type bytesFlag struct{ b *api.Bytes }
 

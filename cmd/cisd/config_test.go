@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,12 +29,15 @@ func TestDefaults(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	c, err := parseConfig(strings.Fields("-run-dir /r -size small=0.5,512Mi -size big=2,4Gi -any-size=false -default-size 1,1Gi " +
-		"-standby 3 -standby 1=2,4Gi -standby 0=0.05,32Mi -registry-ca-for a:5000=/ca.pem -images-max-size 1Gi"))
+		"-standby 3 -standby 1=2,4Gi -standby 0=0.05,32Mi -registry-ca-for a:5000=/ca.pem -images-max-size 1Gi -public-addresses 203.0.113.8/29,203.0.113.1"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.socket != "/r/cis.sock" || len(c.sizes) != 2 || c.sizes[1] != (api.Size{Name: "big", CPU: 2000, Memory: 4 * api.GiB}) {
 		t.Errorf("socket %s, sizes %+v", c.socket, c.sizes)
+	}
+	if got := fmt.Sprint(c.publicAddresses); got != "[203.0.113.8/29 203.0.113.1/32]" {
+		t.Errorf("public addresses %s", got)
 	}
 	want := []engine.StandbyShape{{CPU: 1000, Memory: api.GiB, Count: 3}, {CPU: 2000, Memory: 4 * api.GiB, Count: 1}}
 	if len(c.standby.Shapes) != 2 || c.standby.Shapes[0] != want[0] || c.standby.Shapes[1] != want[1] {
@@ -46,22 +50,24 @@ func TestFlags(t *testing.T) {
 
 func TestBadFlagsAreNamed(t *testing.T) {
 	for args, want := range map[string]string{
-		"-cidr 10.0.0.0/30":           "-cidr",
-		"-cidr fd00::/64":             "-cidr",
-		"-https-listen :1":            "-tls-cert",
-		"-cpu-overcommit 0":           "-cpu-overcommit",
-		"-pids 1":                     "-pids",
-		"-any-size=false":             "-size",
-		"-size x":                     "NAME=CPU,MEMORY",
-		"-size x=1":                   "CPU,MEMORY",
-		"-standby many":               "count",
-		"-standby -1":                 "count",
-		"-default-size 1":             "CPU,MEMORY",
-		"-images-max-size much":       "amount of bytes",
-		"-default-size 0.07,64Mi":     "multiple of 0.05 cores",
-		"-size a=1,1Mi":               "from 32Mi",
-		"extra":                       "no arguments",
-		"-default-size 0.07,1Mi -foo": "-foo",
+		"-cidr 10.0.0.0/30":                    "-cidr",
+		"-cidr fd00::/64":                      "-cidr",
+		"-public-addresses 1.2.3.4/24":         "IPv4 range of /16 to /32",
+		"-public-addresses 1.2.3.4,1.2.3.4/30": "overlaps",
+		"-https-listen :1":                     "-tls-cert",
+		"-cpu-overcommit 0":                    "-cpu-overcommit",
+		"-pids 1":                              "-pids",
+		"-any-size=false":                      "-size",
+		"-size x":                              "NAME=CPU,MEMORY",
+		"-size x=1":                            "CPU,MEMORY",
+		"-standby many":                        "count",
+		"-standby -1":                          "count",
+		"-default-size 1":                      "CPU,MEMORY",
+		"-images-max-size much":                "amount of bytes",
+		"-default-size 0.07,64Mi":              "multiple of 0.05 cores",
+		"-size a=1,1Mi":                        "from 32Mi",
+		"extra":                                "no arguments",
+		"-default-size 0.07,1Mi -foo":          "-foo",
 	} {
 		if _, err := parseConfig(strings.Fields(args)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", args, err)

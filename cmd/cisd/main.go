@@ -137,7 +137,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) (err error) {
 	eng, err := engine.Open(ctx, engine.Config{
 		Store: record, Images: images, Network: vpcs, Log: log, Version: version,
 		Machines: isolations.machines, Default: isolations.auto,
-		DataDir: c.dataDir, RunDir: c.runDir, VPC: "default", CIDR: c.vpcCIDR, Limits: limits, Standby: c.standby,
+		DataDir: c.dataDir, RunDir: c.runDir, CIDR: c.vpcCIDR, PublicAddresses: c.publicAddresses, Limits: limits, Standby: c.standby,
 	})
 	if err != nil {
 		return err

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"net/netip"
 	"syscall"
+	"time"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
@@ -120,6 +122,19 @@ func (a *Agent) signal(ctx context.Context, container string, n int) error {
 		return api.Errorf(api.Conflict, "no container is running")
 	}
 	return nil
+}
+
+// Try implements agentpb.AgentService.
+func (a *Agent) Try(ctx context.Context, req *agentpb.TryRequest) (*agentpb.TryResponse, error) {
+	to, err := netip.ParseAddrPort(req.To)
+	if err != nil {
+		return nil, agentpb.ToStatus(api.FieldError("to", "%q is not ADDRESS:PORT", req.To))
+	}
+	result, detail, err := a.rt.Try(ctx, req.Udp, to, time.Duration(req.WaitMilliseconds)*time.Millisecond)
+	if err != nil {
+		return nil, agentpb.ToStatus(err)
+	}
+	return &agentpb.TryResponse{Result: result, Detail: detail}, nil
 }
 
 // Stats implements agentpb.AgentService.

@@ -54,6 +54,7 @@ const (
 	groupRun     = "run"
 	groupInspect = "inspect"
 	groupObjects = "objects"
+	groupNetwork = "network"
 	groupSystem  = "system"
 )
 
@@ -84,6 +85,7 @@ cis logs -f web`),
 		&cobra.Group{ID: groupRun, Title: "Run and stop:"},
 		&cobra.Group{ID: groupInspect, Title: "Look and talk:"},
 		&cobra.Group{ID: groupObjects, Title: "Images and secrets:"},
+		&cobra.Group{ID: groupNetwork, Title: "Networks:"},
 		&cobra.Group{ID: groupSystem, Title: "The system:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -97,6 +99,7 @@ cis logs -f web`),
 	add(groupInspect, a.psCommand(), a.inspectCommand(), a.logsCommand(), a.execCommand(), a.attachCommand(),
 		a.cpCommand(), a.portForwardCommand(), a.eventsCommand(), a.statsCommand(), a.consoleCommand())
 	add(groupObjects, a.imageCommand(), a.imagesCommand(), a.secretCommand())
+	add(groupNetwork, a.vpcCommand(), a.subnetCommand(), a.secgroupCommand(), a.addressCommand(), a.netCommand())
 	add(groupSystem, a.infoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
 	root.SetHelpCommandGroupID(groupSystem)
 	return root

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cis/api"
 	"cis/client"
 )
 
@@ -140,6 +141,13 @@ func (a *app) completeSpecFlags(cmd *cobra.Command) {
 		"isolation":   fixed("auto", "vm", "gvisor"),
 		"mount":       cobra.FixedCompletions([]string{"type=emptyDir,dst=", "type=tmpfs,dst=", "type=secret,src="}, none|cobra.ShellCompDirectiveNoSpace),
 		"pull-secret": a.completeSecrets(-1),
+		"vpc":         vpcs.complete(a, -1),
+		"subnet":      subnets.complete(a, -1),
+		"secgroup":    secgroups.complete(a, -1),
+		"public-address": a.names(-1, func(ctx context.Context, c *client.Client) ([]string, error) {
+			all, err := c.Addresses(ctx)
+			return append(mapText(all, addresses.name), api.AutoAddress), err
+		}),
 		"size": a.names(-1, func(ctx context.Context, c *client.Client) ([]string, error) {
 			info, err := c.Info(ctx)
 			var words []string

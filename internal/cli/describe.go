@@ -89,7 +89,7 @@ func (d *description) instance(inst *api.Instance, events []api.Event) {
 	d.line("Size", sizeText(spec))
 	d.line("Storage", byteText(spec.EphemeralStorage))
 	d.line("Isolation", isolationText(inst))
-	d.line("Address", status.Address)
+	d.network(inst)
 	d.line("Hostname", spec.Hostname)
 	d.line("Restart", string(spec.RestartPolicy))
 	d.line("Grace period", secondsText(spec.TerminationGracePeriodSeconds))
@@ -101,6 +101,26 @@ func (d *description) instance(inst *api.Instance, events []api.Event) {
 	d.volumes(spec.Volumes)
 	d.timings(status.Timings)
 	d.events(events)
+}
+
+// network shows the instance's place on the network.
+func (d *description) network(inst *api.Instance) {
+	spec, status := &inst.Spec.Network, &inst.Status
+	d.line("VPC", spec.VPC)
+	d.line("Subnet", spec.Subnet)
+	d.line("Security groups", strings.Join(spec.SecurityGroups, ", "))
+	d.line("Address", status.Address)
+	d.line("IPv6 address", status.Address6)
+	d.line("Public address", status.PublicAddress)
+	d.lines("Published ports", mapText(status.Ports, publishedText))
+	d.line("Bandwidth", bandwidthText(spec.Bandwidth))
+	if inst.Spec.DNSPolicy == api.DNSNone {
+		d.line("DNS policy", string(inst.Spec.DNSPolicy))
+	}
+	if c := inst.Spec.DNSConfig; c != nil {
+		d.line("Name servers", strings.Join(c.Nameservers, ", "))
+		d.line("DNS searches", strings.Join(c.Searches, ", "))
+	}
 }
 
 func (d *description) containers(heading string, containers []api.Container, statuses []api.ContainerStatus) {

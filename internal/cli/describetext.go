@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 
@@ -103,6 +104,28 @@ func portText(p api.ContainerPort) string {
 		protocol = "TCP"
 	}
 	return joinText(fmt.Sprintf("%d/%s", p.ContainerPort, protocol), p.Name)
+}
+
+// publishedText is HOST:PORT -> PORT/PROTOCOL.
+func publishedText(p api.PublishedPort) string {
+	host := p.HostAddress
+	if host == "" {
+		host = "*"
+	}
+	return fmt.Sprintf("%s->%d/%s", net.JoinHostPort(host, strconv.Itoa(p.HostPort)), p.Port, strings.ToLower(p.Protocol))
+}
+
+func bandwidthText(b api.Bandwidth) string {
+	var parts []string
+	for _, way := range []struct {
+		word string
+		rate api.BitRate
+	}{{"in", b.In}, {"out", b.Out}} {
+		if way.rate != 0 {
+			parts = append(parts, fmt.Sprintf("%sbit/s %s", way.rate, way.word))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func mountText(m api.VolumeMount) string {

@@ -113,7 +113,7 @@ func (a *app) psWatch(ctx context.Context, c *client.Client, o psOptions, list a
 func (a *app) psTable(o psOptions) *table {
 	header := []string{"NAME", "IMAGE", "STATUS", "READY", "RESTARTS", "CPU", "MEMORY", "ADDRESS", "AGE"}
 	if o.out == formatWide {
-		header = append(header, "ID", "ISOLATION")
+		header = append(header, "ID", "ISOLATION", "VPC", "PUBLIC", "PORTS")
 	}
 	return newTable(a.palette(a.Out), header...)
 }
@@ -136,7 +136,8 @@ func (a *app) psRow(t *table, o psOptions, inst *api.Instance) {
 		{text: inst.Status.Address}, {text: since(now, inst.CreatedAt)},
 	}
 	if o.out == formatWide {
-		row = append(row, cell{text: inst.ID}, cell{text: string(firstOfIsolation(inst))})
+		row = append(row, cell{text: inst.ID}, cell{text: string(firstOfIsolation(inst))}, cell{text: inst.Spec.Network.VPC},
+			cell{text: inst.Status.PublicAddress}, cell{text: strings.Join(mapText(inst.Status.Ports, publishedText), ", ")})
 	}
 	t.addCells(row...)
 }

@@ -79,6 +79,38 @@ var specFlags = []specFlag{
 	{"mount", "", "SPEC", "type=emptyDir,dst=PATH[,size=BYTES][,medium=Memory][,readonly] or type=secret,src=NAME,dst=PATH (may be repeated)", (*specBuilder).mount},
 	{"file", "", "LOCAL:PATH", "put a small local file there; its directory holds only such files (may be repeated)", (*specBuilder).file},
 
+	{"vpc", "", "NAME", "VPC to be in (default: that of --subnet, else the default one)",
+		func(s *specBuilder, v string) error { return setText(&s.req.Network.VPC, v) }},
+	{"subnet", "", "NAME", "subnet of the VPC (default: its only one)",
+		func(s *specBuilder, v string) error { return setText(&s.req.Network.Subnet, v) }},
+	{"secgroup", "", "NAME", "security group (may be repeated; default: the default one)",
+		func(s *specBuilder, v string) error {
+			s.req.Network.SecurityGroups = append(s.req.Network.SecurityGroups, v)
+			return nil
+		}},
+	{"ip", "", "ADDRESS", "fixed private address of the subnet",
+		func(s *specBuilder, v string) error { return setText(&s.req.Network.Address, v) }},
+	{"public-address", "", "NAME", "public address to bind; auto: one that comes and goes with the instance",
+		func(s *specBuilder, v string) error { return setText(&s.req.Network.PublicAddress, v) }},
+	{"publish", "p", "[[HOST:]HOSTPORT:]PORT[/udp]", "port of the host that leads to a port of the instance; without HOSTPORT a free one (may be repeated)", (*specBuilder).publish},
+	{"bandwidth-in", "", "BITS", "limit of the traffic to the instance, such as 100M, in bits per second",
+		func(s *specBuilder, v string) (err error) {
+			s.req.Network.Bandwidth.In, err = api.ParseBitRate(v)
+			return
+		}},
+	{"bandwidth-out", "", "BITS", "limit of the traffic from the instance",
+		func(s *specBuilder, v string) (err error) {
+			s.req.Network.Bandwidth.Out, err = api.ParseBitRate(v)
+			return
+		}},
+	{"dns", "", "ADDRESS", "name server beside the VPC's (may be repeated)",
+		func(s *specBuilder, v string) error {
+			s.dns().Nameservers = append(s.dns().Nameservers, v)
+			return nil
+		}},
+	{"dns-search", "", "DOMAIN", "domain to search beside the VPC's (may be repeated)",
+		func(s *specBuilder, v string) error { s.dns().Searches = append(s.dns().Searches, v); return nil }},
+
 	{"pull", "", "POLICY", "fetch the image: always, missing or never (default: always for :latest, else missing)",
 		func(s *specBuilder, v string) (err error) {
 			s.container.ImagePullPolicy, err = oneOf(v, pullPolicies)
@@ -186,6 +218,13 @@ func (s *specBuilder) build(image string, args []string, detached bool) api.Crea
 	req := s.req
 	req.Containers = []api.Container{c}
 	return req
+}
+
+func (s *specBuilder) dns() *api.DNSConfig {
+	if s.req.DNSConfig == nil {
+		s.req.DNSConfig = &api.DNSConfig{}
+	}
+	return s.req.DNSConfig
 }
 
 func (s *specBuilder) securityContext() *api.SecurityContext {

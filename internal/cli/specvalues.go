@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path"
 	"slices"
@@ -78,6 +79,48 @@ func (s *specBuilder) label(v string) error {
 	}
 	s.req.Labels[key] = value
 	return nil
+}
+
+// publish reads [[HOST:]HOSTPORT:]PORT[/PROTOCOL]; an IPv6 HOST is in brackets.
+func (s *specBuilder) publish(v string) error {
+	wrong := fmt.Errorf("%q is not [[HOST:]HOSTPORT:]PORT[/udp], such as 8080:80", v)
+	rest, protocol, given := strings.Cut(v, "/")
+	p := api.PublishedPort{Protocol: strings.ToUpper(protocol)}
+	if given && p.Protocol != "TCP" && p.Protocol != "UDP" {
+		return wrong
+	}
+	parts := []string{rest}
+	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
+		parts = []string{rest[:i], rest[i+1:]}
+		if j := strings.LastIndexByte(rest[:i], ':'); j >= 0 {
+			parts = []string{rest[:j], rest[j+1 : i], rest[i+1:]}
+		}
+	}
+	var err error
+	if p.Port, err = parsePort(parts[len(parts)-1]); err != nil {
+		return wrong
+	}
+	if n := len(parts) - 2; n >= 0 && parts[n] != "" {
+		if p.HostPort, err = parsePort(parts[n]); err != nil {
+			return wrong
+		}
+	}
+	if len(parts) == 3 {
+		p.HostAddress = strings.TrimSuffix(strings.TrimPrefix(parts[0], "["), "]")
+		if _, err := netip.ParseAddr(p.HostAddress); err != nil {
+			return wrong
+		}
+	}
+	s.req.Network.Ports = append(s.req.Network.Ports, p)
+	return nil
+}
+
+func parsePort(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err == nil && n == 0 {
+		err = strconv.ErrRange
+	}
+	return int(n), err
 }
 
 func (s *specBuilder) env(v string) error {

@@ -44,6 +44,21 @@ func (a *addresses) take() (addr string, cursor uint32, err error) {
 		WithNext("remove instances that have ended: `cis rm`")
 }
 
+// claim gives out that very address, if nobody holds it.
+func (a *addresses) claim(addr string) bool {
+	ip, err := netip.ParseAddr(addr)
+	if err != nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.used[toUint(ip)] > 0 {
+		return false
+	}
+	a.used[toUint(ip)] = 1
+	return true
+}
+
 // hold adds a holder to an address that is given out or on record.
 func (a *addresses) hold(addr string) { a.count(addr, 1) }
 

@@ -58,6 +58,31 @@ func (e *Engine) pair(ctx context.Context, id string) (*store.Instance, *life, e
 	return rec, l, err
 }
 
+// change changes the record of an instance, whether it lives or has ended. One that is
+// on no record is no error.
+func (e *Engine) change(ctx context.Context, id string, fn func(*store.Instance)) error {
+	unlock, err := e.births.Lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if l := e.life(id); l != nil {
+		err = l.update(true, fn)
+	} else {
+		var rec *store.Instance
+		if rec, err = e.cfg.Store.FindInstance(ctx, id); err == nil {
+			fn(rec)
+			err = e.cfg.Store.UpdateInstance(ctx, rec, true, func() {
+				e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
+			})
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // concluding tells whether nothing of the instance runs or will run again.
 func concluding(rec store.Instance) bool {
 	if rec.Status.Phase.Finished() {
@@ -226,12 +251,19 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 	if err := e.capacity.admit(rec.Spec.CPU, rec.Spec.Memory); err != nil {
 		return api.Instance{}, err
 	}
+	ports, err := e.networks.reclaimPorts(rec.ID, rec.Spec.Network.Ports, rec.Status.Ports)
+	if err != nil {
+		e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
+		return api.Instance{}, err
+	}
 	reset(rec)
+	rec.Status.Ports = ports
 	err = e.cfg.Store.UpdateInstance(ctx, rec, true, func() {
 		e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
 	})
 	if err != nil {
 		e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
+		e.networks.freePorts(rec.ID)
 		return api.Instance{}, err
 	}
 	rec.Status.Timings.Admission = since(arrived)

@@ -31,19 +31,14 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 	if err := e.check(ctx, req.InstanceSpec); err != nil {
 		return api.Instance{}, false, err
 	}
-	if err := e.capacity.admit(req.CPU, req.Memory); err != nil {
-		return api.Instance{}, false, err
-	}
 	id := newID("i-")
 	unlock, err := e.births.Lock(ctx, id)
 	if err != nil {
-		e.capacity.release(req.CPU, req.Memory)
 		return api.Instance{}, false, err
 	}
 	defer unlock()
-	rec, err := e.recordInstance(ctx, id, req, tokenOf(req, hash, arrived))
+	rec, err := e.admit(ctx, id, req, tokenOf(req, hash, arrived))
 	if err != nil {
-		e.capacity.release(req.CPU, req.Memory)
 		return api.Instance{}, false, err
 	}
 	rec.Status.Timings.Admission = since(arrived) // the record has it with its next change
@@ -52,8 +47,29 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 	return rec.Instance, true, nil
 }
 
+// admit takes what the instance needs of the host and of the network, and records it.
+func (e *Engine) admit(ctx context.Context, id string, req api.CreateInstance, token *store.Token) (*store.Instance, error) {
+	if err := e.capacity.admit(req.CPU, req.Memory); err != nil {
+		return nil, err
+	}
+	var status api.InstanceStatus
+	err := e.join(ctx, id, &req.Network, &status)
+	if err == nil {
+		var rec *store.Instance
+		if rec, err = e.recordInstance(ctx, id, req, status, token); err == nil {
+			e.networks.named(id, rec.Spec.Name)
+			return rec, nil
+		}
+		e.part(ctx, id, status.Address)
+	}
+	e.capacity.release(req.CPU, req.Memory)
+	return nil, err
+}
+
 // recordInstance writes the instance down, under the name asked for or a new one.
-func (e *Engine) recordInstance(ctx context.Context, id string, req api.CreateInstance, token *store.Token) (*store.Instance, error) {
+func (e *Engine) recordInstance(ctx context.Context, id string, req api.CreateInstance, status api.InstanceStatus, token *store.Token) (*store.Instance, error) {
+	status.Phase, status.Emulated = api.PhasePending, e.emulated(ctx, req.Isolation)
+	status.InitContainerStatuses, status.ContainerStatuses = waiting(req.InitContainers), waiting(req.Containers)
 	madeUp := req.Name == ""
 	for try := 0; ; try++ {
 		spec := req.InstanceSpec
@@ -64,10 +80,8 @@ func (e *Engine) recordInstance(ctx context.Context, id string, req api.CreateIn
 			spec.Hostname = spec.Name
 		}
 		rec := &store.Instance{
-			Instance: api.Instance{ID: id, Spec: spec, CreatedAt: time.Now().UTC(), Status: api.InstanceStatus{
-				Phase: api.PhasePending, Emulated: e.emulated(ctx, spec.Isolation), InitContainerStatuses: waiting(spec.InitContainers), ContainerStatuses: waiting(spec.Containers),
-			}},
-			Run: store.Run{Number: 1, RemoveAfter: req.RemoveAfter, RegistryAuth: req.RegistryAuth},
+			Instance: api.Instance{ID: id, Spec: spec, CreatedAt: time.Now().UTC(), Status: status},
+			Run:      store.Run{Number: 1, RemoveAfter: req.RemoveAfter, RegistryAuth: req.RegistryAuth},
 		}
 		err := e.cfg.Store.CreateInstance(ctx, rec, token, func() {
 			e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchAdded, Object: rec.Instance})

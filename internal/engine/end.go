@@ -114,7 +114,7 @@ func (l *life) finish(err error) {
 	})
 	os.RemoveAll(l.e.runDir(l.id))
 	rec, _ := l.snapshot()
-	l.e.names.remove(rec.Spec.Name)
+	l.e.names.remove(l.e.networks.vpcOf(l.id).Name, rec.Spec.Name)
 	switch {
 	case rec.Run.StopReason == api.ReasonStopped:
 		l.event(api.EventNormal, "", "Stopped", rec.Run.StopMessage)
@@ -257,7 +257,8 @@ func (l *life) rerun() bool {
 // reset makes the record that of a new run.
 func reset(in *store.Instance) {
 	in.Run = store.Run{Number: in.Run.Number + 1, RegistryAuth: in.Run.RegistryAuth, RemoveAfter: in.Run.RemoveAfter}
-	in.Status = api.InstanceStatus{Phase: api.PhasePending, Address: in.Status.Address, Isolation: in.Status.Isolation, Emulated: in.Status.Emulated,
+	in.Status = api.InstanceStatus{Phase: api.PhasePending, Isolation: in.Status.Isolation, Emulated: in.Status.Emulated,
+		Address: in.Status.Address, Address6: in.Status.Address6, PublicAddress: in.Status.PublicAddress, Ports: in.Status.Ports,
 		InitContainerStatuses: waiting(in.Spec.InitContainers), ContainerStatuses: waiting(in.Spec.Containers)}
 }
 
@@ -349,6 +350,18 @@ func (e *Engine) expire(rec store.Instance) {
 	})
 }
 
+// partLater leaves it to the life of an instance to give back what it used of the
+// network, when its sandbox is gone; false if there is no life any more.
+func (e *Engine) partLater(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := e.lives[id]
+	if l != nil {
+		l.parts = true
+	}
+	return l != nil
+}
+
 // forget removes a finished instance's record and logs.
 func (e *Engine) forget(ctx context.Context, rec store.Instance) error {
 	unlock, err := e.births.Lock(ctx, rec.ID)
@@ -370,8 +383,8 @@ func (e *Engine) forget(ctx context.Context, rec store.Instance) error {
 	if err != nil {
 		return err
 	}
-	if rec.Status.Address != "" {
-		e.addresses.release(rec.Status.Address)
+	if !e.partLater(rec.ID) {
+		e.part(ctx, rec.ID, rec.Status.Address)
 	}
 	return os.RemoveAll(e.logDir(rec.ID))
 }

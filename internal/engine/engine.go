@@ -30,10 +30,16 @@ import (
 // Network is what the engine needs of package network.
 type Network interface {
 	EnsureVPC(ctx context.Context, v network.VPC) error
+	RemoveVPC(ctx context.Context, id string) error
+	SetGroups(ctx context.Context, vpcID string, groups []network.Group) error
 	Attach(ctx context.Context, n network.NIC) (network.Link, error)
+	UpdateNIC(ctx context.Context, n network.NIC) error
 	Detach(ctx context.Context, nicID string) error
-	Reconcile(ctx context.Context, vpcs []network.VPC, nics []network.NIC) error
+	Reconcile(ctx context.Context, want network.State) error
 	NetNS(vpcID string) (string, error)
+	FreePort(p network.Protocol) (uint16, error)
+	Flows(ctx context.Context, vpcID string) ([]network.Flow, error)
+	Check(ctx context.Context, from, to network.Endpoint, p network.Protocol, port uint16) ([]network.Verdict, error)
 	Counters(ctx context.Context, nicID string) (rx, tx int64, err error)
 }
 
@@ -60,9 +66,10 @@ type Config struct {
 
 	// DataDir keeps logs; RunDir what a reboot may take (volumes' files).
 	DataDir, RunDir string
-	// VPC is the ID of the default VPC, CIDR its one subnet.
-	VPC  string
+	// CIDR is the range of the default VPC and of its one subnet.
 	CIDR netip.Prefix
+	// PublicAddresses is the pool of those that can be bound to instances.
+	PublicAddresses []netip.Prefix
 	// Limits are what specs are checked against and capacity is counted by.
 	Limits Limits
 	// Standby says which sandboxes wait ready.
@@ -89,7 +96,7 @@ type Limits struct {
 type Engine struct {
 	cfg       Config
 	log       *slog.Logger
-	addresses *addresses
+	networks  *networks
 	capacity  *capacity
 	names     *names
 	pool      *pool
@@ -103,6 +110,17 @@ type Engine struct {
 
 	// tokens is held by creates that have a client token.
 	tokens sync.Mutex
+
+	// changes is held while VPCs, subnets, groups and addresses change, wiring, by
+	// instance, while a NIC does.
+	changes, wiring keylock.Lock
+
+	// wires is held for reading where a NIC comes, changes or goes with its record, for
+	// writing while all of them are compared with it.
+	wires sync.RWMutex
+
+	enforcing sync.Mutex
+	inForce   inForce // guarded by enforcing
 
 	// births is held, by ID, where an instance gets a life or loses its record.
 	births keylock.Lock
@@ -120,7 +138,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, log: cfg.Log, capacity: newCapacity(cfg.Limits), names: newNames(),
 		instances: newHub[api.WatchEvent[api.Instance]](), events: newHub[api.Event](),
-		lives: map[string]*life{}, departed: map[string]*life{},
+		inForce: inForce{}, lives: map[string]*life{}, departed: map[string]*life{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.pool = newPool(e, cfg.Standby)
@@ -130,6 +148,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.wg.Go(func() { e.pool.run(e.ctx) })
 	e.wg.Go(func() { e.housekeep(e.ctx) })
+	e.wg.Go(func() { e.tend(e.ctx) })
 	return e, nil
 }
 
@@ -151,6 +170,26 @@ func (e *Engine) housekeep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// tendEvery is how long the network may be other than on record because somebody changed
+// it by hand.
+const tendEvery = time.Minute
+
+// tend makes the network what it shall be, again and again.
+func (e *Engine) tend(ctx context.Context) {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := e.mend(ctx); err != nil && ctx.Err() == nil {
+			e.log.Error("the network cannot be compared with the record", "error", err)
 		}
 	}
 }

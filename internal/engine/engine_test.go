@@ -41,7 +41,7 @@ func TestAnInstanceLivesAndDiesWithItsProgram(t *testing.T) {
 	if entries, _ := os.ReadDir(b.logDir(in.ID)); len(entries) > 0 {
 		t.Error("the logs are left")
 	}
-	if used, _ := b.addresses.usage(); used != 0 {
+	if used, _ := b.networks.subnetOf("").addresses.usage(); used != 0 {
 		t.Errorf("%d addresses are left", used)
 	}
 	if i := b.capacity.info(); i.CPUUsed != 0 || i.MemoryUsed != 0 {

@@ -4,12 +4,14 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +33,12 @@ type host struct {
 	mu        sync.Mutex
 	sandboxes map[string]*fakeSandbox
 	nics      map[string]network.NIC
+	vpcs      map[string]network.VPC
+	groups    map[string][]network.Group // by VPC
+	updates   int                        // of NICs
+	port      uint16
+	// refuse, while not nil, fails changes of groups and NICs.
+	refuse error
 	// hold, while not nil, keeps Start from returning until it is closed.
 	hold chan struct{}
 	// broken is returned by the next Starts.
@@ -49,7 +57,8 @@ func newHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{dir: dir, sandboxes: map[string]*fakeSandbox{}, nics: map[string]network.NIC{}}
+	h := &host{dir: dir, sandboxes: map[string]*fakeSandbox{}, nics: map[string]network.NIC{},
+		vpcs: map[string]network.VPC{}, groups: map[string][]network.Group{}}
 	t.Cleanup(func() {
 		ids, _ := h.List(context.Background())
 		for _, id := range ids {
@@ -135,18 +144,116 @@ func (h *host) List(context.Context) (ids []string, err error) {
 	return ids, nil
 }
 
-func (h *host) EnsureVPC(context.Context, network.VPC) error { return nil }
-func (h *host) NetNS(string) (string, error)                 { return "/ns", nil }
+func (h *host) EnsureVPC(_ context.Context, v network.VPC) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, other := range h.vpcs {
+		if other.ID != v.ID && other.HostReachable && v.HostReachable && other.CIDR.Overlaps(v.CIDR) {
+			return api.FieldError("cidr", "%s overlaps %s of VPC %s, which the host reaches too", v.CIDR, other.CIDR, other.ID)
+		}
+	}
+	h.vpcs[v.ID] = v
+	return nil
+}
+
+func (h *host) RemoveVPC(_ context.Context, id string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, n := range h.nics {
+		if n.VPC == id {
+			return fmt.Errorf("VPC %s has NIC %s", id, n.ID)
+		}
+	}
+	delete(h.vpcs, id)
+	delete(h.groups, id)
+	return nil
+}
+
+func (h *host) SetGroups(_ context.Context, vpc string, groups []network.Group) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.refuse != nil {
+		return h.refuse
+	}
+	h.groups[vpc] = groups
+	return nil
+}
+
+// check says what is wrong with a NIC; h.mu is held.
+func (h *host) check(n network.NIC) error {
+	v, ok := h.vpcs[n.VPC]
+	if !ok || !v.CIDR.Contains(n.Address) {
+		return fmt.Errorf("%s is not in VPC %q", n.Address, n.VPC)
+	}
+	for _, id := range n.Groups {
+		if !slices.ContainsFunc(h.groups[n.VPC], func(g network.Group) bool { return g.ID == id }) {
+			return fmt.Errorf("VPC %s has no group %s", n.VPC, id)
+		}
+	}
+	for id, other := range h.nics {
+		if id != n.ID && other.VPC == n.VPC && other.Address == n.Address {
+			return fmt.Errorf("address %s is %s's", n.Address, id)
+		}
+	}
+	return nil
+}
+
+func (h *host) UpdateNIC(_ context.Context, n network.NIC) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.nics[n.ID]; !ok {
+		return fmt.Errorf("NIC %s is not attached", n.ID)
+	}
+	if h.refuse != nil {
+		return h.refuse
+	}
+	if err := h.check(n); err != nil {
+		return err
+	}
+	h.nics[n.ID] = n
+	h.updates++
+	return nil
+}
+
+func (h *host) FreePort(network.Protocol) (uint16, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.port++
+	return 40000 + h.port/2, nil // each twice
+}
+
+func (h *host) Flows(_ context.Context, vpc string) ([]network.Flow, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var flows []network.Flow
+	for _, n := range h.nics {
+		if n.VPC == vpc {
+			flows = append(flows, network.Flow{Source: n.Address, Destination: netip.MustParseAddr("1.1.1.1"), Protocol: network.UDP, Port: 53, Connections: 2})
+		}
+	}
+	return flows, nil
+}
+
+// hostNetwork is the host's network: a machine has a Check of its own.
+type hostNetwork struct{ *host }
+
+// Check lets everything pass but to port 1.
+func (h hostNetwork) Check(ctx context.Context, from, to network.Endpoint, p network.Protocol, port uint16) ([]network.Verdict, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.nics[from.NIC]
+	return []network.Verdict{{Allowed: true, By: "egress rule 1 of " + n.Groups[0]}, {Allowed: port != 1, By: fmt.Sprintf("%s %s", to.Address, p)}}, nil
+}
+
+func (h *host) NetNS(string) (string, error) { return "/ns", nil }
 
 func (h *host) Counters(context.Context, string) (int64, int64, error) { return 1, 2, nil }
 
 func (h *host) Attach(_ context.Context, n network.NIC) (network.Link, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for id, other := range h.nics {
-		if id != n.ID && other.Address == n.Address {
-			return network.Link{}, fmt.Errorf("address %s is %s's", n.Address, id)
-		}
+	if err := h.check(n); err != nil {
+		return network.Link{}, err
 	}
 	h.nics[n.ID] = n
 	return network.Link{NetNS: "/ns"}, nil
@@ -159,14 +266,19 @@ func (h *host) Detach(_ context.Context, id string) error {
 	return nil
 }
 
-func (h *host) Reconcile(_ context.Context, _ []network.VPC, nics []network.NIC) error {
+func (h *host) Reconcile(_ context.Context, want network.State) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.nics = map[string]network.NIC{}
-	for _, n := range nics {
-		h.nics[n.ID] = n
+	h.nics, h.vpcs, h.groups = map[string]network.NIC{}, map[string]network.VPC{}, want.Groups
+	for _, v := range want.VPCs {
+		h.vpcs[v.ID] = v
 	}
-	return nil
+	var errs []error
+	for _, n := range want.NICs {
+		h.nics[n.ID] = n
+		errs = append(errs, h.check(n))
+	}
+	return errors.Join(errs...)
 }
 
 // left is what there is on the host.
@@ -204,9 +316,9 @@ type bench struct {
 func newBench(t *testing.T, change ...func(*Config)) *bench {
 	b := &bench{t: t, host: newHost(t), dir: t.TempDir()}
 	b.config = Config{
-		Network: b.host, Machines: map[api.Isolation]machine.Machine{api.IsolationGVisor: b.host}, Default: api.IsolationGVisor,
+		Network: hostNetwork{b.host}, Machines: map[api.Isolation]machine.Machine{api.IsolationGVisor: b.host}, Default: api.IsolationGVisor,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), DataDir: b.dir, RunDir: filepath.Join(b.dir, "run"),
-		VPC: "default", CIDR: netip.MustParsePrefix("10.0.0.0/24"),
+		CIDR:   netip.MustParsePrefix("10.0.0.0/24"),
 		Limits: Limits{CPUs: 2, Memory: 4 * api.GiB, CPUOvercommit: 16, Pids: 100, AnySize: true},
 	}
 	for _, f := range change {
@@ -307,7 +419,7 @@ func (b *bench) untilClean() {
 	b.t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		sandboxes, nics := b.host.left()
-		all, _, err := b.store.Sandboxes(context.Background())
+		all, err := b.store.Sandboxes(context.Background())
 		if err != nil {
 			b.t.Fatal(err)
 		}

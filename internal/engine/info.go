@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,12 +23,13 @@ func (e *Engine) Info(ctx context.Context) (api.Info, error) {
 	}
 	l := e.cfg.Limits
 	host, _ := os.Hostname()
-	used, free := e.addresses.usage()
+	home := e.networks.subnetOf("")
+	used, free := home.addresses.usage()
 	info := api.Info{
 		Version: e.cfg.Version, Host: host, Kernel: kernelRelease(), CPUs: l.CPUs, Memory: l.Memory, DataDir: e.cfg.DataDir,
 		DefaultSize: l.DefaultSize, Sizes: l.Sizes, AnySize: l.AnySize, Capacity: e.capacity.info(), Isolations: e.isolations(ctx),
 		Standby: e.pool.info(), Instances: counts, ImagesMaxSize: l.ImagesMaxSize,
-		Network: api.NetworkInfo{VPC: e.cfg.VPC, CIDR: e.cfg.CIDR.String(), Gateway: network.Gateway.String(), Used: used, Available: free},
+		Network: api.NetworkInfo{VPC: home.VPC, CIDR: home.CIDR, Gateway: network.Gateway.String(), Used: used, Available: free},
 	}
 	for _, im := range e.cfg.Images.List() {
 		info.Images++
@@ -56,6 +59,20 @@ func kernelRelease() string {
 		return ""
 	}
 	return unix.ByteSliceToString(u.Release[:])
+}
+
+// Traffic reads the counters of every live instance that has a NIC. One that is just
+// leaving is left out.
+func (e *Engine) Traffic(ctx context.Context) ([]api.Traffic, error) {
+	var all []api.Traffic
+	for _, m := range e.networks.wired() {
+		rx, tx, err := e.cfg.Network.Counters(ctx, m.nic.ID)
+		if err == nil {
+			all = append(all, api.Traffic{ID: m.nic.Instance, Name: m.name, VPC: e.networks.vpcOf(m.nic.Instance).Name, RxBytes: rx, TxBytes: tx})
+		}
+	}
+	slices.SortFunc(all, func(a, b api.Traffic) int { return strings.Compare(a.ID, b.ID) })
+	return all, ctx.Err()
 }
 
 // stats reads what a live instance's sandbox uses.

@@ -38,6 +38,9 @@ type life struct {
 	forgotten chan struct{}
 	// done is closed when the goroutine has ended.
 	done chan struct{}
+	// parts: the record is gone, so at the end goes what it uses of the network;
+	// guarded by e.mu.
+	parts bool
 }
 
 // errStopped: a stop was asked for before the programs ran.
@@ -90,6 +93,7 @@ func (l *life) run() {
 		}
 		rec, _ := l.snapshot()
 		l.e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
+		l.e.networks.freePorts(l.id)
 		if forgotten != nil {
 			l.forgetLater(forgotten)
 		}
@@ -264,5 +268,10 @@ func (l *life) retire() {
 	l.logs.close()
 	l.e.mu.Lock()
 	delete(l.e.lives, l.id)
+	parts := l.parts
 	l.e.mu.Unlock()
+	if parts {
+		rec, _ := l.snapshot()
+		l.e.part(l.e.ctx, l.id, rec.Status.Address)
+	}
 }

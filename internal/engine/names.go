@@ -8,47 +8,65 @@ import (
 	"sync"
 )
 
-// names maps the live instances' names to addresses and back, for DNS.
+// names maps the live instances' names to addresses and back, for DNS: each only in its
+// own VPC.
 type names struct {
 	mu     sync.RWMutex
-	byName map[string]netip.Addr
-	byAddr map[netip.Addr]string
+	byName map[nameIn][]netip.Addr
+	byAddr map[addrIn]string
+}
+
+type nameIn struct{ vpc, name string }
+
+type addrIn struct {
+	vpc  string
+	addr netip.Addr
 }
 
 func newNames() *names {
-	return &names{byName: map[string]netip.Addr{}, byAddr: map[netip.Addr]string{}}
+	return &names{byName: map[nameIn][]netip.Addr{}, byAddr: map[addrIn]string{}}
 }
 
-func (n *names) set(name, address string) {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return
+func (n *names) set(vpc, name string, addresses ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.drop(vpc, name)
+	for _, s := range addresses {
+		if ip, err := netip.ParseAddr(s); err == nil {
+			n.byName[nameIn{vpc, name}] = append(n.byName[nameIn{vpc, name}], ip)
+			n.byAddr[addrIn{vpc, ip}] = name
+		}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.byName[name], n.byAddr[ip] = ip, name
 }
 
-func (n *names) remove(name string) {
+func (n *names) remove(vpc, name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.byAddr, n.byName[name])
-	delete(n.byName, name)
+	n.drop(vpc, name)
 }
 
-// lookup returns the address of a live instance.
-func (n *names) lookup(name string) (netip.Addr, bool) {
+// drop needs the lock.
+func (n *names) drop(vpc, name string) {
+	for _, ip := range n.byName[nameIn{vpc, name}] {
+		if n.byAddr[addrIn{vpc, ip}] == name {
+			delete(n.byAddr, addrIn{vpc, ip})
+		}
+	}
+	delete(n.byName, nameIn{vpc, name})
+}
+
+// lookup returns the addresses of a live instance.
+func (n *names) lookup(vpc, name string) []netip.Addr {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	ip, ok := n.byName[name]
-	return ip, ok
+	return n.byName[nameIn{vpc, name}]
 }
 
 // reverse returns the name of the live instance that has the address.
-func (n *names) reverse(ip netip.Addr) (string, bool) {
+func (n *names) reverse(vpc string, ip netip.Addr) (string, bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	name, ok := n.byAddr[ip]
+	name, ok := n.byAddr[addrIn{vpc, ip}]
 	return name, ok
 }
 

@@ -75,7 +75,7 @@ func newPool(e *Engine, cfg StandbyConfig) *pool {
 
 // serves tells whether the pool could have a sandbox for it.
 func (p *pool) serves(w want) bool {
-	return p.stats[shape{w.cpu, w.memory}] != nil && w.address == "" && len(w.volumes) == 0 &&
+	return p.stats[shape{w.cpu, w.memory}] != nil && w.address == "" && w.subnet.ID == defaultSubnet && len(w.volumes) == 0 &&
 		(w.iso == p.e.cfg.Default || w.iso == api.IsolationAuto)
 }
 
@@ -246,7 +246,7 @@ func (p *pool) held() (sum api.Bytes) {
 
 // make makes one standby sandbox.
 func (p *pool) make(ctx context.Context, s shape) (*sandbox, error) {
-	w := want{iso: p.e.cfg.Default, cpu: s.cpu, memory: s.memory, hostname: "standby"}
+	w := want{iso: p.e.cfg.Default, cpu: s.cpu, memory: s.memory, hostname: "standby", subnet: p.e.networks.subnetOf("")}
 	sb, err := p.e.recordSandbox(ctx, w)
 	if err != nil {
 		return nil, err

@@ -62,7 +62,7 @@ func TestRandomLives(t *testing.T) {
 	b.config.Standby = StandbyConfig{}
 	b.open()
 	b.untilClean()
-	if used, _ := b.addresses.usage(); used != 0 {
+	if used, _ := b.networks.subnetOf("").addresses.usage(); used != 0 {
 		t.Errorf("seed %d: %d addresses are left", seed, used)
 	}
 	if i := b.capacity.info(); i.CPUUsed != 0 || i.MemoryUsed != 0 {

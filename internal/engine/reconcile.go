@@ -23,28 +23,29 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sandboxes, cursor, err := e.cfg.Store.Sandboxes(ctx)
+	sandboxes, err := e.cfg.Store.Sandboxes(ctx)
 	if err != nil {
 		return err
 	}
-	e.addresses = newAddresses(e.cfg.CIDR, cursor)
+	if err := e.openNetworks(ctx, instances); err != nil {
+		return err
+	}
 	for _, in := range instances {
-		if in.Status.Address != "" {
-			e.addresses.hold(in.Status.Address)
-		}
 		if !in.Status.Phase.Finished() {
 			e.capacity.take(in.Spec.CPU, in.Spec.Memory)
 		}
 	}
-	if err := e.checkRange(instances); err != nil {
-		return err
-	}
 	kept, dropped := e.sort(sandboxes, instances)
 	for _, b := range sandboxes {
-		e.addresses.hold(b.Address)
+		e.networks.hold(b)
 	}
-	if err := e.reconcileNetwork(ctx, kept); err != nil {
+	// Without the default network there is nothing to serve.
+	if err := e.cfg.Network.EnsureVPC(ctx, e.networkOf(e.networks.vpcOf(""))); err != nil {
 		return err
+	}
+	e.reconcileNetwork(ctx, kept)
+	for _, b := range kept {
+		e.networks.plug(b)
 	}
 	if err := e.removeStrangers(ctx, sandboxes); err != nil {
 		return err
@@ -129,23 +130,60 @@ func (e *Engine) allInstances(ctx context.Context) (all []*store.Instance, err e
 	}
 }
 
-func (e *Engine) vpc() network.VPC {
-	return network.VPC{ID: e.cfg.VPC, CIDR: e.cfg.CIDR, HostReachable: true, DNS: resolver{e.names}}
+// openNetworks reads what is on record of the network, and who uses it.
+func (e *Engine) openNetworks(ctx context.Context, instances []*store.Instance) (err error) {
+	if e.networks, err = loadNetworks(ctx, e.cfg.Store, e.cfg.Network.FreePort); err != nil {
+		return err
+	}
+	if err := e.ensureDefaults(ctx); err != nil {
+		return err
+	}
+	for _, in := range instances {
+		placed := in.Spec.Network.VPC != ""
+		err := e.networks.rejoin(in)
+		if err == nil && !placed { // it was recorded before there were VPCs to choose from
+			err = e.cfg.Store.UpdateInstance(ctx, in, false, func() {})
+		}
+		if err != nil {
+			return fmt.Errorf("instance %s: %w", in.ID, err)
+		}
+	}
+	if err := e.checkRange(instances); err != nil {
+		return err
+	}
+	return e.unbindStrangers(ctx)
 }
 
 // reconcileNetwork repairs what the record wants and removes the rest.
-func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox) error {
-	nics := make([]network.NIC, 0, len(sandboxes))
+func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox) {
+	want := network.State{VPCs: e.allVPCs(), Groups: map[string][]network.Group{}}
+	for _, v := range want.VPCs {
+		want.Groups[v.ID] = e.networks.groupsOf(v.ID)
+		e.noteGroups(v.ID, want.Groups[v.ID])
+	}
 	for _, b := range sandboxes {
-		nics = append(nics, nic(e.cfg.VPC, b))
+		want.NICs = append(want.NICs, e.networks.nic(b))
 	}
-	if err := e.cfg.Network.EnsureVPC(ctx, e.vpc()); err != nil {
-		return err
-	}
-	if err := e.cfg.Network.Reconcile(ctx, []network.VPC{e.vpc()}, nics); err != nil {
+	if err := e.cfg.Network.Reconcile(ctx, want); err != nil {
 		// What one interface lacks must not keep the others from service.
 		e.log.Error("the network is not all as it should be", "error", err)
 	}
+}
+
+// mend repairs what somebody has changed by hand since the start.
+func (e *Engine) mend(ctx context.Context) error {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	e.wires.Lock()
+	defer e.wires.Unlock()
+	sandboxes, err := e.cfg.Store.Sandboxes(ctx)
+	if err != nil {
+		return err
+	}
+	e.reconcileNetwork(ctx, sandboxes)
 	return nil
 }
 
@@ -190,7 +228,8 @@ func (e *Engine) sort(sandboxes []store.Sandbox, instances []*store.Instance) (k
 		case b.Ready && owner != nil:
 			b.Instance = owner.ID
 			kept = append(kept, b)
-		case b.Ready && b.Instance == "" && waiting[size] < e.pool.wanted(size) && e.addresses.contains(b.Address):
+		case b.Ready && b.Instance == "" && waiting[size] < e.pool.wanted(size) &&
+			b.Subnet == defaultSubnet && e.networks.subnetOf("").addresses.contains(b.Address):
 			waiting[size]++
 			kept = append(kept, b)
 		default:
@@ -209,7 +248,8 @@ func (e *Engine) sort(sandboxes []store.Sandbox, instances []*store.Instance) (k
 // checkRange refuses a changed range while instances run with addresses outside of it.
 func (e *Engine) checkRange(instances []*store.Instance) error {
 	for _, in := range instances {
-		if !in.Status.Phase.Finished() && in.Run.Sandbox != "" && !e.addresses.contains(in.Status.Address) {
+		s := e.networks.subnetOf(in.ID)
+		if !in.Status.Phase.Finished() && in.Run.Sandbox != "" && !s.addresses.contains(in.Status.Address) {
 			return api.Errorf(api.Conflict, "instance %s runs with address %s, which is not in -cidr %s", in.Spec.Name, in.Status.Address, e.cfg.CIDR).
 				WithNext("start cisd with the -cidr it had, and stop the instance before changing it")
 		}
@@ -265,20 +305,15 @@ func sweep(dir string, kept map[string]bool) error {
 	return err
 }
 
-// resolver answers DNS for the default VPC.
+// resolver answers DNS for the VPCs.
 type resolver struct{ names *names }
 
 // Lookup implements network.Resolver.
-func (r resolver) Lookup(_, name string) []netip.Addr {
-	if ip, ok := r.names.lookup(name); ok {
-		return []netip.Addr{ip}
-	}
-	return nil
-}
+func (r resolver) Lookup(vpc, name string) []netip.Addr { return r.names.lookup(vpc, name) }
 
 // Reverse implements network.Resolver.
-func (r resolver) Reverse(_ string, ip netip.Addr) []string {
-	if name, ok := r.names.reverse(ip); ok {
+func (r resolver) Reverse(vpc string, ip netip.Addr) []string {
+	if name, ok := r.names.reverse(vpc, ip); ok {
 		return []string{name}
 	}
 	return nil

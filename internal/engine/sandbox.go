@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"cis/api"
@@ -31,6 +30,7 @@ type want struct {
 	cpu      api.CPU
 	memory   api.Bytes
 	hostname string
+	subnet   *subnet
 	// address to use; empty: a free one.
 	address string
 	volumes []machine.Volume
@@ -43,52 +43,38 @@ func (e *Engine) recordSandbox(ctx context.Context, w want) (*sandbox, error) {
 		return nil, err
 	}
 	sb := &sandbox{machine: m, Sandbox: store.Sandbox{
-		ID: newID("s-"), Instance: w.instance, Isolation: m.Isolation(), Address: w.address, CPU: w.cpu, Memory: w.memory,
+		ID: newID("s-"), Instance: w.instance, Isolation: m.Isolation(), Subnet: w.subnet.ID, Address: w.address, CPU: w.cpu, Memory: w.memory,
 	}}
-	cursor := e.addresses.cursorNow()
+	cursor := w.subnet.addresses.cursorNow()
 	if sb.Address == "" {
-		if sb.Address, cursor, err = e.addresses.take(); err != nil {
+		if sb.Address, cursor, err = w.subnet.addresses.take(); err != nil {
 			return nil, err
 		}
 	} else {
-		e.addresses.hold(sb.Address)
+		w.subnet.addresses.hold(sb.Address)
 	}
+	sb.Address6 = w.subnet.address6(sb.Address)
 	if err := e.cfg.Store.CreateSandbox(ctx, sb.Sandbox, cursor); err != nil {
-		e.addresses.release(sb.Address)
+		e.networks.release(sb.Sandbox)
 		return nil, err
 	}
 	return sb, nil
 }
 
-// attach makes the sandbox's NIC, or finds it as it should be.
-func (e *Engine) attach(ctx context.Context, sb *sandbox) (err error) {
-	sb.link, err = e.cfg.Network.Attach(ctx, nic(e.cfg.VPC, sb.Sandbox))
-	if err != nil {
-		return fmt.Errorf("make the network interface: %w", err)
-	}
-	return nil
-}
-
-func nic(vpc string, b store.Sandbox) network.NIC {
-	ip, _ := netip.ParseAddr(b.Address)
-	n := network.NIC{ID: b.ID, VPC: vpc, Address: ip}
-	if b.Isolation == api.IsolationVM {
-		n.Kind = network.Tap
-	}
-	return n
-}
-
 // boot starts the sandbox and connects to its agent.
 func (e *Engine) boot(ctx context.Context, sb *sandbox, w want) error {
-	router, err := e.cfg.Network.NetNS(e.cfg.VPC)
+	router, err := e.cfg.Network.NetNS(w.subnet.VPC)
 	if err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)
 	}
+	nic := machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address, Name: sb.link.Name,
+		MAC: sb.link.MAC.String(), Gateway: sb.link.Gateway.String(), MTU: sb.link.MTU}
+	if sb.link.Address6.IsValid() { // the host may have no IPv6
+		nic.Address6, nic.Gateway6 = sb.Address6, sb.link.Gateway6.String()
+	}
 	err = sb.machine.Start(ctx, machine.Sandbox{
 		ID: sb.ID, Ahead: w.instance == "", CPU: w.cpu, Memory: w.memory, Pids: e.cfg.Limits.Pids, Hostname: w.hostname,
-		NIC: machine.NIC{NetNS: sb.link.NetNS, RouterNS: router, Address: sb.Address, Name: sb.link.Name,
-			MAC: sb.link.MAC.String(), Gateway: sb.link.Gateway.String(), MTU: sb.link.MTU},
-		Volumes: w.volumes,
+		NIC: nic, Volumes: w.volumes,
 	})
 	if err != nil {
 		return fmt.Errorf("start the sandbox: %w", err)
@@ -152,12 +138,9 @@ func (e *Engine) tryDestroy(ctx context.Context, sb *sandbox) error {
 	if err := sb.machine.Destroy(ctx, sb.ID); err != nil {
 		return err
 	}
-	if err := e.cfg.Network.Detach(ctx, sb.ID); err != nil {
+	if err := e.detach(ctx, sb); err != nil {
 		return err
 	}
-	if err := e.cfg.Store.DeleteSandbox(ctx, sb.ID); err != nil {
-		return err
-	}
-	e.addresses.release(sb.Address)
+	e.networks.release(sb.Sandbox)
 	return nil
 }

@@ -75,6 +75,11 @@ func (l *life) launch(ctx context.Context) error {
 	}
 	standby := sb.client != nil
 	at := time.Now()
+	if standby {
+		if err := l.e.rewire(ctx, sb); err != nil {
+			return &startError{reason: api.ReasonCreateError, err: err}
+		}
+	}
 	if err := l.adopt(sb, standby); err != nil {
 		return &startError{reason: api.ReasonCreateError, err: err}
 	}
@@ -110,8 +115,8 @@ func (l *life) prepare(ctx context.Context, w want) (*sandbox, error) {
 // want says what sandbox the instance needs.
 func (l *life) want(rec store.Instance) want {
 	w := want{instance: l.id, iso: rec.Spec.Isolation, cpu: rec.Spec.CPU, memory: rec.Spec.Memory,
-		hostname: rec.Spec.Hostname, volumes: scratch(rec.Spec)}
-	if l.e.addresses.contains(rec.Status.Address) {
+		hostname: rec.Spec.Hostname, subnet: l.e.networks.subnetOf(l.id), volumes: scratch(rec.Spec)}
+	if w.subnet.addresses.contains(rec.Status.Address) {
 		w.address = rec.Status.Address
 	}
 	return w
@@ -132,17 +137,16 @@ func scratch(spec api.InstanceSpec) (volumes []machine.Volume) {
 func (l *life) adopt(sb *sandbox, standby bool) error {
 	before, _ := l.snapshot()
 	err := l.update(false, func(in *store.Instance) {
-		in.Run.Sandbox, in.Status.Address = sb.ID, sb.Address
+		in.Run.Sandbox, in.Status.Address, in.Status.Address6 = sb.ID, sb.Address, sb.Address6
 		in.Status.Isolation, in.Status.Standby = sb.Isolation, standby
 	})
 	if err != nil {
 		return fmt.Errorf("record the sandbox: %w", err)
 	}
 	if before.Status.Address != sb.Address {
-		l.e.addresses.release(before.Status.Address)
-		l.e.addresses.hold(sb.Address)
+		l.e.networks.swap(sb.Subnet, before.Status.Address, sb.Address)
 	}
-	l.e.names.set(before.Spec.Name, sb.Address)
+	l.e.names.set(l.e.networks.vpcOf(l.id).Name, before.Spec.Name, sb.Address, sb.Address6)
 	return nil
 }
 
@@ -173,7 +177,7 @@ func (l *life) hand(ctx context.Context, w *agentpb.Workload) error {
 func (l *life) resume() error {
 	ctx := l.e.ctx
 	rec, _ := l.snapshot()
-	l.e.names.set(rec.Spec.Name, l.sandbox.Address)
+	l.e.names.set(l.e.networks.vpcOf(l.id).Name, rec.Spec.Name, l.sandbox.Address, l.sandbox.Address6)
 	if err := l.redial(ctx); err != nil {
 		return err
 	}

@@ -27,10 +27,11 @@ func (l *life) workload(ctx context.Context, rec store.Instance) (*agentpb.Workl
 	}
 	w := &agentpb.Workload{
 		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.Hostname, Address: rec.Status.Address,
-		Nameservers: []string{network.Gateway.String()}, Searches: []string{l.e.cfg.VPC + ".internal"},
-		Volumes: volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
+		Address6: rec.Status.Address6,
+		Volumes:  volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
 		GracePeriod: time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
 	}
+	resolve(w, spec, l.e.networks.vpcOf(l.id))
 	if spec.ActiveDeadlineSeconds != nil {
 		began := l.arrived
 		if rec.Status.StartedAt != nil {
@@ -53,6 +54,24 @@ func (l *life) workload(ctx context.Context, rec store.Instance) (*agentpb.Workl
 		w.Containers = append(w.Containers, out)
 	}
 	return w, nil
+}
+
+// resolve says what /etc/resolv.conf shall be.
+func resolve(w *agentpb.Workload, spec api.InstanceSpec, v api.VPC) {
+	if spec.DNSPolicy != api.DNSNone {
+		w.Nameservers, w.Searches = []string{network.Gateway.String()}, []string{domainOf(v.Name)}
+	}
+	if d := spec.DNSConfig; d != nil {
+		w.Nameservers = append(w.Nameservers, d.Nameservers...)
+		w.Searches = append(w.Searches, d.Searches...)
+		for _, o := range d.Options {
+			text := o.Name
+			if o.Value != "" {
+				text += ":" + o.Value
+			}
+			w.ResolverOptions = append(w.ResolverOptions, text)
+		}
+	}
 }
 
 func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container, error) {

@@ -116,6 +116,8 @@ type NIC struct {
 	Name string
 	// MAC that the interface has, and Gateway, the next hop of everything it sends.
 	MAC, Gateway string
+	// Address6 and Gateway6 are the same for IPv6; "" for none.
+	Address6, Gateway6 string
 	// MTU in bytes.
 	MTU int
 }

@@ -10,14 +10,77 @@ import (
 )
 
 func benchNIC(i int) NIC {
-	return NIC{ID: fmt.Sprint("b", i), VPC: "default", Address: netip.AddrFrom4([4]byte{10, 77, byte(1 + i/250), byte(1 + i%250)})}
+	n := NIC{ID: fmt.Sprint("b", i), VPC: "default", Groups: []string{openGroup.ID},
+		Address: netip.AddrFrom4([4]byte{10, 77, byte(1 + i/250), byte(1 + i%250)})}
+	six := cidr6("default").Addr().As16()
+	six[14], six[15] = byte(1+i/250), byte(1+i%250)
+	n.Address6 = netip.AddrFrom16(six)
+	return n
+}
+
+// manyRules is a group with 1,000 rules, none of which holds another.
+func manyRules() Group {
+	g := Group{ID: openGroup.ID, Egress: []Rule{{}}}
+	for i := range 999 {
+		g.Ingress = append(g.Ingress, Rule{
+			Protocol: TCP, First: uint16(1000 + i), Last: uint16(1000 + i),
+			Peer: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 80, byte(i / 250), byte(i % 250)}), 32),
+		})
+	}
+	g.Ingress = append(g.Ingress, Rule{Protocol: TCP, First: 80, Last: 80})
+	return g
+}
+
+// BenchmarkRules is what 1,000 rules cost: a NIC made and removed, a connection opened,
+// a round trip, and a change of one rule.
+func BenchmarkRules(b *testing.B) {
+	for name, g := range map[string]Group{"1": {ID: openGroup.ID, Egress: []Rule{{}}, Ingress: []Rule{tcp(80, 80, "")}}, "1000": manyRules()} {
+		b.Run(name, func(b *testing.B) {
+			l := newLab(b)
+			m := l.open()
+			l.ensure(m, l.vpc("default"), g)
+			x, y := l.attach(m, benchNIC(1)), l.attach(m, benchNIC(2))
+			to := at(benchNIC(2).Address, 80)
+			l.serve(y, ":80")
+			c, _, err := connect(x, "tcp", to)
+			check(b, err)
+			defer c.Close()
+			buf := make([]byte, 1)
+			var attach, detach, open, trip, change []time.Duration
+			for i := 3; b.Loop(); i++ {
+				n := benchNIC(i % 5000)
+				attach = append(attach, timed(func() { _, err := m.Attach(ctx, n); check(b, err) }))
+				detach = append(detach, timed(func() { check(b, m.Detach(ctx, n.ID)) }))
+				open = append(open, timed(func() {
+					c, _, err := connect(x, "tcp", to)
+					check(b, err)
+					c.Close()
+				}))
+				c.SetDeadline(soon(10000))
+				for range 50 {
+					trip = append(trip, timed(func() { c.Write(buf); c.Read(buf) }))
+				}
+				if i%10 == 0 {
+					g.Ingress[0].Last++
+					change = append(change, timed(func() { check(b, m.SetGroups(ctx, "default", []Group{g})) }))
+				}
+			}
+			report(b, "attach", attach)
+			report(b, "detach", detach)
+			report(b, "connect", open)
+			report(b, "round-trip", trip)
+			if len(change) > 0 {
+				report(b, "change", change)
+			}
+		})
+	}
 }
 
 // BenchmarkNIC is one NIC made and removed, alone.
 func BenchmarkNIC(b *testing.B) {
 	l := newLab(b)
 	m := l.open()
-	check(b, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	var attach, detach []time.Duration
 	for i := 0; b.Loop(); i++ {
 		n := benchNIC(i % 5000)
@@ -34,7 +97,7 @@ func BenchmarkFull(b *testing.B) {
 	for b.Loop() {
 		l := newLab(b)
 		m := l.open()
-		check(b, m.EnsureVPC(ctx, l.vpc("default")))
+		l.ensure(m, l.vpc("default"))
 		var attach, detach []time.Duration
 		for i := range size {
 			attach = append(attach, timed(func() { _, err := m.Attach(ctx, benchNIC(i)); check(b, err) }))
@@ -56,7 +119,7 @@ func BenchmarkVPC(b *testing.B) {
 	l := newLab(b)
 	m := l.open()
 	for b.Loop() {
-		check(b, m.EnsureVPC(ctx, l.vpc("default")))
+		l.ensure(m, l.vpc("default"))
 		check(b, m.RemoveVPC(ctx, "default"))
 	}
 }
@@ -65,7 +128,7 @@ func BenchmarkVPC(b *testing.B) {
 func BenchmarkAtOnce(b *testing.B) {
 	l := newLab(b)
 	m := l.open()
-	check(b, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	for b.Loop() {
 		all := timed(func() { each(50, func(i int) { _, err := m.Attach(ctx, benchNIC(i)); check(b, err) }) })
 		gone := timed(func() { each(50, func(i int) { check(b, m.Detach(ctx, benchNIC(i).ID)) }) })
@@ -77,17 +140,16 @@ func BenchmarkAtOnce(b *testing.B) {
 // BenchmarkReconcile adopts a VPC of 500 NICs, as a restarted server does.
 func BenchmarkReconcile(b *testing.B) {
 	l := newLab(b)
-	vpcs := []VPC{l.vpc("default")}
 	var nics []NIC
 	for i := range 500 {
 		nics = append(nics, benchNIC(i))
 	}
 	m := l.open()
-	check(b, m.Reconcile(ctx, vpcs, nics))
+	check(b, m.Reconcile(ctx, l.wants("default", nics...)))
 	m.Close()
 	for b.Loop() {
 		m := l.open()
-		check(b, m.Reconcile(ctx, vpcs, nics))
+		check(b, m.Reconcile(ctx, l.wants("default", nics...)))
 		m.Close()
 	}
 }

@@ -32,6 +32,7 @@ func Clean(ctx context.Context, prefix, stateFile string) error {
 	err = errors.Join(
 		cleanSpaces(prefix),
 		cleanUplinks(host, prefix),
+		cleanProxies(host, rules, prefix),
 		rules.remove(prefix),
 		host.within(func() error { return restoreHost(stateFile) }),
 	)

@@ -11,7 +11,7 @@ func TestCounters(t *testing.T) { eachKind(t, testCounters) }
 func testCounters(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	n := nicAt("default", 2).as(kind)
 	a := l.attach(m, n)
 	pc := listen(t, l.outside, outsideAddr+":9")

@@ -116,10 +116,16 @@ func TestDNS(t *testing.T) {
 	m := l.open()
 	one := l.vpc("one")
 	two := VPC{ID: "two", CIDR: one.CIDR, DNS: l.names, Domain: "corp.test"}
-	check(t, m.Reconcile(ctx, []VPC{one, two}, nil))
+	check(t, m.Reconcile(ctx, State{
+		VPCs: []VPC{one, two}, Groups: map[string][]Group{"one": {openGroup}, "two": {openGroup}},
+	}))
 	l.names.set("one", "web", netip.MustParseAddr("10.77.0.3"))
 	l.names.set("two", "web", netip.MustParseAddr("10.77.0.9"))
 	l.names.set("two", "db", netip.MustParseAddr("10.77.0.10"))
+	six := nicAt("one", 3).dual().Address6
+	l.names.set("one", "six", six)
+	reverse, err := dns.ReverseAddr(six.String())
+	check(t, err)
 	a, b := l.attach(m, nicAt("one", 2)), l.attach(m, nicAt("two", 2))
 	for _, network := range []string{"udp", "tcp"} {
 		for _, c := range []struct {
@@ -137,6 +143,9 @@ func TestDNS(t *testing.T) {
 			{a, "db.corp.test", dns.TypeA, "NXDOMAIN"},
 			{a, "3.0.77.10.in-addr.arpa", dns.TypePTR, "NOERROR web.one.internal."},
 			{a, "200.0.77.10.in-addr.arpa", dns.TypePTR, "NXDOMAIN"},
+			{a, "six", dns.TypeAAAA, "NOERROR " + six.String()},
+			{a, reverse, dns.TypePTR, "NOERROR six.one.internal."},
+			{a, "1" + reverse[1:], dns.TypePTR, "NXDOMAIN"},
 			{a, "www.example", dns.TypeA, "NOERROR 198.51.100.7"},
 			{a, "nothing.example", dns.TypeA, "NXDOMAIN"},
 			{a, "broken.example", dns.TypeA, "SERVFAIL"},
@@ -170,7 +179,7 @@ func TestDNSTruncation(t *testing.T) {
 	l := newLab(t)
 	l.serveDNS(l.outside, outsideAddr+":53", &upstreamServer{})
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2))
 	short, err := ask(a, "udp", query("long.example", dns.TypeA))
 	check(t, err)
@@ -195,7 +204,7 @@ func TestDNSAsksUpstreamOnce(t *testing.T) {
 	up := &upstreamServer{wait: make(chan struct{})}
 	l.serveDNS(l.outside, outsideAddr+":53", up)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2))
 	var wg sync.WaitGroup
 	for range 20 {
@@ -219,7 +228,7 @@ func TestDNSWithoutUpstream(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "resolv.conf")
 	check(t, os.WriteFile(conf, []byte("# none yet\n"), 0o644))
 	m := l.open(func(c *Config) { c.Upstreams, c.ResolvConf = nil, conf })
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	l.names.set("default", "web", netip.MustParseAddr("10.77.0.3"))
 	a := l.attach(m, nicAt("default", 2))
 	req := query("www.example", dns.TypeA)
@@ -246,7 +255,7 @@ func TestDNSFailsOver(t *testing.T) {
 	l := newLab(t)
 	l.serveDNS(l.outside, outsideAddr+":5353", &upstreamServer{})
 	m := l.open(func(c *Config) { c.Upstreams = []string{outsideAddr, outsideAddr + ":5353"} })
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2))
 	if got := l.said(a, "udp", "www.example", dns.TypeA); got != "NOERROR 198.51.100.7" {
 		t.Error(got)
@@ -360,7 +369,78 @@ func testZone() *zone {
 	n := &names{}
 	n.set("vpc", "web", netip.MustParseAddr("10.77.0.3"))
 	n.set("vpc", "six", netip.MustParseAddr("fd00::3"))
-	return &zone{vpc: "vpc", domain: "vpc.internal", cidr: netip.MustParsePrefix("10.77.0.0/16"), names: n, upstream: noUpstream{}}
+	others := newDomains()
+	others.set("vpc", "vpc.internal")
+	others.set("other", "Other.internal")
+	others.set("public", "example.com")
+	return &zone{
+		vpc: "vpc", domain: "vpc.internal", cidrs: []netip.Prefix{netip.MustParsePrefix("10.77.0.0/16"), netip.MustParsePrefix("fd00::/48")},
+		others: others, names: n, upstream: noUpstream{},
+	}
+}
+
+// Names and addresses of the VPC are answered, those of other VPCs are denied, and
+// neither is asked from upstream, which would show as a failure here.
+func TestZone(t *testing.T) {
+	z := testZone()
+	six, err := dns.ReverseAddr("fd00::3")
+	check(t, err)
+	nobody, err := dns.ReverseAddr("fd00::4")
+	check(t, err)
+	outside, err := dns.ReverseAddr("2001:db8::1")
+	check(t, err)
+	for _, c := range []struct {
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{"six", dns.TypeAAAA, "NOERROR fd00::3"},
+		{"six.vpc.internal", dns.TypeAAAA, "NOERROR fd00::3"},
+		{"six.vpc.internal", dns.TypeA, "NOERROR"},
+		{six, dns.TypePTR, "NOERROR six.vpc.internal."},
+		{strings.ToUpper(six), dns.TypePTR, "NOERROR six.vpc.internal."},
+		{six, dns.TypeA, "NOERROR"},
+		{nobody, dns.TypePTR, "NXDOMAIN"},
+		{outside, dns.TypePTR, "SERVFAIL"},
+		{"f.ip6.arpa", dns.TypePTR, "SERVFAIL"},
+		{"web.other.internal", dns.TypeA, "NXDOMAIN"},
+		{"a.b.OTHER.internal", dns.TypeAAAA, "NXDOMAIN"},
+		{"other.internal", dns.TypeSOA, "NXDOMAIN"},
+		{"another.internal", dns.TypeA, "SERVFAIL"},
+		{"metadata.google.internal", dns.TypeA, "SERVFAIL"},
+		{"www.example.com", dns.TypeA, "SERVFAIL"},
+	} {
+		if got := summary(z.answer(query(c.name, c.qtype))); got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.name, dns.TypeToString[c.qtype], got, c.want)
+		}
+	}
+}
+
+// The names of a VPC are hidden from others, and from upstream, for as long as it is there.
+func TestDNSHidesOtherVPCs(t *testing.T) {
+	l := newLab(t)
+	up := &upstreamServer{}
+	l.serveDNS(l.outside, outsideAddr+":53", up)
+	m := l.open()
+	two := l.vpc("two")
+	two.HostReachable = false
+	l.ensure(m, l.vpc("one"))
+	l.ensure(m, two)
+	l.names.set("two", "db", netip.MustParseAddr("10.77.0.9"))
+	a := l.attach(m, nicAt("one", 2))
+	for _, name := range []string{"db.two.internal", "nobody.two.internal", "two.internal", "x.y.TWO.internal"} {
+		if got := l.said(a, "udp", name, dns.TypeA); got != "NXDOMAIN" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if n := up.asked.Load(); n != 0 {
+		t.Errorf("upstream was asked %d times", n)
+	}
+	check(t, m.RemoveVPC(ctx, "two"))
+	l.said(a, "udp", "db.two.internal", dns.TypeA)
+	if n := up.asked.Load(); n != 1 {
+		t.Errorf("for a domain that is nobody's, upstream was asked %d times", n)
+	}
 }
 
 // Whatever arrives, the reply is one to it and fits what the client takes.

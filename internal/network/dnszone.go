@@ -1,8 +1,10 @@
 package network
 
 import (
+	"encoding/hex"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -24,11 +26,13 @@ type Resolver interface {
 const ownTTL = 5
 
 // zone answers the queries of one VPC: names of its instances from the Resolver,
-// addresses in its CIDR likewise, everything else from upstream.
+// addresses in its CIDRs likewise, everything else from upstream, but for the names of
+// other VPCs: for those nobody is asked.
 type zone struct {
 	vpc      string
 	domain   string // without a dot at the end
-	cidr     netip.Prefix
+	cidrs    []netip.Prefix
+	others   *domains
 	names    Resolver // may be nil
 	upstream upstream
 }
@@ -73,7 +77,7 @@ func (z *zone) answer(req *dns.Msg) *dns.Msg {
 // own answers for names and addresses of the VPC; nil for others.
 func (z *zone) own(req *dns.Msg, q dns.Question) *dns.Msg {
 	name := strings.ToLower(strings.TrimSuffix(q.Name, "."))
-	if address, ok := reverseAddr(name); ok && z.cidr.Contains(address) {
+	if address, ok := reverseAddr(name); ok && slices.ContainsFunc(z.cidrs, func(p netip.Prefix) bool { return p.Contains(address) }) {
 		return z.pointer(req, q, address)
 	}
 	domain := strings.ToLower(z.domain)
@@ -82,7 +86,7 @@ func (z *zone) own(req *dns.Msg, q dns.Question) *dns.Msg {
 	}
 	label, inside := strings.CutSuffix(name, "."+domain)
 	if !inside && strings.Contains(name, ".") {
-		return nil
+		return z.foreign(req, name)
 	}
 	addrs := z.lookup(label)
 	if len(addrs) == 0 && !inside {
@@ -100,6 +104,17 @@ func (z *zone) own(req *dns.Msg, q dns.Question) *dns.Msg {
 	if len(resp.Answer) == 0 {
 		return z.nothing(resp, dns.RcodeSuccess)
 	}
+	return resp
+}
+
+// foreign denies the names of other VPCs; nil for others.
+func (z *zone) foreign(req *dns.Msg, name string) *dns.Msg {
+	domain, ok := z.others.holding(name)
+	if !ok {
+		return nil
+	}
+	resp := z.reply(req)
+	resp.Rcode, resp.Ns = dns.RcodeNameError, []dns.RR{soa(domain)}
 	return resp
 }
 
@@ -152,7 +167,7 @@ func (z *zone) apex(req *dns.Msg, q dns.Question) *dns.Msg {
 	if q.Qtype != dns.TypeSOA {
 		return z.nothing(resp, dns.RcodeSuccess)
 	}
-	resp.Answer = []dns.RR{z.soa()}
+	resp.Answer = []dns.RR{soa(z.domain)}
 	return resp
 }
 
@@ -166,12 +181,12 @@ func (z *zone) reply(req *dns.Msg) *dns.Msg {
 // record tells how long to believe it (RFC 2308).
 func (z *zone) nothing(resp *dns.Msg, rcode int) *dns.Msg {
 	resp.Rcode = rcode
-	resp.Ns = []dns.RR{z.soa()}
+	resp.Ns = []dns.RR{soa(z.domain)}
 	return resp
 }
 
-func (z *zone) soa() dns.RR {
-	origin := dns.Fqdn(z.domain)
+func soa(domain string) dns.RR {
+	origin := dns.Fqdn(domain)
 	return &dns.SOA{
 		Hdr: dns.RR_Header{Name: origin, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: ownTTL},
 		Ns:  "ns." + origin, Mbox: "hostmaster." + origin,
@@ -217,9 +232,12 @@ func unreachable(req *dns.Msg, cause error) *dns.Msg {
 	return resp
 }
 
-// reverseAddr is the inverse of dns.ReverseAddr for IPv4: the address of a name such
-// as 2.0.64.10.in-addr.arpa.
+// reverseAddr is the inverse of dns.ReverseAddr: the address of a name such as
+// 2.0.64.10.in-addr.arpa, or of 32 hexadecimal digits in ip6.arpa.
 func reverseAddr(name string) (netip.Addr, bool) {
+	if digits, ok := strings.CutSuffix(name, ".ip6.arpa"); ok {
+		return reverseAddr6(strings.Split(digits, "."))
+	}
 	digits, ok := strings.CutSuffix(name, ".in-addr.arpa")
 	if !ok {
 		return netip.Addr{}, false
@@ -230,4 +248,16 @@ func reverseAddr(name string) (netip.Addr, bool) {
 	}
 	a, err := netip.ParseAddr(f[3] + "." + f[2] + "." + f[1] + "." + f[0])
 	return a, err == nil
+}
+
+func reverseAddr6(digits []string) (netip.Addr, bool) {
+	var a [16]byte
+	if len(digits) != 2*len(a) {
+		return netip.Addr{}, false
+	}
+	slices.Reverse(digits)
+	if n, err := hex.Decode(a[:], []byte(strings.Join(digits, ""))); err != nil || n != len(a) {
+		return netip.Addr{}, false
+	}
+	return netip.AddrFrom16(a), true
 }

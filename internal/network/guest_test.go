@@ -44,9 +44,12 @@ func (l *lab) boot(link Link) *guest {
 	var err error
 	g.card, err = OpenTap(fmt.Sprintf("/proc/self/fd/%d", g.fd), innerName)
 	check(l.t, err)
-	check(l.t, ensureInner(g.route, link.Address.Addr()))
+	check(l.t, ensureInner(g.space, NIC{Address: link.Address.Addr(), Address6: link.Address6.Addr()}))
 	// A guest need not know the gateway's hardware address: it may ask.
 	check(l.t, g.route.NeighDel(permanent(card, link.Gateway, link.GatewayMAC)))
+	if link.Address6.IsValid() {
+		check(l.t, g.route.NeighDel(permanent(card, link.Gateway6, link.GatewayMAC)))
+	}
 	g.tap, err = OpenTap(link.NetNS, link.Name)
 	check(l.t, err)
 	for from, to := range map[*os.File]*os.File{g.tap: g.card, g.card: g.tap} {

@@ -3,6 +3,7 @@ package network
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -36,9 +37,11 @@ type lab struct {
 }
 
 const (
-	hostAddr    = "192.0.2.1"
-	outsideAddr = "192.0.2.2"
-	blocked     = 300 * time.Millisecond // how long a dial tries before it counts as blocked
+	hostAddr                = "192.0.2.1"
+	outsideAddr             = "192.0.2.2"
+	hostAddr6, outsideAddr6 = "2001:db8::1", "2001:db8::2"
+
+	blocked = 300 * time.Millisecond // how long a dial tries before it counts as blocked
 )
 
 var labs atomic.Int32
@@ -79,7 +82,9 @@ func newLab(t testing.TB) *lab {
 		address, err := netlink.ParseAddr(a + "/24")
 		check(t, err)
 		check(t, s.route.AddrAdd(wan, address))
+		check(t, ensureAddr6(s.route, wan, netip.MustParseAddr(map[string]string{hostAddr: hostAddr6, outsideAddr: outsideAddr6}[a])))
 		check(t, s.route.LinkSetUp(wan))
+		check(t, s.route.RouteAdd(&netlink.Route{LinkIndex: wan.Attrs().Index, Dst: ipNet(netip.MustParsePrefix("2001:db8::/64"))}))
 		check(t, s.route.LinkSetUp(loopback))
 	}
 	for s := range ends {
@@ -88,6 +93,7 @@ func newLab(t testing.TB) *lab {
 		check(t, awaitCarrier(s.route, wan))
 	}
 	check(t, l.host.route.RouteAdd(&netlink.Route{Gw: net.ParseIP(outsideAddr), Dst: ipNet(netip.MustParsePrefix("0.0.0.0/0"))}))
+	check(t, l.host.route.RouteAdd(&netlink.Route{Gw: net.ParseIP(outsideAddr6), Dst: ipNet(netip.MustParsePrefix("::/0"))}))
 	return l
 }
 
@@ -138,12 +144,56 @@ var quietLog = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 // vpc is the usual VPC.
 func (l *lab) vpc(id string) VPC {
-	return VPC{ID: id, CIDR: netip.MustParsePrefix("10.77.0.0/16"), HostReachable: true, DNS: l.names}
+	return VPC{ID: id, CIDR: netip.MustParsePrefix("10.77.0.0/16"), CIDR6: cidr6(id), HostReachable: true, DNS: l.names}
 }
 
-// nicAt is a NIC of the VPC by the last byte of its address.
+// cidr6 is a /48 that only the VPC has.
+func cidr6(vpc string) netip.Prefix {
+	sum := sha256.Sum256([]byte(vpc))
+	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0x77, sum[0], sum[1], sum[2], sum[3]}), 48)
+}
+
+// dual gives the NIC of nicAt an IPv6 address that ends as the other does.
+func (n NIC) dual() NIC {
+	a := cidr6(n.VPC).Addr().As16()
+	a[15] = n.Address.As4()[3]
+	n.Address6 = netip.AddrFrom16(a)
+	return n
+}
+
+// at is an address and a port, as dials take them.
+func at(a netip.Addr, port uint16) string { return netip.AddrPortFrom(a, port).String() }
+
+// in puts the NIC into other groups.
+func (n NIC) in(groups ...string) NIC {
+	n.Groups = groups
+	return n
+}
+
+// openGroup lets everything pass.
+var openGroup = Group{ID: "open", Ingress: []Rule{{}}, Egress: []Rule{{}}}
+
+// ensure makes a VPC with its groups; one that is open if there are none.
+func (l *lab) ensure(m *Manager, v VPC, groups ...Group) {
+	l.t.Helper()
+	check(l.t, m.EnsureVPC(ctx, v))
+	if groups == nil {
+		groups = []Group{openGroup}
+	}
+	check(l.t, m.SetGroups(ctx, v.ID, groups))
+}
+
+// wants is one usual VPC, all open, with the NICs.
+func (l *lab) wants(vpc string, nics ...NIC) State {
+	return State{VPCs: []VPC{l.vpc(vpc)}, Groups: map[string][]Group{vpc: {openGroup}}, NICs: nics}
+}
+
+// nicAt is a NIC of the VPC by the last byte of its addresses.
 func nicAt(vpc string, last byte) NIC {
-	return NIC{ID: fmt.Sprintf("i-%s-%d", vpc, last), VPC: vpc, Address: netip.AddrFrom4([4]byte{10, 77, 0, last})}
+	return NIC{
+		ID: fmt.Sprintf("i-%s-%d", vpc, last), VPC: vpc, Groups: []string{openGroup.ID},
+		Address: netip.AddrFrom4([4]byte{10, 77, 0, last}),
+	}
 }
 
 // attach attaches a NIC and returns its namespace, as a sandbox would find it, or that
@@ -345,3 +395,9 @@ func has(t testing.TB, err error, target error) {
 		t.Errorf("error %v, want %v", err, target)
 	}
 }
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func udpAddr(a string, port int) *net.UDPAddr { return &net.UDPAddr{IP: net.ParseIP(a), Port: port} }
+
+func soon(ms int) time.Time { return time.Now().Add(time.Duration(ms) * time.Millisecond) }

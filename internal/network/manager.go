@@ -21,6 +21,10 @@ import (
 // same in every VPC and lies in that VPC's namespace.
 var Gateway = netip.AddrFrom4([4]byte{169, 254, 1, 1})
 
+// Gateway6 is the same for IPv6. It is an address of each NIC's link in the VPC's
+// namespace.
+var Gateway6 = netip.MustParseAddr("fe80::1")
+
 // DefaultLinks is the range of the uplinks' addresses where nothing else uses it.
 var DefaultLinks = netip.MustParsePrefix("169.254.64.0/18")
 
@@ -69,6 +73,9 @@ type Manager struct {
 
 	mu   sync.Mutex // guards nics
 	nics map[string]*nic
+
+	edge    edge
+	domains *domains
 }
 
 // Open prepares the network namespace of the calling thread to be the host of VPCs:
@@ -131,6 +138,9 @@ func open(ctx context.Context, cfg Config) (_ *Manager, err error) {
 		vpcs:   map[string]*vpc{},
 		nics:   map[string]*nic{},
 		making: make(chan struct{}, 4),
+		edge:   newEdge(),
+
+		domains: newDomains(),
 	}
 	if err := m.ensureHost(); err != nil {
 		m.Close()
@@ -141,12 +151,15 @@ func open(ctx context.Context, cfg Config) (_ *Manager, err error) {
 
 // ensureHost makes what the host needs before the first VPC.
 func (m *Manager) ensureHost() error {
-	changed, err := m.rules.ensure(hostRules(m.cfg.Prefix))
+	changed, err := m.rules.ensure(hostRules(m.cfg.Prefix, m.cfg.Links))
 	if err != nil {
 		return kernelHint(err)
 	}
 	if changed {
 		m.log.Info("made the host's network rules", "table", "inet "+m.cfg.Prefix)
+	}
+	if err := m.edge.readHost(m.rules, m.cfg.Prefix); err != nil {
+		return err
 	}
 	err = m.host.within(func() error { return enableForwarding(m.cfg.StateFile) })
 	if err != nil {
@@ -195,6 +208,7 @@ func (m *Manager) Close() error {
 	}
 	clear(m.nics)
 	m.mu.Unlock()
+	m.edge.close()
 	m.dns.close()
 	m.rules.close()
 	m.host.close()

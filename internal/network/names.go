@@ -3,7 +3,6 @@ package network
 import (
 	"crypto/sha256"
 	"encoding/base32"
-	"fmt"
 	"net"
 	"net/netip"
 	"regexp"
@@ -49,6 +48,14 @@ func uplinkHostName(prefix, vpc string) string { return linkName(prefix, "u", vp
 // outerName is the name of a NIC's end in its VPC's namespace.
 func outerName(prefix, nic string) string { return linkName(prefix, "n", nic) }
 
+// detourName is the name of the device that what a NIC sends is queued at.
+func detourName(prefix, nic string) string { return linkName(prefix, "b", nic) }
+
+// detourOf is detourName by outerName.
+func detourOf(prefix, outer string) string {
+	return strings.Replace(outer, prefix+"-n", prefix+"-b", 1)
+}
+
 // linkName fits any id into the 15 bytes of a link's name: 40 bits of its digest
 // tell links apart, and a collision shows in the alias.
 func linkName(prefix, kind, id string) string {
@@ -60,17 +67,27 @@ func linkName(prefix, kind, id string) string {
 func uplinkAlias(vpc string) string { return "vpc " + vpc }
 
 // nicAlias is what the outer end of a complete NIC says about itself.
-func nicAlias(id string, address netip.Addr) string {
-	return fmt.Sprintf("nic %s %s", id, address)
+func nicAlias(id string, addrs ...netip.Addr) string {
+	alias := "nic " + id
+	for _, a := range addrs {
+		alias += " " + a.String()
+	}
+	return alias
 }
 
-func parseNICAlias(alias string) (id string, address netip.Addr, ok bool) {
+func parseNICAlias(alias string) (id string, addrs []netip.Addr, ok bool) {
 	f := strings.Fields(alias)
-	if len(f) != 3 || f[0] != "nic" {
-		return "", netip.Addr{}, false
+	if len(f) < 3 || f[0] != "nic" || !idPattern.MatchString(f[1]) {
+		return "", nil, false
 	}
-	address, err := netip.ParseAddr(f[2])
-	return f[1], address, err == nil && idPattern.MatchString(f[1])
+	for _, word := range f[2:] {
+		a, err := netip.ParseAddr(word)
+		if err != nil {
+			return "", nil, false
+		}
+		addrs = append(addrs, a)
+	}
+	return f[1], addrs, true
 }
 
 // gatewayMAC is the address of every outer end. One address serves for all, since

@@ -2,6 +2,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,10 +25,12 @@ func TestNamesFitAndDiffer(t *testing.T) {
 }
 
 func TestNICAlias(t *testing.T) {
-	a := netip.MustParseAddr("10.0.0.2")
-	id, address, ok := parseNICAlias(nicAlias("i-1", a))
-	if !ok || id != "i-1" || address != a {
-		t.Errorf("got %q %v %v", id, address, ok)
+	both := []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")}
+	for _, addrs := range [][]netip.Addr{both, both[:1]} {
+		id, got, ok := parseNICAlias(nicAlias("i-1", addrs...))
+		if !ok || id != "i-1" || !slices.Equal(got, addrs) {
+			t.Errorf("got %q %v %v", id, got, ok)
+		}
 	}
 	for _, bad := range []string{"", "nic", "nic i-1", "vpc i-1 10.0.0.2", "nic i-1 x", "nic ../x 10.0.0.2", "nic a 10.0.0.2 b"} {
 		if _, _, ok := parseNICAlias(bad); ok {
@@ -68,7 +71,7 @@ func TestRuleMarks(t *testing.T) {
 	if mark(when("x", iif("a"), accept())) == mark(when("x", iif("b"), accept())) {
 		t.Error("rules that differ have one mark")
 	}
-	once, again := mark(hostRules("t").chains[0].rules[0]), mark(hostRules("t").chains[0].rules[0])
+	once, again := mark(hostRules("t", DefaultLinks).chains[0].rules[0]), mark(hostRules("t", DefaultLinks).chains[0].rules[0])
 	if once != again {
 		t.Error("one rule has two marks")
 	}

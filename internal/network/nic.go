@@ -38,10 +38,28 @@ type NIC struct {
 	VPC string
 	// Address is in the VPC's CIDR, and no other NIC's.
 	Address netip.Addr
+	// Address6 is in the VPC's CIDR6, and no other NIC's; the zero Addr for none.
+	Address6 netip.Addr
 	// Kind is Veth or Tap.
 	Kind NICKind
 	// Owner is the user id that may open a Tap without being root; 0 for a Veth.
 	Owner uint32
+	// Groups are the ids of its security groups. A NIC with none reaches, and is reached
+	// by, nobody but the gateway's DNS and ping.
+	Groups []string
+	// Bandwidth limits what it carries.
+	Bandwidth Bandwidth
+	// Ports are ports of the host that lead to it.
+	Ports []Port
+	// Public are the public addresses that stand for it. What it sends to the outside
+	// comes from the first of each family.
+	Public []netip.Addr
+}
+
+// same says whether two NICs differ in nothing but what UpdateNIC changes.
+func (n NIC) same(o NIC) bool {
+	return n.ID == o.ID && n.VPC == o.VPC && n.Kind == o.Kind && n.Owner == o.Owner &&
+		n.Address == o.Address && n.Address6 == o.Address6
 }
 
 // Link is what a sandbox needs to know of its NIC.
@@ -51,6 +69,8 @@ type Link struct {
 	MAC        net.HardwareAddr // of the interface; a guest on a tap must use it
 	Address    netip.Prefix     // the NIC's address, as /32
 	Gateway    netip.Addr       // on the link, in no network of the NIC
+	Address6   netip.Prefix     // the NIC's IPv6 address, as /128; the zero Prefix for none
+	Gateway6   netip.Addr       // on the link; the zero Addr for none
 	GatewayMAC net.HardwareAddr // what ARP for the gateway answers
 	DNS        netip.Addr       // the name server
 	Search     string           // the DNS domain to search
@@ -84,6 +104,7 @@ func (m *Manager) attach(ctx context.Context, n NIC) (Link, error) {
 	if err := checkID("id", n.ID); err != nil {
 		return Link{}, err
 	}
+	n = n.onThisKernel()
 	m.life.RLock()
 	defer m.life.RUnlock()
 	unlock, err := m.busy.Lock(ctx, n.ID)
@@ -95,7 +116,14 @@ func (m *Manager) attach(ctx context.Context, n NIC) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
+	fresh := m.known(n.ID) == nil
 	if err := m.ensureNIC(v, n); err != nil {
+		return Link{}, err
+	}
+	if err := m.expose(v, n); err != nil {
+		if fresh {
+			err = errors.Join(err, m.removeNIC(v, n))
+		}
 		return Link{}, err
 	}
 	return m.link(v, n), nil
@@ -150,6 +178,9 @@ func (m *Manager) link(v *vpc, n NIC) Link {
 		Search:     v.Domain,
 		MTU:        m.mtu,
 	}
+	if n.Address6.IsValid() {
+		l.Address6, l.Gateway6 = netip.PrefixFrom(n.Address6, 128), Gateway6
+	}
 	if n.Kind == Tap {
 		l.NetNS, l.Name = spacePath(v.name), outerName(m.cfg.Prefix, n.ID)
 	}
@@ -178,22 +209,27 @@ func (m *Manager) claim(v *vpc, n NIC) (was *nic, err error) {
 	if !v.CIDR.Contains(n.Address) {
 		return nil, api.FieldError("address", "%s is not in %s of VPC %s", n.Address, v.CIDR, v.ID)
 	}
-	if err := checkKind(n); err != nil {
+	if err := errors.Join(checkAddress6(v, n.Address6), checkKind(n), n.Bandwidth.check()); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if was := m.nics[n.ID]; was != nil {
-		if was.NIC != n {
+		if !was.same(n) {
 			return nil, api.Errorf(api.Conflict, "NIC %s is attached to VPC %s as %s, a %s of user %d",
 				n.ID, was.VPC, was.Address, was.Kind, was.Owner).WithNext("detach it first")
 		}
+		m.nics[n.ID] = &nic{NIC: n, fd: was.fd}
 		return was, nil
 	}
-	if owner := v.owners[n.Address]; owner != "" {
-		return nil, api.Errorf(api.Conflict, "address %s in VPC %s is NIC %s's", n.Address, v.ID, owner)
+	for _, a := range n.addrs() {
+		if owner := v.owners[a]; owner != "" {
+			return nil, api.Errorf(api.Conflict, "address %s in VPC %s is NIC %s's", a, v.ID, owner)
+		}
 	}
-	v.owners[n.Address] = n.ID
+	for _, a := range n.addrs() {
+		v.owners[a] = n.ID
+	}
 	m.nics[n.ID] = &nic{NIC: n, fd: -1}
 	return nil, nil
 }
@@ -207,7 +243,9 @@ func (m *Manager) forget(nicID string) {
 		return
 	}
 	if v := m.vpcs[n.VPC]; v != nil {
-		delete(v.owners, n.Address)
+		for _, a := range n.addrs() {
+			delete(v.owners, a)
+		}
 	}
 	n.close()
 	delete(m.nics, nicID)
@@ -257,7 +295,7 @@ func (m *Manager) adoptNIC(v *vpc, n NIC) error {
 
 // madeAs says whether the outer end is, by its own account, this NIC's and complete.
 func (n NIC) madeAs(outer netlink.Link) bool {
-	if outer.Attrs().Alias != nicAlias(n.ID, n.Address) {
+	if outer.Attrs().Alias != nicAlias(n.ID, n.addrs()...) {
 		return false
 	}
 	if n.Kind == Tap {
@@ -284,11 +322,10 @@ func (m *Manager) complete(v *vpc, n NIC, outer netlink.Link, prepare func() err
 	}
 	if err == nil {
 		// The alias comes last: a link without it is half made.
-		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.Address))
+		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.addrs()...))
 	}
 	if err != nil {
-		bar := v.rules.del(v.table, nicsSet, nicKey(outer.Attrs().Name, n.Address))
-		return errors.Join(err, bar, deleteLink(v.space.route, outer))
+		return errors.Join(err, v.bar(n, outer.Attrs().Name), m.removeDetour(v, n.ID), deleteLink(v.space.route, outer))
 	}
 	return nil
 }
@@ -316,10 +353,13 @@ func (m *Manager) ensureOuter(v *vpc, n NIC, outer netlink.Link) error {
 	if err := h.RouteReplace(nicRoute(n, outer)); err != nil {
 		return fmt.Errorf("route to NIC: %w", err)
 	}
-	if err := v.rules.add(v.table, nicsSet, nicKey(outer.Attrs().Name, n.Address)); err != nil {
+	if err := v.ensureOuter6(n, outer); err != nil {
+		return err
+	}
+	if err := v.admit(n, outer.Attrs().Name); err != nil {
 		return fmt.Errorf("admit NIC: %w", err)
 	}
-	return nil
+	return m.shape(v, n, outer)
 }
 
 func nicRoute(n NIC, outer netlink.Link) *netlink.Route {
@@ -350,15 +390,7 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 	}
 	defer unlock()
 	if n := m.known(nicID); n != nil {
-		v := m.vpcs[n.VPC]
-		if err := m.silence(v, n.NIC); err != nil {
-			return err
-		}
-		m.forget(nicID)
-		if n.Kind == Tap {
-			err = m.removeTap(v, nicID)
-		}
-		return errors.Join(err, removeSpace(nicSpaceName(m.cfg.Prefix, nicID)))
+		return m.removeNIC(m.vpcs[n.VPC], n.NIC)
 	}
 	// Left from before the start, in whichever VPC.
 	for _, v := range m.vpcs {
@@ -373,12 +405,28 @@ func (m *Manager) detach(ctx context.Context, nicID string) error {
 	return removeSpace(nicSpaceName(m.cfg.Prefix, nicID))
 }
 
+// removeNIC removes a NIC that is known.
+func (m *Manager) removeNIC(v *vpc, n NIC) error {
+	if err := m.silence(v, n); err != nil {
+		return err
+	}
+	m.forget(n.ID)
+	var err error
+	if n.Kind == Tap {
+		err = m.removeTap(v, n.ID)
+	}
+	return errors.Join(err, removeSpace(nicSpaceName(m.cfg.Prefix, n.ID)))
+}
+
 // silence takes the NIC's right to send and the route to it. Deleting the link
 // itself would wait for the kernel's grace periods, some 25 ms; a veth goes with its
 // namespace.
 func (m *Manager) silence(v *vpc, n NIC) error {
+	if err := m.hide(v, n); err != nil {
+		return err
+	}
 	name := outerName(m.cfg.Prefix, n.ID)
-	if err := v.rules.del(v.table, nicsSet, nicKey(name, n.Address)); err != nil {
+	if err := v.bar(n, name); err != nil {
 		return fmt.Errorf("bar NIC: %w", err)
 	}
 	outer, err := findLink(v.space.route, name)
@@ -388,6 +436,15 @@ func (m *Manager) silence(v *vpc, n NIC) error {
 	err = ignoring(unix.ESRCH, v.space.route.RouteDel(nicRoute(n, outer)))
 	if err != nil {
 		return fmt.Errorf("remove route to NIC: %w", err)
+	}
+	if n.Address6.IsValid() {
+		err = ignoring(unix.ESRCH, v.space.route.RouteDel(nicRoute6(n, v.VPC, outer)))
+		if err != nil {
+			return fmt.Errorf("remove route to NIC: %w", err)
+		}
+	}
+	if err := m.removeDetour(v, n.ID); err != nil {
+		return fmt.Errorf("remove intermediate device: %w", err)
 	}
 	// Without its alias nobody takes it for a NIC while it dies.
 	if err := ignoring(unix.ENODEV, v.space.route.LinkSetAlias(outer, "")); err != nil {
@@ -399,14 +456,14 @@ func (m *Manager) silence(v *vpc, n NIC) error {
 // wipeNIC removes, at once, a NIC that may be incomplete. The outer end may be nil.
 func (m *Manager) wipeNIC(v *vpc, nicID string, outer netlink.Link) error {
 	if outer != nil {
-		if id, address, ok := parseNICAlias(outer.Attrs().Alias); ok {
+		if id, addrs, ok := parseNICAlias(outer.Attrs().Alias); ok {
 			if id != nicID {
 				return api.Errorf(api.Conflict, "link %s belongs to NIC %s", outer.Attrs().Name, id)
 			}
-			if err := v.rules.del(v.table, nicsSet, nicKey(outer.Attrs().Name, address)); err != nil {
+			if err := v.barLeftover(outer.Attrs().Name, addrs); err != nil {
 				return err
 			}
 		}
 	}
-	return errors.Join(deleteLink(v.space.route, outer), removeSpace(nicSpaceName(m.cfg.Prefix, nicID)))
+	return errors.Join(deleteLink(v.space.route, outer), m.removeDetour(v, nicID), removeSpace(nicSpaceName(m.cfg.Prefix, nicID)))
 }

@@ -14,18 +14,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reconcile makes the host have these VPCs and NICs and, under the Manager's prefix,
+// State is all that shall exist on a host.
+type State struct {
+	VPCs   []VPC
+	Groups map[string][]Group // security groups by VPC id
+	NICs   []NIC
+}
+
+// Reconcile makes the host have these VPCs, groups and NICs and, under the Manager's prefix,
 // no others. What is whole is adopted without touching its traffic; what is missing
 // is made. A NIC whose link is lost is made from nothing: a sandbox that ran on it has
 // no network until its next start. A tap that a machine holds is adopted like any. A failure with one of them does not keep it from
 // the rest; the error joins all.
-func (m *Manager) Reconcile(ctx context.Context, vpcs []VPC, nics []NIC) error {
+func (m *Manager) Reconcile(ctx context.Context, want State) error {
+	vpcs, nics := want.VPCs, make([]NIC, len(want.NICs))
+	for i, n := range want.NICs {
+		nics[i] = n.onThisKernel()
+	}
 	m.life.Lock()
 	defer m.life.Unlock()
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("reconcile network: %w", err)
 	}
-	errs := []error{m.ensureHost(), m.removeOtherVPCs(vpcs)}
+	byID := make(map[string]NIC, len(nics))
+	for _, n := range nics {
+		byID[n.ID] = n
+	}
+	errs := []error{m.ensureHost(), m.hideOthers(byID), m.removeOtherVPCs(vpcs)}
 	for _, v := range vpcs {
 		errs = append(errs, m.ensureVPC(ctx, v))
 	}
@@ -42,20 +57,22 @@ func (m *Manager) Reconcile(ctx context.Context, vpcs []VPC, nics []NIC) error {
 	}
 	errs = append(errs, m.removeOtherNICs(nics))
 	for id, of := range wanted {
-		if err := m.reconcileNICs(ctx, m.vpcs[id], of); err != nil {
+		if err := m.reconcileNICs(ctx, m.vpcs[id], want.Groups[id], of); err != nil {
 			errs = append(errs, fmt.Errorf("reconcile VPC %s: %w", id, err))
 		}
 	}
+	errs = append(errs, m.sweep())
 	return errors.Join(errs...)
 }
 
 // removeOtherVPCs removes the VPCs that are not in the list, known or not.
 func (m *Manager) removeOtherVPCs(vpcs []VPC) error {
 	wanted := map[string]bool{}
-	keys := make([][]byte, 0, len(vpcs))
+	keys, uplinks := make([][]byte, 0, len(vpcs)), map[string]bool{}
 	for _, v := range vpcs {
 		wanted[v.ID] = true
-		keys = append(keys, ifKey(uplinkHostName(m.cfg.Prefix, v.ID)))
+		uplink := ifKey(uplinkHostName(m.cfg.Prefix, v.ID))
+		keys, uplinks[string(uplink)] = append(keys, uplink), true
 	}
 	found, err := listSpaces(vpcSpaceName(m.cfg.Prefix, ""))
 	if err != nil {
@@ -81,8 +98,22 @@ func (m *Manager) removeOtherVPCs(vpcs []VPC) error {
 		m.forgetIf(func(n NIC) bool { return n.VPC == id })
 		errs = append(errs, m.removeVPC(id))
 	}
-	errs = append(errs, m.rules.keep(m.cfg.Prefix, uplinksSet, keys))
+	errs = append(errs, m.rules.keep(m.cfg.Prefix, content{set: uplinksSet, want: keyed(keys...)}), m.closeOthers(uplinks))
 	return errors.Join(errs...)
+}
+
+// closeOthers takes back what the host opened for uplinks that are not in the list.
+func (m *Manager) closeOthers(uplinks map[string]bool) error {
+	var edits []edit
+	for _, f := range []family{ip4, ip6} {
+		have, err := m.rules.list(m.cfg.Prefix, openedSet(f))
+		if err != nil {
+			return err
+		}
+		del := slices.DeleteFunc(have, func(e element) bool { return uplinks[string(e.key[:unix.IFNAMSIZ])] })
+		edits = append(edits, edit{set: openedSet(f), del: del})
+	}
+	return m.rules.apply(m.cfg.Prefix, edits...)
 }
 
 // removeOtherNICs forgets the NICs that are not in the list, and takes away the
@@ -92,7 +123,7 @@ func (m *Manager) removeOtherNICs(nics []NIC) error {
 	for _, n := range nics {
 		wanted[n.ID] = n
 	}
-	m.forgetIf(func(n NIC) bool { return wanted[n.ID] != n })
+	m.forgetIf(func(n NIC) bool { return !wanted[n.ID].same(n) })
 	ids, err := listSpaces(nicSpaceName(m.cfg.Prefix, ""))
 	errs := []error{err}
 	for _, id := range ids {
@@ -118,13 +149,45 @@ func (m *Manager) forgetIf(f func(NIC) bool) {
 	}
 }
 
+// reconcileGroups makes the VPC's rules be those of the groups, and each wanted NIC a
+// member, whatever the kernel has or the Manager knew: in one transaction.
+func (v *vpc) reconcileGroups(groups []Group, wanted map[string]NIC) error {
+	p := v.policy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reset()
+	if _, err := p.setGroups(groups); err != nil {
+		return err
+	}
+	var errs []error
+	for id, n := range wanted {
+		pr, _, err := p.profileOf(n.sortedGroups())
+		if err != nil {
+			errs = append(errs, fmt.Errorf("NIC %s: %w", id, err))
+			pr, _, _ = p.profileOf(nil) // which lets nothing pass
+		}
+		p.put(n, pr)
+	}
+	contents, err := p.contents()
+	if err == nil {
+		err = v.rules.keep(v.table, append(contents, p.memberContents()...)...)
+	}
+	if err == nil {
+		err = v.cutAll()
+	}
+	if err == nil {
+		clear(p.stale) // what they left is cut
+	}
+	return errors.Join(append(errs, err)...)
+}
+
 // reconcileNICs makes the VPC have the wanted NICs and no others.
-func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, wanted map[string]NIC) error {
+func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, groups []Group, wanted map[string]NIC) error {
 	have, err := m.listOuter(v)
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{v.reconcileGroups(groups, wanted)}
 	byLink := map[string]NIC{}
 	for _, n := range wanted {
 		byLink[outerName(m.cfg.Prefix, n.ID)] = n
@@ -134,7 +197,8 @@ func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, wanted map[string]N
 			errs = append(errs, m.discard(v, o.link))
 		}
 	}
-	keys := make([][]byte, 0, len(wanted))
+	errs = append(errs, m.discardDetours(v, wanted))
+	senders := map[string]content{ip4.suffix: {set: nicsSet(ip4)}, ip6.suffix: {set: nicsSet(ip6)}}
 	for name, n := range byLink {
 		if err := ctx.Err(); err != nil {
 			return errors.Join(append(errs, err)...)
@@ -143,10 +207,18 @@ func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, wanted map[string]N
 			errs = append(errs, fmt.Errorf("NIC %s: %w", n.ID, err))
 			continue
 		}
-		keys = append(keys, nicKey(name, n.Address))
+		for _, a := range n.addrs() {
+			c := senders[familyOf(a).suffix]
+			c.want = append(c.want, keyed(nicKey(name, a))...)
+			senders[familyOf(a).suffix] = c
+		}
+		// A port that a program of the host took meanwhile is no reason to cut the NIC off.
+		if err := m.expose(v, n); err != nil {
+			errs = append(errs, fmt.Errorf("NIC %s: %w", n.ID, err))
+		}
 	}
 	// A key that a crash or a hand left would let its link send as someone else.
-	errs = append(errs, v.rules.keep(v.table, nicsSet, keys))
+	errs = append(errs, v.rules.keep(v.table, slices.Collect(maps.Values(senders))...))
 	return errors.Join(errs...)
 }
 
@@ -155,6 +227,7 @@ type outerEnd struct {
 	link   netlink.Link
 	routes []netlink.Route
 	neighs []netlink.Neigh
+	limits Bandwidth
 }
 
 // listOuter reads all outer ends in three dumps, whatever their number.
@@ -164,7 +237,7 @@ func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	routes, err := dump(func() ([]netlink.Route, error) { return h.RouteList(nil, netlink.FAMILY_V4) })
+	routes, err := dump(func() ([]netlink.Route, error) { return h.RouteList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
@@ -172,10 +245,14 @@ func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours: %w", err)
 	}
+	limits, err := m.limits(v, links)
+	if err != nil {
+		return nil, fmt.Errorf("list bandwidth limits: %w", err)
+	}
 	byName, byIndex := map[string]*outerEnd{}, map[int]*outerEnd{}
 	for _, l := range links {
 		if ownsLink(m.cfg.Prefix, l, "n") {
-			o := &outerEnd{link: l}
+			o := &outerEnd{link: l, limits: limits[l.Attrs().Index]}
 			byName[l.Attrs().Name], byIndex[l.Attrs().Index] = o, o
 		}
 	}
@@ -211,10 +288,10 @@ func (m *Manager) reconcileNIC(v *vpc, n NIC, o *outerEnd) error {
 		m.log.Info("making a NIC that is missing", "nic", n.ID, "vpc", v.ID)
 		return m.ensureNIC(v, n)
 	}
-	if !o.whole(n) {
+	if !o.whole(n) || o.limits != n.Bandwidth.kept() {
 		m.log.Info("repairing a NIC", "nic", n.ID, "vpc", v.ID)
 		for _, r := range o.routes {
-			if prefixOf(r.Dst) != netip.PrefixFrom(n.Address, 32) {
+			if !o.isOwn(r, n) {
 				if err := ignoring(unix.ESRCH, v.space.route.RouteDel(&r)); err != nil {
 					return err
 				}
@@ -232,12 +309,34 @@ func (m *Manager) reconcileNIC(v *vpc, n NIC, o *outerEnd) error {
 	return nil
 }
 
-// whole says whether the outer end is up and has exactly its route and neighbour.
+// whole says whether the outer end is up and has exactly its routes and neighbours.
 func (o *outerEnd) whole(n NIC) bool {
 	mac := nicMAC(n.Address)
-	return o.link.Attrs().Flags&net.FlagUp != 0 &&
-		len(o.routes) == 1 && prefixOf(o.routes[0].Dst) == netip.PrefixFrom(n.Address, 32) &&
-		slices.ContainsFunc(o.neighs, func(e netlink.Neigh) bool {
-			return e.State == netlink.NUD_PERMANENT && e.IP.Equal(n.Address.AsSlice()) && slices.Equal(e.HardwareAddr, mac)
+	known := func(a netip.Addr) bool {
+		routed := slices.ContainsFunc(o.routes, func(r netlink.Route) bool { return prefixOf(r.Dst) == netip.PrefixFrom(a, a.BitLen()) })
+		return routed && slices.ContainsFunc(o.neighs, func(e netlink.Neigh) bool {
+			return e.State == netlink.NUD_PERMANENT && e.IP.Equal(a.AsSlice()) && slices.Equal(e.HardwareAddr, mac)
 		})
+	}
+	for _, a := range n.addrs() {
+		if !known(a) {
+			return false
+		}
+	}
+	stray := func(r netlink.Route) bool { return !o.isOwn(r, n) }
+	return o.link.Attrs().Flags&net.FlagUp != 0 && !slices.ContainsFunc(o.routes, stray) && (!n.Address6.IsValid() || o.hasGateway6())
+}
+
+// isOwn says whether a route over the link is the NIC's, or one that the kernel makes.
+func (o *outerEnd) isOwn(r netlink.Route, n NIC) bool {
+	dst := prefixOf(r.Dst)
+	return slices.Contains(n.addrs(), dst.Addr()) && dst.IsSingleIP() || r.Protocol == unix.RTPROT_KERNEL
+}
+
+// hasGateway6 says whether the gateway's address is on the link, by the route that the
+// kernel makes with it.
+func (o *outerEnd) hasGateway6() bool {
+	return slices.ContainsFunc(o.routes, func(r netlink.Route) bool {
+		return r.Protocol == unix.RTPROT_KERNEL && prefixOf(r.Dst) == netip.PrefixFrom(Gateway6, 128)
+	})
 }

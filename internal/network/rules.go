@@ -2,10 +2,10 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
-	"golang.org/x/sys/unix"
 )
 
 // Priorities besides the usual ones.
@@ -17,17 +17,23 @@ var (
 // uplinksSet holds the host's ends of all uplinks.
 var uplinksSet = &nftables.Set{Name: "uplinks", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
 
-// nicsSet holds, for each NIC of a VPC, its link and the address it may send from.
-var nicsSet = &nftables.Set{
-	Name:          "nics",
-	KeyType:       nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIPAddr),
-	KeyByteOrder:  binaryutil.NativeEndian,
-	Concatenation: true,
+// openedSet holds, for each uplink, the services of guarded addresses that its VPC may
+// use.
+func openedSet(f family) *nftables.Set {
+	return ranges("opened", f, nftables.TypeIFName, nftables.TypeInetProto, f.address, nftables.TypeInetService, nftables.TypeInetService)
 }
 
-func nicKey(link string, address netip.Addr) []byte {
-	a := address.As4()
-	return append(ifKey(link), a[:]...)
+// ranges is a set of ranges in each of the fields.
+func ranges(name string, f family, fields ...nftables.SetDatatype) *nftables.Set {
+	s := concatenation(name, f, fields...)
+	s.Interval = true
+	return s
+}
+
+func concatenation(name string, f family, fields ...nftables.SetDatatype) *nftables.Set {
+	return &nftables.Set{
+		Name: name + f.suffix, KeyType: nftables.MustConcatSetType(fields...), KeyByteOrder: binaryutil.NativeEndian, Concatenation: true,
+	}
 }
 
 // linkLocal is where clouds keep metadata services, and where the gateway and the
@@ -36,61 +42,71 @@ var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
 
 // hostRules keep instances away from the host's own services and give them a way
 // to the outside.
-func hostRules(table string) ruleset {
+func hostRules(table string, links netip.Prefix) ruleset {
 	filter := func(name string, hook *nftables.ChainHook, prio *nftables.ChainPriority, rules ...rule) chain {
 		return chain{name, nftables.ChainTypeFilter, hook, prio, nftables.ChainPolicyAccept, rules}
 	}
 	uplinks := uplinksSet
+	opened := func(f family) rule {
+		service := concat().link().protocol().addr(f, f.destination).service()
+		return when("opened by the VPC's egress", iifIn(uplinks), f.matches(), service.in(openedSet(f)), accept())
+	}
+	nat := func(name string, hook *nftables.ChainHook, prio *nftables.ChainPriority, rules ...rule) chain {
+		return chain{name, nftables.ChainTypeNAT, hook, prio, nftables.ChainPolicyAccept, rules}
+	}
 	return ruleset{
 		table: table,
-		sets:  []*nftables.Set{uplinks},
+		sets:  append([]*nftables.Set{uplinks, openedSet(ip4), openedSet(ip6)}, hostNATSets()...),
 		chains: []chain{
-			filter("guard", nftables.ChainHookPrerouting, beforeDNAT,
-				when("spoofed source", iifIn(uplinks), noReversePath(), drop()),
-				when("replies to the host", iifIn(uplinks), replies(), accept()),
-				when("the host itself", iifIn(uplinks), daddrNotUnicast(), drop()),
-			),
+			filter("guard", nftables.ChainHookPrerouting, beforeDNAT, slices.Concat(
+				[]rule{
+					when("spoofed source", iifIn(uplinks), noReversePath(), drop()),
+					when("replies to the host", iifIn(uplinks), replies(), accept()),
+					opened(ip4), opened(ip6),
+				},
+				publishedAreOpen(),
+				[]rule{when("the host itself", iifIn(uplinks), daddrNotUnicast(), drop())},
+			)...),
+			nat("translate", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, toUplinks()...),
+			nat("translatelocal", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, toUplinks()...),
 			filter("input", nftables.ChainHookInput, nftables.ChainPriorityFilter,
 				when("replies to the host", iifIn(uplinks), replies(), accept()),
+				opened(ip4), opened(ip6),
 				when("the host itself", iifIn(uplinks), drop()),
 			),
-			filter("forward", nftables.ChainHookForward, nftables.ChainPriorityFilter,
-				when("VPC to VPC", iifIn(uplinks), oifIn(uplinks), drop()),
-				when("VPC to outside", iifIn(uplinks), accept()),
-				when("replies to VPC", oifIn(uplinks), replies(), accept()),
-				when("outside to VPC", oifIn(uplinks), drop()),
-			),
-			{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept, []rule{
-				when("VPC to outside", iifIn(uplinks), oifNotIn(uplinks), masquerade()),
-			}},
+			filter("forward", nftables.ChainHookForward, nftables.ChainPriorityFilter, slices.Concat(
+				[]rule{when("replies to VPC", oifIn(uplinks), replies(), accept())},
+				intoVPCs(links),
+				[]rule{
+					when("VPC to VPC", iifIn(uplinks), oifIn(uplinks), drop()),
+					when("VPC to outside", iifIn(uplinks), accept()),
+					when("outside to VPC", oifIn(uplinks), drop()),
+				},
+			)...),
+			nat("postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, slices.Concat(
+				asHost(),
+				asThemselves(),
+				[]rule{when("VPC to outside", iifIn(uplinks), oifNotIn(uplinks), masquerade())},
+			)...),
 		},
 	}
 }
 
 // vpcRules are the rules inside a VPC's namespace. Everything that is not the uplink
 // is a NIC, or loopback.
-func vpcRules(table string, hostReachable bool) ruleset {
+func vpcRules(table string, v VPC, links netip.Prefix) ruleset {
 	guarded := func(name string, hook *nftables.ChainHook, prio *nftables.ChainPriority, rules ...rule) chain {
 		return chain{name, nftables.ChainTypeFilter, hook, prio, nftables.ChainPolicyDrop, rules}
 	}
 	fromNIC, toNIC := iifNot(uplinkName), oifNot(uplinkName)
 	gateway := daddr(netip.PrefixFrom(Gateway, 32))
-	forward := []rule{
-		when("replies", replies(), accept()),
-		when("invalid", ctInvalid(), drop()),
-		when("instance to instance", fromNIC, toNIC, accept()),
-		when("link-local", fromNIC, daddr(linkLocal), reject()),
-		when("instance to outside", fromNIC, oif(uplinkName), accept()),
-	}
-	if hostReachable {
-		forward = append(forward, when("host to instance", iif(uplinkName), toNIC, accept()))
-	}
 	return ruleset{
 		table: table,
-		sets:  []*nftables.Set{nicsSet},
-		chains: []chain{
+		sets:  append(vpcSets(), vpcNATSets()...),
+		chains: append([]chain{
 			guarded("source", nftables.ChainHookPrerouting, beforeConntrack,
-				when("own source", linkAndSourceIn(nicsSet), accept()),
+				when("own source", ownSource(ip4), accept()),
+				when("own source", ownSource(ip6), accept()),
 				when("uplink", iif(uplinkName), accept()),
 				when("loopback", iif("lo"), accept()),
 				when("spoofed source", drop()),
@@ -98,14 +114,33 @@ func vpcRules(table string, hostReachable bool) ruleset {
 			guarded("input", nftables.ChainHookInput, nftables.ChainPriorityFilter,
 				when("loopback", iif("lo"), accept()),
 				when("replies", replies(), accept()),
-				when("DNS", fromNIC, gateway, dport(unix.IPPROTO_UDP, dnsPort), accept()),
-				when("DNS over TCP", fromNIC, gateway, dport(unix.IPPROTO_TCP, dnsPort), accept()),
-				when("ping of the gateway", fromNIC, gateway, icmpEcho(), accept()),
+				when("DNS", fromNIC, gateway, dport(UDP, dnsPort), accept()),
+				when("DNS over TCP", fromNIC, gateway, dport(TCP, dnsPort), accept()),
+				when("ping of the gateway", fromNIC, gateway, icmp(ICMP, icmpEcho), accept()),
+				when("ping of the gateway", fromNIC, daddr(netip.PrefixFrom(Gateway6, 128)), icmp(ICMPv6, icmp6Echo), accept()),
+				when("who is the gateway", fromNIC, icmp(ICMPv6, icmp6Solicitation), accept()),
+				when("who a NIC is", fromNIC, icmp(ICMPv6, icmp6Advertisement), accept()),
 			),
-			guarded("forward", nftables.ChainHookForward, nftables.ChainPriorityFilter, forward...),
-			{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept, []rule{
-				when("instance to outside", oif(uplinkName), masquerade()),
-			}},
-		},
+			guarded("forward", nftables.ChainHookForward, nftables.ChainPriorityFilter,
+				when("replies", replies(), accept()),
+				when("invalid", ctInvalid(), drop()),
+				when("uplink to uplink", iif(uplinkName), oif(uplinkName), drop()),
+				when("what NICs send", fromNIC, jump("egress")),
+				when("what leaves the VPC", oif(uplinkName), jump("outside")),
+				when("what NICs receive", toNIC, jump("ingress")),
+				when("a new connection", jump("allowed")),
+				when("a new connection", accept()),
+			),
+			{"translate", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, nftables.ChainPolicyAccept, toNICs()},
+			{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, nftables.ChainPolicyAccept, fromNICs(v)},
+		}, groupChains(v, links)...),
 	}
 }
+
+// Types of ICMP (RFC 792) and ICMPv6 messages (RFC 4443, RFC 4861).
+const (
+	icmpEcho           = 8
+	icmp6Echo          = 128
+	icmp6Solicitation  = 135
+	icmp6Advertisement = 136
+)

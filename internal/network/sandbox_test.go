@@ -82,7 +82,7 @@ func TestSandboxes(t *testing.T) {
 	l.serve(l.outside, ":80")
 	l.serve(l.host, ":80")
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	l.names.set("default", "web", netip.MustParseAddr("10.77.0.3"))
 
 	root := t.TempDir()
@@ -99,9 +99,9 @@ func TestSandboxes(t *testing.T) {
 	rand.Read(blob)
 	check(t, os.WriteFile(filepath.Join(root, "blob"), blob, 0o644))
 
-	server, err := m.Attach(ctx, nicAt("default", 3))
+	server, err := m.Attach(ctx, nicAt("default", 3).dual())
 	check(t, err)
-	client, err := m.Attach(ctx, nicAt("default", 2))
+	client, err := m.Attach(ctx, nicAt("default", 2).dual())
 	check(t, err)
 	resolv := fmt.Sprintf("nameserver %s\nsearch %s\n", server.DNS, server.Search)
 	check(t, os.WriteFile(filepath.Join(root, "etc/resolv.conf"), []byte(resolv), 0o644))
@@ -144,10 +144,16 @@ func TestSandboxes(t *testing.T) {
 	l.runs(renewed(), root, "timeout 2 nc "+outsideAddr+" 80 </dev/null", hostAddr)
 	l.runs(renewed(), root, "timeout 1 nc "+hostAddr+" 80 </dev/null || echo kept out", "kept out")
 
+	six := nicAt("default", 3).dual().Address6.String()
+	l.runs(renewed(), root, "ping -c 1 -W 2 "+six+" && ping -c 1 -W 2 "+Gateway6.String()+"%eth0", "1 packets received")
+	l.runs(renewed(), root, "wget -q -O - http://["+six+"]/blob | sha256sum", fmt.Sprintf("%x", sha256.Sum256(blob)))
+	l.runs(renewed(), root, "timeout 2 nc "+outsideAddr6+" 80 </dev/null", hostAddr6)
+	l.runs(renewed(), root, "timeout 1 nc "+hostAddr6+" 80 </dev/null || echo kept out", "kept out")
+
 	// Nothing that a running server repeats disturbs a running sandbox.
 	flow := l.rawFlow(m, "10.77.0.3:80")
-	check(t, m.Reconcile(ctx, []VPC{l.vpc("default")}, []NIC{nicAt("default", 2), nicAt("default", 3)}))
-	_, err = m.Attach(ctx, nicAt("default", 3))
+	check(t, m.Reconcile(ctx, l.wants("default", nicAt("default", 2).dual(), nicAt("default", 3).dual())))
+	_, err = m.Attach(ctx, nicAt("default", 3).dual())
 	check(t, err)
 	flow("after Reconcile and Attach")
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
+	mdnetlink "github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,6 +23,7 @@ type ruleset struct {
 	chains []chain
 }
 
+// A chain without a hook is one that others jump to.
 type chain struct {
 	name     string
 	kind     nftables.ChainType
@@ -80,7 +82,7 @@ func (t *tables) do(f func(*nftables.Conn) error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.conn == nil {
-		c, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(t.fd))
+		c, err := nftables.New(nftables.AsLasting(), nftables.WithNetNSFd(t.fd), nftables.WithSockOptions(holdTransaction))
 		if err != nil {
 			return fmt.Errorf("open nftables: %w", err)
 		}
@@ -92,6 +94,12 @@ func (t *tables) do(f func(*nftables.Conn) error) error {
 	}
 	return err
 }
+
+// holdTransaction makes room for a whole transaction, which is sent at once.
+func holdTransaction(c *mdnetlink.Conn) error { return c.SetWriteBuffer(maxTransaction) }
+
+// maxTransaction is the length of the longest transaction, in bytes.
+const maxTransaction = 32 << 20
 
 // ensure makes the table hold the ruleset. Chains that differ are replaced in one
 // transaction, so that no packet meets half a ruleset; sets keep their elements. It
@@ -128,18 +136,15 @@ func ensureRuleset(c *nftables.Conn, want ruleset) (changed bool, err error) {
 		}
 		changed = true
 	}
-	for name, h := range have.chains {
-		if !slices.ContainsFunc(want.chains, func(w chain) bool { return w.name == name }) {
-			c.DelChain(h)
-			changed = true
-		}
+	same, err := sameChains(c, table, have.chains, want.chains)
+	if err != nil {
+		return false, err
 	}
-	for _, w := range want.chains {
-		same, err := ensureChain(c, table, have.chains[w.name], w)
-		if err != nil {
+	if !same {
+		if err := replaceChains(c, table, have.chains, want.chains); err != nil {
 			return false, err
 		}
-		changed = changed || !same
+		changed = true
 	}
 	if !changed {
 		return false, nil
@@ -147,37 +152,74 @@ func ensureRuleset(c *nftables.Conn, want ruleset) (changed bool, err error) {
 	return true, c.Flush()
 }
 
-// ensureChain adds to the transaction what turns the chain have, which may be nil,
-// into want.
-func ensureChain(c *nftables.Conn, table *nftables.Table, have *nftables.Chain, want chain) (same bool, err error) {
-	marks := make([][]byte, len(want.rules))
-	for i, r := range want.rules {
-		if marks[i], err = r.mark(); err != nil {
+func sameChains(c *nftables.Conn, table *nftables.Table, have map[string]*nftables.Chain, want []chain) (bool, error) {
+	if len(have) != len(want) {
+		return false, nil
+	}
+	for _, w := range want {
+		h := have[w.name]
+		if h == nil || !sameHook(h, w) {
+			return false, nil
+		}
+		rules, err := c.GetRules(table, h)
+		if err != nil {
 			return false, err
 		}
-	}
-	if have != nil {
-		if sameHook(have, want) {
-			rules, err := c.GetRules(table, have)
-			if err != nil {
-				return false, err
-			}
-			if slices.EqualFunc(rules, marks, func(r *nftables.Rule, mark []byte) bool { return bytes.Equal(r.UserData, mark) }) {
-				return true, nil
-			}
+		marks, err := w.marks()
+		if err != nil {
+			return false, err
 		}
-		c.DelChain(have)
+		if !slices.EqualFunc(rules, marks, func(r *nftables.Rule, mark []byte) bool { return bytes.Equal(r.UserData, mark) }) {
+			return false, nil
+		}
 	}
-	ch := c.AddChain(&nftables.Chain{
-		Name: want.name, Table: table, Type: want.kind, Hooknum: want.hook, Priority: want.priority, Policy: &want.policy,
-	})
-	for i, r := range want.rules {
-		c.AddRule(&nftables.Rule{Table: table, Chain: ch, Exprs: r.exprs, UserData: marks[i]})
+	return true, nil
+}
+
+// replaceChains adds to the transaction what puts the wanted chains in place of those
+// that are there: all of them, since a chain that another jumps to cannot go alone.
+func replaceChains(c *nftables.Conn, table *nftables.Table, have map[string]*nftables.Chain, want []chain) error {
+	for _, h := range have {
+		c.FlushChain(h)
 	}
-	return false, nil
+	for _, h := range have {
+		c.DelChain(h)
+	}
+	made := make([]*nftables.Chain, len(want))
+	for i, w := range want {
+		ch := &nftables.Chain{Name: w.name, Table: table, Type: w.kind, Hooknum: w.hook, Priority: w.priority}
+		if w.hook != nil {
+			ch.Policy = &w.policy
+		}
+		made[i] = c.AddChain(ch)
+	}
+	for i, w := range want {
+		marks, err := w.marks()
+		if err != nil {
+			return err
+		}
+		for j, r := range w.rules {
+			c.AddRule(&nftables.Rule{Table: table, Chain: made[i], Exprs: r.exprs, UserData: marks[j]})
+		}
+	}
+	return nil
+}
+
+func (c chain) marks() (marks [][]byte, err error) {
+	for _, r := range c.rules {
+		mark, err := r.mark()
+		if err != nil {
+			return nil, err
+		}
+		marks = append(marks, mark)
+	}
+	return marks, nil
 }
 
 func sameHook(have *nftables.Chain, want chain) bool {
+	if want.hook == nil {
+		return have.Hooknum == nil
+	}
 	return have.Hooknum != nil && *have.Hooknum == *want.hook &&
 		have.Priority != nil && *have.Priority == *want.priority &&
 		have.Type == want.kind && have.Policy != nil && *have.Policy == want.policy
@@ -231,84 +273,147 @@ func (t *tables) remove(name string) error {
 	})
 }
 
-// add puts keys into a set of the table; keys that are in it are fine.
-func (t *tables) add(table string, set *nftables.Set, keys ...[]byte) error {
-	return t.change(table, set, keys, nil)
-}
+// An element of a set: a key, or, in a set of ranges, the first and the last key of a
+// range in each field; of a map, with what the key stands for.
+type element struct{ key, end, data []byte }
 
-// del takes a key out of a set of the table; a key, set or table that is not there
-// is fine.
-func (t *tables) del(table string, set *nftables.Set, key []byte) error {
-	err := t.change(table, set, nil, [][]byte{key})
-	if errors.Is(err, unix.ENOENT) {
-		return nil
+func keyed(keys ...[]byte) []element {
+	es := make([]element, len(keys))
+	for i, k := range keys {
+		es[i].key = k
 	}
-	return err
+	return es
 }
 
-// maxElements of the longest keys fit a netlink attribute, which ends at 64 KiB.
-const maxElements = 500
+func (e element) id() string { return string(e.key) + "-" + string(e.end) + "=" + string(e.data) }
 
-// change adds and removes keys of a set in one transaction.
-func (t *tables) change(table string, set *nftables.Set, add, del [][]byte) error {
-	s := *set
-	s.Table = &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
-	return t.do(func(c *nftables.Conn) error {
-		for keys := range slices.Chunk(del, maxElements) {
-			if err := c.SetDeleteElements(&s, elements(keys)); err != nil {
+// An edit is a change of a set's elements.
+type edit struct {
+	set      *nftables.Set
+	del, add []element
+}
+
+// add puts elements into a set of the table; those that are in it are fine.
+func (t *tables) add(table string, set *nftables.Set, es ...element) error {
+	return t.apply(table, edit{set: set, add: es})
+}
+
+// del takes elements out of sets of the table; an element, set or table that is not
+// there is fine.
+func (t *tables) del(table string, edits ...edit) error {
+	err := t.apply(table, edits...)
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	// One that is not there has kept the others in.
+	for _, e := range edits {
+		for _, one := range e.del {
+			if err := t.apply(table, edit{set: e.set, del: []element{one}}); err != nil && !errors.Is(err, unix.ENOENT) {
 				return err
 			}
 		}
-		for keys := range slices.Chunk(add, maxElements) {
-			if err := c.SetAddElements(&s, elements(keys)); err != nil {
-				return err
+	}
+	return nil
+}
+
+// maxElements of the longest keys fit a netlink attribute, which ends at 64 KiB.
+const maxElements = 250
+
+// apply makes the edits in one transaction, which takes before it puts.
+func (t *tables) apply(table string, edits ...edit) error {
+	return t.do(func(c *nftables.Conn) error {
+		for _, e := range edits {
+			s := inTable(e.set, table)
+			for es := range slices.Chunk(e.del, maxElements) {
+				if err := c.SetDeleteElements(s, asElements(es)); err != nil {
+					return err
+				}
+			}
+		}
+		for _, e := range edits {
+			s := inTable(e.set, table)
+			for es := range slices.Chunk(e.add, maxElements) {
+				if err := c.SetAddElements(s, asElements(es)); err != nil {
+					return err
+				}
 			}
 		}
 		return c.Flush()
 	})
 }
 
-// keep makes the set hold the wanted keys and no others.
-func (t *tables) keep(table string, set *nftables.Set, want [][]byte) error {
-	have, err := t.list(table, set)
-	if err != nil {
-		return err
-	}
-	add := without(want, have)
-	del := without(have, want)
-	if len(add)+len(del) == 0 {
-		return nil
-	}
-	return t.change(table, set, add, del)
+// content is what a set shall hold: of the elements whose keys begin with scope, those
+// that are wanted, and no others.
+type content struct {
+	set   *nftables.Set
+	want  []element
+	scope []byte
 }
 
-// list returns the keys in a set.
-func (t *tables) list(table string, set *nftables.Set) (keys [][]byte, err error) {
-	s := *set
-	s.Table = &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
-	err = t.do(func(c *nftables.Conn) error {
-		elems, err := c.GetSetElements(&s)
-		for _, e := range elems {
-			keys = append(keys, e.Key)
+// keep makes sets hold what they shall, in one transaction.
+func (t *tables) keep(table string, contents ...content) error {
+	edits, err := t.diff(table, contents...)
+	if err != nil || len(edits) == 0 {
+		return err
+	}
+	return t.apply(table, edits...)
+}
+
+// diff is what turns what sets hold into what they shall.
+func (t *tables) diff(table string, contents ...content) (edits []edit, err error) {
+	for _, c := range contents {
+		have, err := t.list(table, c.set)
+		if err != nil {
+			return nil, err
 		}
+		have = slices.DeleteFunc(have, func(e element) bool { return !bytes.HasPrefix(e.key, c.scope) })
+		if del, add := without(have, c.want), without(c.want, have); len(del)+len(add) > 0 {
+			edits = append(edits, edit{set: c.set, del: del, add: add})
+		}
+	}
+	return edits, nil
+}
+
+// list returns what is in a set.
+func (t *tables) list(table string, set *nftables.Set) (es []element, err error) {
+	all, err := t.listWhole(table, set)
+	for _, e := range all {
+		es = append(es, element{key: e.Key, end: e.KeyEnd, data: e.Val})
+	}
+	return es, err
+}
+
+// listWhole returns what is in a set, with counters and times.
+func (t *tables) listWhole(table string, set *nftables.Set) (es []nftables.SetElement, err error) {
+	err = t.do(func(c *nftables.Conn) error {
+		es, err = c.GetSetElements(inTable(set, table))
 		return err
 	})
-	return keys, err
-}
-
-func elements(keys [][]byte) []nftables.SetElement {
-	es := make([]nftables.SetElement, len(keys))
-	for i, k := range keys {
-		es[i].Key = k
+	if err != nil {
+		return nil, fmt.Errorf("list set %s: %w", set.Name, err)
 	}
-	return es
+	return es, nil
 }
 
-// without returns the keys of a that are not in b.
-func without(a, b [][]byte) [][]byte {
+func inTable(set *nftables.Set, table string) *nftables.Set {
+	s := *set
+	s.Table = &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
+	return &s
+}
+
+func asElements(es []element) []nftables.SetElement {
+	all := make([]nftables.SetElement, len(es))
+	for i, e := range es {
+		all[i] = nftables.SetElement{Key: e.key, KeyEnd: e.end, Val: e.data}
+	}
+	return all
+}
+
+// without returns the elements of a that are not in b.
+func without(a, b []element) []element {
 	in := make(map[string]bool, len(b))
-	for _, k := range b {
-		in[string(k)] = true
+	for _, e := range b {
+		in[e.id()] = true
 	}
-	return slices.DeleteFunc(slices.Clone(a), func(k []byte) bool { return in[string(k)] })
+	return slices.DeleteFunc(slices.Clone(a), func(e element) bool { return in[e.id()] })
 }

@@ -16,7 +16,7 @@ func TestTapCarriesEverything(t *testing.T) {
 	l := newLab(t)
 	l.names.set("default", "web", nicAt("default", 4).Address)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a, b := l.attach(m, nicAt("default", 2).as(Tap)), l.attach(m, nicAt("default", 3))
 	c := l.attach(m, nicAt("default", 4).as(Tap))
 	for _, s := range []*space{a, b, c, l.outside} {
@@ -41,7 +41,7 @@ func TestTapCarriesEverything(t *testing.T) {
 func TestTapIsMadeAsAsked(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	n := nicAt("default", 2).as(Tap)
 	n.Owner = 4711
 	link, err := m.Attach(ctx, n)
@@ -69,7 +69,7 @@ func TestTapIsMadeAsAsked(t *testing.T) {
 func TestOpenTap(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	link, err := m.Attach(ctx, nicAt("default", 2).as(Tap))
 	check(t, err)
 	veth := nicAt("default", 3)
@@ -103,7 +103,7 @@ func TestOpenTap(t *testing.T) {
 func TestTapServesTheNextGuest(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	l.serve(l.outside, ":80")
 	link, err := m.Attach(ctx, nicAt("default", 2).as(Tap))
 	check(t, err)
@@ -117,7 +117,7 @@ func TestTapServesTheNextGuest(t *testing.T) {
 			check(t, unix.IoctlSetInt(int(fd), unix.TUNSETOFFLOAD, unix.TUN_F_CSUM|unix.TUN_F_TSO4))
 		}))
 		g.halt()
-		check(t, m.Reconcile(ctx, []VPC{l.vpc("default")}, []NIC{nicAt("default", 2).as(Tap)}))
+		check(t, m.Reconcile(ctx, l.wants("default", nicAt("default", 2).as(Tap))))
 	}
 }
 
@@ -126,12 +126,11 @@ func TestTapServesTheNextGuest(t *testing.T) {
 func TestReconcileTaps(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	vpcs := []VPC{l.vpc("default")}
 	held, idle, stranger := nicAt("default", 2).as(Tap), nicAt("default", 3).as(Tap), nicAt("default", 4).as(Tap)
 	missing, owned := nicAt("default", 5).as(Tap), nicAt("default", 6).as(Tap)
-	check(t, m.Reconcile(ctx, vpcs, []NIC{held, idle, stranger, owned}))
+	check(t, m.Reconcile(ctx, l.wants("default", held, idle, stranger, owned)))
 	index := func(n NIC) int { return m.outer(t, n).Attrs().Index }
-	was := map[NIC]int{held: index(held), idle: index(idle), owned: index(owned)}
+	was := map[string]int{held.ID: index(held), idle.ID: index(idle)}
 	l.serve(l.outside, ":80")
 	a := l.start(m.link(m.vpcs["default"], held), Tap)
 	lost := l.start(m.link(m.vpcs["default"], stranger), Tap)
@@ -140,9 +139,9 @@ func TestReconcileTaps(t *testing.T) {
 
 	m = l.open()
 	owned.Owner = 4711
-	check(t, m.Reconcile(ctx, vpcs, []NIC{held, idle, missing, owned}))
+	check(t, m.Reconcile(ctx, l.wants("default", held, idle, missing, owned)))
 	flow.alive("after the restart")
-	if index(held) != was[held] || index(idle) != was[idle] {
+	if index(held) != was[held.ID] || index(idle) != was[idle.ID] {
 		t.Error("a tap that was as wanted was made anew")
 	}
 	if tap := m.outer(t, owned).(*netlink.Tuntap); tap.Owner != 4711 {
@@ -154,7 +153,7 @@ func TestReconcileTaps(t *testing.T) {
 	l.never(lost, "tcp", outsideAddr+":80")
 	b := l.start(m.link(m.vpcs["default"], missing), Tap)
 	l.reaches(b, "tcp", outsideAddr+":80", hostAddr)
-	if keys, err := m.vpcs["default"].rules.list(l.prefix, nicsSet); err != nil || len(keys) != 4 {
+	if keys, err := m.vpcs["default"].rules.list(l.prefix, nicsSet(ip4)); err != nil || len(keys) != 4 {
 		t.Errorf("%d NICs may send (%v), want 4", len(keys), err)
 	}
 }
@@ -176,7 +175,7 @@ func TestTapNameClash(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			m := l.open()
-			check(t, m.EnsureVPC(ctx, l.vpc("default")))
+			l.ensure(m, l.vpc("default"))
 			v := m.vpcs["default"].space
 			foreign := tapNamed(outerName(l.prefix, n.ID))
 			foreign.Mode, foreign.Flags = c.mode, c.flags
@@ -199,7 +198,7 @@ func TestTapNameClash(t *testing.T) {
 func TestDetachTakesTheTapAway(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	before := l.links(m.vpcs["default"].space)
 	n := nicAt("default", 2).as(Tap)
 	for _, restart := range []bool{false, true} {
@@ -207,7 +206,7 @@ func TestDetachTakesTheTapAway(t *testing.T) {
 		if restart {
 			m.Close()
 			m = l.open()
-			check(t, m.EnsureVPC(ctx, l.vpc("default")))
+			l.ensure(m, l.vpc("default"))
 		}
 		check(t, m.Detach(ctx, n.ID))
 		if after := l.links(m.vpcs["default"].space); !slices.Equal(after, before) {
@@ -219,7 +218,7 @@ func TestDetachTakesTheTapAway(t *testing.T) {
 // A machine that runs on cannot keep two taps of a removed VPC in touch.
 func TestRemovedVPCTakesItsTaps(t *testing.T) {
 	for name, remove := range map[string]func(*lab, *Manager) error{
-		"Reconcile": func(_ *lab, m *Manager) error { return m.Reconcile(ctx, nil, nil) },
+		"Reconcile": func(_ *lab, m *Manager) error { return m.Reconcile(ctx, State{}) },
 		"Clean": func(l *lab, m *Manager) error {
 			m.Close()
 			return Clean(ctx, l.prefix, l.state)
@@ -228,7 +227,7 @@ func TestRemovedVPCTakesItsTaps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			m := l.open()
-			check(t, m.EnsureVPC(ctx, l.vpc("default")))
+			l.ensure(m, l.vpc("default"))
 			a, b := l.attach(m, nicAt("default", 2).as(Tap)), l.attach(m, nicAt("default", 3).as(Tap))
 			l.serve(b, ":80")
 			l.reaches(a, "tcp", "10.77.0.3:80", "10.77.0.2")

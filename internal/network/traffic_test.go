@@ -21,7 +21,7 @@ func TestInstanceReachesSiblingAndOutside(t *testing.T) {
 func testInstanceReachesSiblingAndOutside(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a, b := l.attach(m, nicAt("default", 2).as(kind)), l.attach(m, nicAt("default", 3))
 	l.serve(b, ":80")
 	l.serve(l.outside, ":80")
@@ -37,7 +37,7 @@ func TestNICWorksOnReturn(t *testing.T) { eachKind(t, testNICWorksOnReturn) }
 func testNICWorksOnReturn(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	l.serve(l.outside, ":80")
 	for i := range 20 {
 		a := l.attach(m, nicAt("default", byte(2+i)).as(kind))
@@ -51,11 +51,11 @@ func TestHostReachesInstance(t *testing.T) { eachKind(t, testHostReachesInstance
 func testHostReachesInstance(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	other := VPC{ID: "other", CIDR: netip.MustParsePrefix("10.78.0.0/16")}
-	check(t, m.EnsureVPC(ctx, other))
+	l.ensure(m, other)
 	a := l.attach(m, nicAt("default", 2).as(kind))
-	b := l.attach(m, NIC{ID: "b", VPC: "other", Address: netip.MustParseAddr("10.78.0.2"), Kind: kind})
+	b := l.attach(m, NIC{ID: "b", VPC: "other", Address: netip.MustParseAddr("10.78.0.2"), Kind: kind, Groups: []string{openGroup.ID}})
 	l.serve(a, ":80")
 	l.serve(b, ":80")
 	l.reaches(l.host, "tcp", "10.77.0.2:80", m.vpcs["default"].slot.String())
@@ -84,7 +84,7 @@ func TestHostServicesAreOutOfReach(t *testing.T) { eachKind(t, testHostServicesA
 func testHostServicesAreOutOfReach(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2).as(kind))
 	l.serve(l.host, ":80")
 	l.serve(l.outside, ":80")
@@ -106,7 +106,7 @@ func testHostServicesAreOutOfReach(t *testing.T, kind NICKind) {
 func TestForwardedHostPortIsOutOfReach(t *testing.T) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2))
 	l.serve(l.outside, ":80")
 	l.nft("add table ip theirs")
@@ -115,7 +115,7 @@ func TestForwardedHostPortIsOutOfReach(t *testing.T) {
 	l.never(a, "tcp", hostAddr+":8080")
 	l.nft("flush chain inet " + l.prefix + " guard")
 	l.reaches(a, "tcp", hostAddr+":8080", hostAddr)
-	check(t, m.Reconcile(ctx, []VPC{l.vpc("default")}, []NIC{nicAt("default", 2)}))
+	check(t, m.Reconcile(ctx, l.wants("default", nicAt("default", 2))))
 	l.never(a, "tcp", hostAddr+":8080")
 }
 
@@ -124,7 +124,7 @@ func TestLinkLocalIsRefusedAtOnce(t *testing.T) { eachKind(t, testLinkLocalIsRef
 func testLinkLocalIsRefusedAtOnce(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2).as(kind))
 	start := time.Now()
 	_, _, err := connect(a, "tcp", "169.254.169.254:80")
@@ -140,7 +140,7 @@ func TestSpoofedSourceIsDropped(t *testing.T) { eachKind(t, testSpoofedSourceIsD
 func testSpoofedSourceIsDropped(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a, b := l.attach(m, nicAt("default", 2).as(kind)), l.attach(m, nicAt("default", 3))
 	c := l.attach(m, nicAt("default", 4))
 	pc := listen(t, b, "10.77.0.3:9")
@@ -203,8 +203,8 @@ func testEqualCIDRsDoNotMeet(t *testing.T, kind NICKind) {
 	m := l.open()
 	one, two := l.vpc("one"), l.vpc("two")
 	one.HostReachable, two.HostReachable = false, false
-	check(t, m.EnsureVPC(ctx, one))
-	check(t, m.EnsureVPC(ctx, two))
+	l.ensure(m, one)
+	l.ensure(m, two)
 	a, b := l.attach(m, nicAt("one", 2).as(kind)), l.attach(m, nicAt("two", 2).as(kind))
 	c, d := l.attach(m, nicAt("one", 3)), l.attach(m, nicAt("two", 4))
 	l.serve(c, ":80")
@@ -224,7 +224,7 @@ func TestBulkTransferKeepsItsBytes(t *testing.T) { eachKind(t, testBulkTransferK
 func testBulkTransferKeepsItsBytes(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	check(t, m.EnsureVPC(ctx, l.vpc("default")))
+	l.ensure(m, l.vpc("default"))
 	a, b := l.attach(m, nicAt("default", 2).as(kind)), l.attach(m, nicAt("default", 3))
 	l.serve(b, ":80")
 	c, _, err := connect(a, "tcp", "10.77.0.3:80")

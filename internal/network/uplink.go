@@ -18,12 +18,21 @@ import (
 func (m *Manager) ensureUplink(v *vpc, wasReachable bool) error {
 	name := uplinkHostName(m.cfg.Prefix, v.ID)
 	// First the rules, so that the link never carries a packet without them.
-	if err := m.rules.add(m.cfg.Prefix, uplinksSet, ifKey(name)); err != nil {
+	if err := m.rules.add(m.cfg.Prefix, uplinksSet, keyed(ifKey(name))...); err != nil {
+		return fmt.Errorf("admit uplink: %w", err)
+	}
+	if err := m.setUplinkCIDR(v.VPC); err != nil {
 		return fmt.Errorf("admit uplink: %w", err)
 	}
 	host, inner, err := m.uplinkPair(v, name)
 	if err != nil {
 		return fmt.Errorf("make uplink: %w", err)
+	}
+	if err := m.switchIPv6(name, v.CIDR6.IsValid()); err != nil {
+		return err
+	}
+	if err := m.openLoopback(name); err != nil {
+		return err
 	}
 	if err := m.pickSlot(v, host, inner); err != nil {
 		return err
@@ -34,6 +43,9 @@ func (m *Manager) ensureUplink(v *vpc, wasReachable bool) error {
 	}
 	if err := setEnd(v.space.route, inner, vpcEnd, v.slot, uplinkHostMAC); err != nil {
 		return fmt.Errorf("set the VPC's end of the uplink: %w", err)
+	}
+	if err := m.ensureUplink6(v, host, inner); err != nil {
+		return err
 	}
 	if err := awaitCarrier(m.host.route, host); err != nil {
 		return fmt.Errorf("bring uplink up: %w", err)
@@ -90,12 +102,27 @@ func (m *Manager) makeUplink(v *vpc, name string) (host, inner netlink.Link, err
 	if inner, err = v.space.route.LinkByName(uplinkName); err != nil {
 		return nil, nil, err
 	}
-	quiet := sysctl{"net/ipv6/conf/" + name + "/disable_ipv6", "1"}
-	if err := m.host.within(func() error { return ensureSysctls([]sysctl{quiet}) }); err != nil {
+	if err := configureNothing(m.host.route, pair); err != nil {
 		return nil, nil, err
 	}
 	// The alias comes last: a link without it is half made.
 	return pair, inner, m.host.route.LinkSetAlias(pair, uplinkAlias(v.ID))
+}
+
+// switchIPv6 turns IPv6 on or off at the host's end.
+func (m *Manager) switchIPv6(link string, on bool) error {
+	disable := sysctl{"net/ipv6/conf/" + link + "/disable_ipv6", "1"}
+	if on {
+		disable.value = "0"
+	}
+	return m.host.within(func() error { return ensureSysctls([]sysctl{disable}) })
+}
+
+// openLoopback lets what comes from loopback leave by the uplink, to a published port.
+// What claims to come from there, or wants to go there, the guard drops.
+func (m *Manager) openLoopback(link string) error {
+	open := sysctl{"net/ipv4/conf/" + link + "/route_localnet", "1"}
+	return m.host.within(func() error { return ensureSysctls([]sysctl{open}) })
 }
 
 // setEnd gives one end of an uplink its address, in a /31 with the other end, and
@@ -125,10 +152,14 @@ func setEnd(h *netlink.Handle, link netlink.Link, own, other netip.Addr, otherMA
 	return h.NeighSet(permanent(link, other, otherMAC))
 }
 
-// permanent is a neighbour that needs no ARP.
+// permanent is a neighbour that needs no ARP, nor its like of IPv6.
 func permanent(link netlink.Link, a netip.Addr, mac net.HardwareAddr) *netlink.Neigh {
+	family := unix.AF_INET
+	if a.Is6() {
+		family = unix.AF_INET6
+	}
 	return &netlink.Neigh{
-		LinkIndex: link.Attrs().Index, Family: unix.AF_INET, State: netlink.NUD_PERMANENT,
+		LinkIndex: link.Attrs().Index, Family: family, State: netlink.NUD_PERMANENT,
 		IP: a.AsSlice(), HardwareAddr: mac,
 	}
 }
@@ -196,8 +227,14 @@ func (m *Manager) removeUplink(vpcID string) error {
 	if err != nil {
 		return fmt.Errorf("remove uplink: %w", err)
 	}
+	if err := m.closeHost(name); err != nil {
+		return fmt.Errorf("close the host: %w", err)
+	}
 	// Last, for the same reason that it came first.
-	return m.rules.del(m.cfg.Prefix, uplinksSet, ifKey(name))
+	if err := m.clearUplinkCIDR(vpcID); err != nil {
+		return fmt.Errorf("close the host: %w", err)
+	}
+	return m.rules.del(m.cfg.Prefix, edit{set: uplinksSet, del: keyed(ifKey(name))})
 }
 
 // findLink returns nil if there is no such link.

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
 )
 
 // nicSpace opens a veth's namespace by what is known of it.
@@ -85,7 +83,7 @@ func (m *Manager) makeLink(v *vpc, n NIC, fd int) error {
 		return fmt.Errorf("make link: %w", err)
 	}
 	return m.complete(v, n, pair, func() error {
-		if err := ensureInner(s.route, n.Address); err != nil {
+		if err := ensureInner(s, n); err != nil {
 			return err
 		}
 		return awaitCarrier(v.space.route, pair)
@@ -99,7 +97,7 @@ func (m *Manager) renewVeth(n NIC) error {
 		return err
 	}
 	defer s.close()
-	return ensureInner(s.route, n.Address)
+	return ensureInner(s, n)
 }
 
 // loopback has the same index in every namespace (LOOPBACK_IFINDEX in the kernel's
@@ -107,7 +105,8 @@ func (m *Manager) renewVeth(n NIC) error {
 var loopback = &netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "lo", Index: 1}}
 
 // ensureInner sets the end that a sandbox takes over.
-func ensureInner(h *netlink.Handle, address netip.Addr) error {
+func ensureInner(s *space, n NIC) error {
+	h := s.route
 	if err := h.LinkSetUp(loopback); err != nil {
 		return fmt.Errorf("bring loopback up: %w", err)
 	}
@@ -115,16 +114,13 @@ func ensureInner(h *netlink.Handle, address netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("find %s: %w", innerName, err)
 	}
-	// No address that nobody gave, and no packets to find one. (A sysctl would do it
-	// too, but its look-up grows with the number of namespaces.)
-	err = ignoring(unix.EAFNOSUPPORT, h.LinkSetIP6AddrGenMode(eth, nl.IN6_ADDR_GEN_MODE_NONE))
-	if err != nil {
-		return fmt.Errorf("turn IPv6 autoconfiguration off: %w", err)
+	if err := configureNothing(h, eth); err != nil {
+		return err
 	}
 	if err := h.LinkSetUp(eth); err != nil {
 		return fmt.Errorf("bring %s up: %w", innerName, err)
 	}
-	if err := h.AddrReplace(eth, &netlink.Addr{IPNet: hostNet(address)}); err != nil {
+	if err := h.AddrReplace(eth, &netlink.Addr{IPNet: hostNet(n.Address)}); err != nil {
 		return fmt.Errorf("set address: %w", err)
 	}
 	if err := h.NeighSet(permanent(eth, Gateway, gatewayMAC)); err != nil {
@@ -138,5 +134,5 @@ func ensureInner(h *netlink.Handle, address netip.Addr) error {
 	if err := h.RouteReplace(all); err != nil {
 		return fmt.Errorf("route by gateway: %w", err)
 	}
-	return nil
+	return ensureInner6(s, eth, n.Address6)
 }

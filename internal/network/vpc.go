@@ -22,6 +22,10 @@ type VPC struct {
 	// CIDR holds the addresses of all its NICs (IPv4). CIDRs of different VPCs may
 	// overlap, but for those that are HostReachable.
 	CIDR netip.Prefix
+	// CIDR6 holds the IPv6 addresses of its NICs: a /48 of unique local addresses
+	// (RFC 4193) that no other VPC has, or the zero Prefix for none. Its last /64 is the
+	// uplink's.
+	CIDR6 netip.Prefix
 	// HostReachable lets the host itself connect to the instances.
 	HostReachable bool
 	// Domain is the DNS domain of its instances, without a dot at the end;
@@ -29,6 +33,8 @@ type VPC struct {
 	Domain string
 	// DNS knows the names of its instances; nil if they have none.
 	DNS Resolver
+	// Egress is what may leave for the outside.
+	Egress Egress
 }
 
 // vpc is a VPC that exists.
@@ -41,7 +47,12 @@ type vpc struct {
 	slot  netip.Addr // the host's address of the uplink; the VPC's is the next
 	dns   *dnsServer
 
+	policy *policy
+
 	owners map[netip.Addr]string // NIC ids by address; guarded by Manager.mu
+
+	nat   map[byte]vpcNAT         // by family; guarded by Manager.edge, as links
+	links map[socket]*publication // by port of the VPC's end of the uplink
 }
 
 func (v *vpc) close() {
@@ -64,6 +75,9 @@ func (m *Manager) EnsureVPC(ctx context.Context, want VPC) error {
 func (m *Manager) ensureVPC(ctx context.Context, want VPC) error {
 	if want.Domain == "" {
 		want.Domain = want.ID + ".internal"
+	}
+	if !hasIPv6() {
+		want.CIDR6 = netip.Prefix{}
 	}
 	err := m.checkVPC(want)
 	if err == nil {
@@ -89,7 +103,7 @@ func (m *Manager) checkVPC(want VPC) error {
 	if c.Overlaps(linkLocal) || c.Overlaps(m.cfg.Links) {
 		return api.FieldError("cidr", "%s overlaps %s or %s, which links use", c, linkLocal, m.cfg.Links)
 	}
-	if err := checkDomain(want.Domain); err != nil {
+	if err := errors.Join(checkDomain(want.Domain), want.Egress.check(), m.checkCIDR6(want)); err != nil {
 		return err
 	}
 	if have := m.vpcs[want.ID]; have != nil && have.CIDR != c {
@@ -131,19 +145,28 @@ func (m *Manager) buildVPC(want VPC) error {
 	if err != nil {
 		return err
 	}
-	wasReachable := v.HostReachable
+	was := v.VPC
 	v.VPC = want
-	if err := v.space.within(func() error { return ensureSysctls(vpcSysctls) }); err != nil {
+	if err := v.space.within(func() error { return ensureSysctls(vpcSysctls(want)) }); err != nil {
 		return err
 	}
 	// The rules come before the first link that could carry a packet past them.
-	if _, err := v.rules.ensure(vpcRules(v.table, want.HostReachable)); err != nil {
+	if _, err := v.rules.ensure(vpcRules(v.table, want, m.cfg.Links)); err != nil {
 		return err
 	}
-	if err := v.ensureLoopback(); err != nil {
+	if err := m.edge.readVPC(v); err != nil {
 		return err
 	}
-	if err := m.ensureUplink(v, wasReachable); err != nil {
+	if err := v.space.within(func() error { return ensureSysctls(trackingSysctls) }); err != nil {
+		return err
+	}
+	if err := errors.Join(v.ensureLoopback(), v.ensureLoopback6()); err != nil {
+		return err
+	}
+	if err := m.ensureUplink(v, was.HostReachable); err != nil {
+		return err
+	}
+	if err := m.ensureEgress(v, was); err != nil {
 		return err
 	}
 	return m.ensureDNS(v)
@@ -172,7 +195,10 @@ func (m *Manager) vpcSpace(want VPC) (*vpc, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &vpc{VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, owners: map[netip.Addr]string{}}
+	v := &vpc{
+		VPC: want, name: name, table: m.cfg.Prefix, space: s, rules: &tables{fd: s.fd}, policy: newPolicy(),
+		owners: map[netip.Addr]string{}, nat: newVPCNAT(), links: map[socket]*publication{},
+	}
 	m.vpcs[want.ID] = v
 	return v, nil
 }
@@ -225,6 +251,7 @@ func (m *Manager) attached(vpcID string) string {
 
 // removeVPC does it while life is held for writing.
 func (m *Manager) removeVPC(id string) error {
+	m.domains.remove(id)
 	err := m.removeUplink(id)
 	if v := m.vpcs[id]; v != nil {
 		v.close()
@@ -242,7 +269,10 @@ func removeVPCSpace(prefix, id string) error {
 
 // ensureDNS starts the VPC's DNS server, or tells the running one what is new.
 func (m *Manager) ensureDNS(v *vpc) error {
-	z := &zone{vpc: v.ID, domain: v.Domain, cidr: v.CIDR, names: v.DNS, upstream: m.dns.forVPC()}
+	m.domains.set(v.ID, v.Domain)
+	z := &zone{
+		vpc: v.ID, domain: v.Domain, cidrs: []netip.Prefix{v.CIDR, v.CIDR6}, others: m.domains, names: v.DNS, upstream: m.dns.forVPC(),
+	}
 	if v.dns != nil {
 		v.dns.zone.Store(z)
 		return nil

@@ -63,6 +63,38 @@ type Engine interface {
 	Secrets(ctx context.Context) ([]api.Secret, error)
 	RemoveSecret(ctx context.Context, name string) error
 
+	VPCs(ctx context.Context) ([]api.VPC, error)
+	VPC(ctx context.Context, ref string) (api.VPC, error)
+	CreateVPC(ctx context.Context, v api.VPC) (api.VPC, error)
+	UpdateVPC(ctx context.Context, ref string, u api.VPCUpdate) (api.VPC, error)
+	RemoveVPC(ctx context.Context, ref string) error
+	// Flows tells what traffic a VPC has seen.
+	Flows(ctx context.Context, ref string) ([]api.Flow, error)
+
+	Subnets(ctx context.Context) ([]api.Subnet, error)
+	Subnet(ctx context.Context, ref string) (api.Subnet, error)
+	CreateSubnet(ctx context.Context, s api.Subnet) (api.Subnet, error)
+	RemoveSubnet(ctx context.Context, ref string) error
+
+	SecurityGroups(ctx context.Context) ([]api.SecurityGroup, error)
+	SecurityGroup(ctx context.Context, ref string) (api.SecurityGroup, error)
+	CreateSecurityGroup(ctx context.Context, g api.SecurityGroup) (api.SecurityGroup, error)
+	UpdateSecurityGroup(ctx context.Context, ref string, u api.SecurityGroupUpdate) (api.SecurityGroup, error)
+	RemoveSecurityGroup(ctx context.Context, ref string) error
+
+	Addresses(ctx context.Context) ([]api.Address, error)
+	Address(ctx context.Context, ref string) (api.Address, error)
+	CreateAddress(ctx context.Context, a api.Address) (api.Address, error)
+	// BindAddress binds a public address to an instance, from wherever it was.
+	BindAddress(ctx context.Context, ref, instance string) (api.Address, error)
+	UnbindAddress(ctx context.Context, ref string) (api.Address, error)
+	RemoveAddress(ctx context.Context, ref string) error
+
+	// CheckNetwork tells whether one may connect to another, and tries it.
+	CheckNetwork(ctx context.Context, check api.NetworkCheck) (api.NetworkVerdict, error)
+	// Traffic reads the counters of every live instance.
+	Traffic(ctx context.Context) ([]api.Traffic, error)
+
 	Info(ctx context.Context) (api.Info, error)
 }
 

@@ -64,9 +64,14 @@ func (s *Server) showMetrics(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	traffic, err := s.Engine.Traffic(r.Context())
+	if err != nil {
+		return err
+	}
 	var out exposition
 	s.metrics.write(&out)
 	out.instances(info)
+	out.traffic(traffic)
 	out.process()
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, err = w.Write(out.Bytes())
@@ -138,6 +143,21 @@ func (e *exposition) instances(info api.Info) {
 	e.family("cis_standby_ready", "gauge", "Sandboxes that stand by, by size.")
 	for _, s := range info.Standby {
 		e.value("cis_standby_ready", float64(s.Ready), "cpu", s.CPU.String(), "memory", s.Memory.String())
+	}
+}
+
+func (e *exposition) traffic(all []api.Traffic) {
+	for _, way := range []struct {
+		name, help string
+		bytes      func(api.Traffic) int64
+	}{
+		{"cis_instance_receive_bytes_total", "What came to an instance over the network.", func(t api.Traffic) int64 { return t.RxBytes }},
+		{"cis_instance_transmit_bytes_total", "What an instance sent over the network.", func(t api.Traffic) int64 { return t.TxBytes }},
+	} {
+		e.family(way.name, "counter", way.help)
+		for _, t := range all {
+			e.value(way.name, float64(way.bytes(t)), "id", t.ID, "name", t.Name, "vpc", t.VPC)
+		}
 	}
 }
 

@@ -14,22 +14,24 @@ type Sandbox struct {
 	// Instance is empty for a standby sandbox.
 	Instance  string
 	Isolation api.Isolation
-	Address   string
-	CPU       api.CPU
-	Memory    api.Bytes
+	// Subnet is the ID of the one that Address, and Address6 if it has one, are of.
+	Subnet            string
+	Address, Address6 string
+	CPU               api.CPU
+	Memory            api.Bytes
 	// Ready: it was seen to answer.
 	Ready bool
 }
 
 // CreateSandbox records a sandbox before anything of it is made. cursor is where
-// the search for the next free address begins.
+// the search for the next free address of its subnet begins.
 func (s *Store) CreateSandbox(ctx context.Context, b Sandbox, cursor uint32) error {
 	err := s.update(ctx, s.relaxed, func(tx *sql.Tx) error {
-		if _, err := tx.Exec("UPDATE counters SET value=? WHERE name='address'", cursor); err != nil {
+		if err := setCursor(tx, b.Subnet, cursor); err != nil {
 			return err
 		}
-		_, err := tx.Exec("INSERT INTO sandboxes (id,instance,isolation,address,cpu,memory,ready) VALUES (?,?,?,?,?,?,?)",
-			b.ID, b.Instance, b.Isolation, b.Address, b.CPU, b.Memory, b.Ready)
+		_, err := tx.Exec("INSERT INTO sandboxes (id,instance,isolation,subnet,address,address6,cpu,memory,ready) VALUES (?,?,?,?,?,?,?,?,?)",
+			b.ID, b.Instance, b.Isolation, b.Subnet, b.Address, b.Address6, b.CPU, b.Memory, b.Ready)
 		return err
 	})
 	if err != nil {
@@ -61,22 +63,19 @@ func (s *Store) DeleteSandbox(ctx context.Context, id string) error {
 	return nil
 }
 
-// Sandboxes returns all of them, and where the search for a free address begins.
-func (s *Store) Sandboxes(ctx context.Context) (all []Sandbox, cursor uint32, err error) {
-	if err := s.read.QueryRowContext(ctx, "SELECT value FROM counters WHERE name='address'").Scan(&cursor); err != nil {
-		return nil, 0, fmt.Errorf("read sandboxes: %w", err)
-	}
-	rows, err := s.read.QueryContext(ctx, "SELECT id,instance,isolation,address,cpu,memory,ready FROM sandboxes ORDER BY id")
+// Sandboxes returns all of them.
+func (s *Store) Sandboxes(ctx context.Context) (all []Sandbox, err error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT id,instance,isolation,subnet,address,address6,cpu,memory,ready FROM sandboxes ORDER BY id")
 	if err != nil {
-		return nil, 0, fmt.Errorf("read sandboxes: %w", err)
+		return nil, fmt.Errorf("read sandboxes: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var b Sandbox
-		if err := rows.Scan(&b.ID, &b.Instance, &b.Isolation, &b.Address, &b.CPU, &b.Memory, &b.Ready); err != nil {
-			return nil, 0, fmt.Errorf("read sandboxes: %w", err)
+		if err := rows.Scan(&b.ID, &b.Instance, &b.Isolation, &b.Subnet, &b.Address, &b.Address6, &b.CPU, &b.Memory, &b.Ready); err != nil {
+			return nil, fmt.Errorf("read sandboxes: %w", err)
 		}
 		all = append(all, b)
 	}
-	return all, cursor, rows.Err()
+	return all, rows.Err()
 }

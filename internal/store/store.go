@@ -1,5 +1,5 @@
 // Package store is the durable record: instances, the sandboxes made for them,
-// events and secrets, in one SQLite file.
+// events, secrets and the network, in one SQLite file.
 //
 // A write that a caller was told of survives a crash of the process and of the
 // host (WAL, synchronous=FULL); status changes that can be seen again from the
@@ -10,7 +10,7 @@ package store
 import (
 	"context"
 	"database/sql"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"net/url"
@@ -20,11 +20,12 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-//go:embed schema.sql
-var schema string
+//go:embed schema
+var schemas embed.FS
 
-// version of the schema; a file of another version is refused.
-const version = 1
+// version of the schema. schema/N.sql turns a record of version N-1 into one of version N,
+// and is never changed once it was released; 0 is an empty file.
+const version = 2
 
 // Store is an open record. Its methods may be called at once.
 type Store struct {
@@ -76,22 +77,34 @@ func open(path, synchronous string, conns int) (*sql.DB, error) {
 	return db, nil
 }
 
-// migrate makes the tables of a new file and checks the version of an old one.
+// migrate brings a new or older file to this version, a step at a time, and refuses
+// that of a later cisd.
 func (s *Store) migrate(ctx context.Context) error {
 	var have int
 	if err := s.durable.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
 		return err
 	}
-	switch have {
-	case version:
-	case 0:
-		if _, err := s.durable.ExecContext(ctx, fmt.Sprintf("BEGIN; %s; PRAGMA user_version=%d; COMMIT", schema, version)); err != nil {
-			return err
-		}
-	default:
+	if have > version {
 		return fmt.Errorf("the record has schema version %d and this cisd knows version %d: run the cisd that wrote it", have, version)
 	}
+	for ; have < version; have++ {
+		if err := s.step(ctx, have+1); err != nil {
+			return fmt.Errorf("bring the record to schema version %d: %w", have+1, err)
+		}
+	}
 	return s.durable.QueryRowContext(ctx, "SELECT value FROM counters WHERE name='revision'").Scan(&s.revision)
+}
+
+// step brings the schema from the version before to this one, wholly or not at all.
+func (s *Store) step(ctx context.Context, to int) error {
+	statements, err := schemas.ReadFile(fmt.Sprintf("schema/%d.sql", to))
+	if err != nil {
+		return err
+	}
+	return s.update(ctx, s.durable, func(tx *sql.Tx) error {
+		_, err := tx.Exec(fmt.Sprintf("%s; PRAGMA user_version=%d", statements, to))
+		return err
+	})
 }
 
 // Close closes the record.

@@ -219,17 +219,18 @@ func TestEqualEventsAreCounted(t *testing.T) {
 
 func TestSandboxesAndSecrets(t *testing.T) {
 	s, _ := open1(t)
-	b := Sandbox{ID: "s-1", Isolation: api.IsolationGVisor, Address: "10.0.0.2", CPU: 500, Memory: 256 * api.MiB}
+	b := Sandbox{ID: "s-1", Isolation: api.IsolationGVisor, Subnet: "subnet-1", Address: "10.0.0.2", Address6: "fd00::2", CPU: 500, Memory: 256 * api.MiB}
 	if err := s.CreateSandbox(t.Context(), b, 42); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.UpdateSandbox(t.Context(), "s-1", "i-1", true); err != nil {
 		t.Fatal(err)
 	}
-	all, cursor, err := s.Sandboxes(t.Context())
+	all, err := s.Sandboxes(t.Context())
+	cursors, err2 := s.Cursors(t.Context())
 	b.Instance, b.Ready = "i-1", true
-	if err != nil || cursor != 42 || len(all) != 1 || all[0] != b {
-		t.Errorf("sandboxes %+v, cursor %d, %v", all, cursor, err)
+	if err != nil || err2 != nil || cursors["subnet-1"] != 42 || len(all) != 1 || all[0] != b {
+		t.Errorf("sandboxes %+v, cursors %v, %v, %v", all, cursors, err, err2)
 	}
 	if err := s.DeleteSandbox(t.Context(), "s-1"); err != nil {
 		t.Fatal(err)
@@ -257,6 +258,68 @@ func TestAnotherSchemaIsRefused(t *testing.T) {
 	s.Close()
 	if _, err := Open(t.Context(), path); err == nil {
 		t.Error("a record of a later version was opened")
+	}
+}
+
+// A record of the first version is carried over: what is in it, and the place where the
+// search for addresses goes on.
+func TestAnOlderRecordIsCarriedOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record.db")
+	old, err := open(path, "FULL", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := schemas.ReadFile("schema/1.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = old.Exec(string(first) + `; PRAGMA user_version=1;
+		UPDATE counters SET value=7 WHERE name='revision';
+		UPDATE counters SET value=42 WHERE name='address';
+		INSERT INTO sandboxes (id,instance,isolation,address,cpu,memory,ready) VALUES ('s-1','','gvisor','10.0.0.2',1,2,1)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.Close()
+	for range 2 { // the second time there is nothing to carry over
+		s, err := Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cursors, err := s.Cursors(t.Context())
+		boxes, err2 := s.Sandboxes(t.Context())
+		if err != nil || err2 != nil || s.Revision() != 7 || cursors["subnet-default"] != 42 || len(boxes) != 1 || boxes[0].Subnet != "subnet-default" {
+			t.Errorf("revision %d, cursors %v, sandboxes %+v, %v, %v", s.Revision(), cursors, boxes, err, err2)
+		}
+		s.Close()
+	}
+}
+
+func TestObjects(t *testing.T) {
+	s, _ := open1(t)
+	for _, v := range []api.VPC{{ID: "vpc-2", Name: "b"}, {ID: "vpc-1", Name: "a"}} {
+		if err := s.PutObject(t.Context(), KindVPC, v.ID, v.Name, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.PutObject(t.Context(), KindVPC, "vpc-3", "a", api.VPC{}); !errors.Is(err, ErrNameTaken) {
+		t.Errorf("same name: %v", err)
+	}
+	if err := s.PutObject(t.Context(), KindSubnet, "subnet-1", "a", api.Subnet{Name: "a"}); err != nil {
+		t.Errorf("the name of another kind: %v", err)
+	}
+	if err := s.PutObject(t.Context(), KindVPC, "vpc-1", "a", api.VPC{Name: "a", CIDR: "10.0.0.0/8"}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := Objects[api.VPC](t.Context(), s, KindVPC)
+	if err != nil || len(all) != 2 || all[0].CIDR != "10.0.0.0/8" || all[1].Name != "b" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if err := s.DeleteObject(t.Context(), KindVPC, "vpc-1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteObject(t.Context(), KindVPC, "vpc-1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("removed twice: %v", err)
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 	"fmt"
 	"iter"
 	"net"
+	"net/netip"
 	"time"
 
+	"cis/api"
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/stream"
 	"cis/internal/journal"
@@ -70,6 +72,15 @@ func (c *Client) Pids(ctx context.Context) (int64, error) {
 		return 0, agentpb.FromStatus(err)
 	}
 	return r.Pids, nil
+}
+
+// Try tells how it ends to connect to a port from inside, or to ask a UDP port.
+func (c *Client) Try(ctx context.Context, udp bool, to netip.AddrPort, wait time.Duration) (result api.TryResult, detail string, err error) {
+	r, err := c.pb.Try(ctx, &agentpb.TryRequest{Udp: udp, To: to.String(), WaitMilliseconds: wait.Milliseconds()})
+	if err != nil {
+		return api.TryNot, "", agentpb.FromStatus(err)
+	}
+	return api.TryResult(r.Result), r.Detail, nil
 }
 
 // Watch gives the state now and after changes, with the events after the one of

@@ -492,6 +492,120 @@ func (*SignalResponse) Descriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
+type TryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Udp   bool                   `protobuf:"varint,1,opt,name=udp,proto3" json:"udp,omitempty"`
+	// ADDRESS:PORT, the address of IPv6 in brackets.
+	To               string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	WaitMilliseconds int64  `protobuf:"varint,3,opt,name=wait_milliseconds,json=waitMilliseconds,proto3" json:"wait_milliseconds,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *TryRequest) Reset() {
+	*x = TryRequest{}
+	mi := &file_agent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TryRequest) ProtoMessage() {}
+
+func (x *TryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
+func (*TryRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TryRequest) GetUdp() bool {
+	if x != nil {
+		return x.Udp
+	}
+	return false
+}
+
+func (x *TryRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *TryRequest) GetWaitMilliseconds() int64 {
+	if x != nil {
+		return x.WaitMilliseconds
+	}
+	return 0
+}
+
+type TryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How it ended, in the words of api.TryResult; detail says more.
+	Result        string `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TryResponse) Reset() {
+	*x = TryResponse{}
+	mi := &file_agent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TryResponse) ProtoMessage() {}
+
+func (x *TryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
+func (*TryResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TryResponse) GetResult() string {
+	if x != nil {
+		return x.Result
+	}
+	return ""
+}
+
+func (x *TryResponse) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 type StatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -500,7 +614,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +626,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +639,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 type StatsResponse struct {
@@ -538,7 +652,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +664,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -563,7 +677,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StatsResponse) GetPids() int64 {
@@ -608,15 +722,24 @@ const file_agent_proto_rawDesc = "" +
 	"\rSignalRequest\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\x05R\x06signal\"\x10\n" +
-	"\x0eSignalResponse\"\x0e\n" +
+	"\x0eSignalResponse\"[\n" +
+	"\n" +
+	"TryRequest\x12\x10\n" +
+	"\x03udp\x18\x01 \x01(\bR\x03udp\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12+\n" +
+	"\x11wait_milliseconds\x18\x03 \x01(\x03R\x10waitMilliseconds\"=\n" +
+	"\vTryResponse\x12\x16\n" +
+	"\x06result\x18\x01 \x01(\tR\x06result\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"\x0e\n" +
 	"\fStatsRequest\"#\n" +
 	"\rStatsResponse\x12\x12\n" +
-	"\x04pids\x18\x01 \x01(\x03R\x04pids2\x92\x05\n" +
+	"\x04pids\x18\x01 \x01(\x03R\x04pids2\xce\x05\n" +
 	"\x05Agent\x12:\n" +
 	"\x03Run\x12\x18.cis.agent.v1.RunRequest\x1a\x19.cis.agent.v1.RunResponse\x12=\n" +
 	"\x04Stop\x12\x19.cis.agent.v1.StopRequest\x1a\x1a.cis.agent.v1.StopResponse\x12C\n" +
 	"\x06Signal\x12\x1b.cis.agent.v1.SignalRequest\x1a\x1c.cis.agent.v1.SignalResponse\x12@\n" +
-	"\x05Stats\x12\x1a.cis.agent.v1.StatsRequest\x1a\x1b.cis.agent.v1.StatsResponse\x125\n" +
+	"\x05Stats\x12\x1a.cis.agent.v1.StatsRequest\x1a\x1b.cis.agent.v1.StatsResponse\x12:\n" +
+	"\x03Try\x12\x18.cis.agent.v1.TryRequest\x1a\x19.cis.agent.v1.TryResponse\x125\n" +
 	"\x05Watch\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01\x124\n" +
 	"\x04Logs\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01\x124\n" +
 	"\x04Exec\x12\x13.cis.agent.v1.Frame\x1a\x13.cis.agent.v1.Frame(\x010\x01\x126\n" +
@@ -637,7 +760,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_agent_proto_goTypes = []any{
 	(*Frame)(nil),          // 0: cis.agent.v1.Frame
 	(*Error)(nil),          // 1: cis.agent.v1.Error
@@ -647,35 +770,39 @@ var file_agent_proto_goTypes = []any{
 	(*StopResponse)(nil),   // 5: cis.agent.v1.StopResponse
 	(*SignalRequest)(nil),  // 6: cis.agent.v1.SignalRequest
 	(*SignalResponse)(nil), // 7: cis.agent.v1.SignalResponse
-	(*StatsRequest)(nil),   // 8: cis.agent.v1.StatsRequest
-	(*StatsResponse)(nil),  // 9: cis.agent.v1.StatsResponse
+	(*TryRequest)(nil),     // 8: cis.agent.v1.TryRequest
+	(*TryResponse)(nil),    // 9: cis.agent.v1.TryResponse
+	(*StatsRequest)(nil),   // 10: cis.agent.v1.StatsRequest
+	(*StatsResponse)(nil),  // 11: cis.agent.v1.StatsResponse
 }
 var file_agent_proto_depIdxs = []int32{
 	1,  // 0: cis.agent.v1.Frame.error:type_name -> cis.agent.v1.Error
 	2,  // 1: cis.agent.v1.Agent.Run:input_type -> cis.agent.v1.RunRequest
 	4,  // 2: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
 	6,  // 3: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
-	8,  // 4: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
-	0,  // 5: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
-	0,  // 6: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
-	0,  // 7: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
-	0,  // 8: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
-	0,  // 9: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
-	0,  // 10: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
-	0,  // 11: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
-	3,  // 12: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
-	5,  // 13: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
-	7,  // 14: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
-	9,  // 15: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
-	0,  // 16: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
-	0,  // 17: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
-	0,  // 18: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
-	0,  // 19: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
-	0,  // 20: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
-	0,  // 21: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
-	0,  // 22: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
-	12, // [12:23] is the sub-list for method output_type
-	1,  // [1:12] is the sub-list for method input_type
+	10, // 4: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
+	8,  // 5: cis.agent.v1.Agent.Try:input_type -> cis.agent.v1.TryRequest
+	0,  // 6: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
+	0,  // 7: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
+	0,  // 8: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
+	0,  // 9: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
+	0,  // 10: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
+	0,  // 11: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
+	0,  // 12: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
+	3,  // 13: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
+	5,  // 14: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
+	7,  // 15: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
+	11, // 16: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
+	9,  // 17: cis.agent.v1.Agent.Try:output_type -> cis.agent.v1.TryResponse
+	0,  // 18: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
+	0,  // 19: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
+	0,  // 20: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
+	0,  // 21: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
+	0,  // 22: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
+	0,  // 23: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
+	0,  // 24: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
+	13, // [13:25] is the sub-list for method output_type
+	1,  // [1:13] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
@@ -692,7 +819,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -12,6 +12,7 @@ type AgentService interface {
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
+	Try(context.Context, *TryRequest) (*TryResponse, error)
 	Watch(context.Context, Agent_WatchServer) error
 	Logs(context.Context, Agent_LogsServer) error
 	Exec(context.Context, Agent_ExecServer) error
@@ -206,6 +207,13 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 				}
 				return svc.Stats(ctx, &req)
 			},
+			"Try": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req TryRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Try(ctx, &req)
+			},
 		},
 		Streams: map[string]ttrpc.Stream{
 			"Watch": {
@@ -266,6 +274,7 @@ type AgentClient interface {
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
+	Try(context.Context, *TryRequest) (*TryResponse, error)
 	Watch(context.Context) (Agent_WatchClient, error)
 	Logs(context.Context) (Agent_LogsClient, error)
 	Exec(context.Context) (Agent_ExecClient, error)
@@ -312,6 +321,14 @@ func (c *agentClient) Signal(ctx context.Context, req *SignalRequest) (*SignalRe
 func (c *agentClient) Stats(ctx context.Context, req *StatsRequest) (*StatsResponse, error) {
 	var resp StatsResponse
 	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "Stats", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Try(ctx context.Context, req *TryRequest) (*TryResponse, error) {
+	var resp TryResponse
+	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "Try", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

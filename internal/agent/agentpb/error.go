@@ -78,6 +78,10 @@ func FromStatus(err error) error {
 	if !ok {
 		return api.Errorf(api.Internal, "agent: %w", err)
 	}
+	if s.Code() == codes.Unimplemented {
+		// Agents outlive an upgrade of cisd.
+		return api.Errorf(api.Unavailable, "the instance's agent is older than this cisd and cannot do that").WithNext("restart the instance")
+	}
 	for _, d := range s.Details() {
 		if e, ok := d.(*Error); ok {
 			return FromError(e)

@@ -35,7 +35,7 @@ func TestFromStatusOfOtherErrors(t *testing.T) {
 	}{
 		{ttrpc.ErrClosed, api.Unavailable}, {io.EOF, api.Unavailable}, {errors.New("x"), api.Internal},
 		{ToStatus(errors.New("x")), api.Internal}, {status.Error(codes.NotFound, "x"), api.NotFound},
-		{status.Error(codes.Unimplemented, "x"), api.Internal}, {&api.Error{Code: api.Conflict}, api.Conflict},
+		{status.Error(codes.Unimplemented, "x"), api.Unavailable}, {&api.Error{Code: api.Conflict}, api.Conflict},
 		{FromError(&Error{Code: "nonsense"}), api.Internal},
 	} {
 		if got := api.CodeOf(FromStatus(c.err)); got != c.want {

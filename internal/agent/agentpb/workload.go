@@ -12,11 +12,13 @@ type Workload struct {
 	// ID of the run: a second Run with the same ID does nothing.
 	ID       string `json:"id"`
 	Hostname string `json:"hostname"`
-	// Address of the instance, for /etc/hosts.
-	Address string `json:"address"`
-	// Nameservers and Searches for /etc/resolv.conf.
-	Nameservers []string `json:"nameservers"`
-	Searches    []string `json:"searches,omitempty"`
+	// Address and, where it has one, Address6 of the instance, for /etc/hosts.
+	Address  string `json:"address"`
+	Address6 string `json:"address6,omitempty"`
+	// Nameservers, Searches and ResolverOptions for /etc/resolv.conf.
+	Nameservers     []string `json:"nameservers"`
+	Searches        []string `json:"searches,omitempty"`
+	ResolverOptions []string `json:"resolverOptions,omitempty"`
 
 	InitContainers []Container       `json:"initContainers,omitempty"`
 	Containers     []Container       `json:"containers"`

@@ -44,7 +44,10 @@ type Identity struct {
 	MAC     string `json:"mac"`
 	// Gateway is the next hop of every packet. MTU is that of the interface.
 	Gateway string `json:"gateway"`
-	MTU     int    `json:"mtu"`
+	// Address6 and Gateway6 are the same for IPv6; "" for none.
+	Address6 string `json:"address6,omitempty"`
+	Gateway6 string `json:"gateway6,omitempty"`
+	MTU      int    `json:"mtu"`
 	// Seed for the kernel's random numbers: of this VM alone.
 	Seed []byte `json:"seed"`
 }

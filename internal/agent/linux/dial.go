@@ -5,10 +5,19 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
+	"time"
 
 	"cis/api"
+	"cis/internal/agent/reach"
 )
+
+// Try implements runtime.Runtime: the network of this process is that of the containers.
+func (r *Runtime) Try(_ context.Context, udp bool, to netip.AddrPort, wait time.Duration) (result, detail string, err error) {
+	got, detail, err := reach.Try(udp, to, wait)
+	return string(got), detail, err
+}
 
 // Dial implements runtime.Runtime: the network of this process is that of the
 // containers. What it returns is a *net.TCPConn.

@@ -247,6 +247,15 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+func TestTry(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	r := b.Begin(b.Shell("main", "nc -l -p 7 & cat"))
+	b.Ready("main", "grep -q ':0007 ' /proc/net/tcp*")
+	runtimetest.Tries(t, b.Runtime, 7, 9)
+	r.Stdin.Close()
+	r.End()
+}
+
 func TestDial(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	r := b.Begin(b.Shell("main", "nc -l -p 7 -e cat & touch /tmp/up; cat"))

@@ -73,8 +73,10 @@ func Resolve(image fs.ReadLinkFS, name string) (string, error) {
 
 func hosts(w *agentpb.Workload) string {
 	lines := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	if w.Address != "" {
-		lines += w.Address + "\t" + w.Hostname + "\n"
+	for _, address := range []string{w.Address, w.Address6} {
+		if address != "" {
+			lines += address + "\t" + w.Hostname + "\n"
+		}
 	}
 	return lines
 }
@@ -86,6 +88,9 @@ func resolvConf(w *agentpb.Workload) string {
 	}
 	for _, server := range w.Nameservers {
 		fmt.Fprintf(&lines, "nameserver %s\n", server)
+	}
+	if len(w.ResolverOptions) > 0 {
+		fmt.Fprintf(&lines, "options %s\n", strings.Join(w.ResolverOptions, " "))
 	}
 	return lines.String()
 }

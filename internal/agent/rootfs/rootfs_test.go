@@ -9,11 +9,12 @@ import (
 )
 
 func TestEtc(t *testing.T) {
-	files := Etc(&agentpb.Workload{Hostname: "web", Address: "10.1.2.3", Nameservers: []string{"10.1.0.2"}, Searches: []string{"a", "b"}})
+	files := Etc(&agentpb.Workload{Hostname: "web", Address: "10.1.2.3", Address6: "fd00::3",
+		Nameservers: []string{"10.1.0.2"}, Searches: []string{"a", "b"}, ResolverOptions: []string{"ndots:2", "edns0"}})
 	want := []File{
-		{"hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tweb\n"},
+		{"hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tweb\nfd00::3\tweb\n"},
 		{"hostname", "web\n"},
-		{"resolv.conf", "search a b\nnameserver 10.1.0.2\n"},
+		{"resolv.conf", "search a b\nnameserver 10.1.0.2\noptions ndots:2 edns0\n"},
 	}
 	for i, file := range files {
 		if file != want[i] {

@@ -240,6 +240,15 @@ func TestDial(t *testing.T) {
 	r.End()
 }
 
+func TestTry(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	r := b.Begin(b.Shell("main", "nc -l -p 7 & cat"))
+	b.Ready("main", "grep -q ':0007 ' /proc/net/tcp*")
+	runtimetest.Tries(t, b, 7, 9)
+	r.Stdin.Close()
+	r.End()
+}
+
 func TestLost(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	r := b.Begin(b.Shell("main", "cat"))

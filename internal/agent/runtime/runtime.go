@@ -7,7 +7,9 @@ package runtime
 import (
 	"context"
 	"io"
+	"net/netip"
 	"os"
+	"time"
 
 	"cis/internal/agent/agentpb"
 )
@@ -24,6 +26,8 @@ type Runtime interface {
 	Exec(ctx context.Context, container string, e *agentpb.ExecStart, stdio Stdio) (Process, error)
 	// Dial connects to a TCP port as a program inside would on localhost.
 	Dial(ctx context.Context, port uint16) (io.ReadWriteCloser, error)
+	// Try tries from inside whether a port can be reached (package reach).
+	Try(ctx context.Context, udp bool, to netip.AddrPort, wait time.Duration) (result, detail string, err error)
 	// CopyOut writes a tar of path (its base name first, as tar -C dir base) to w;
 	// CopyIn unpacks a tar below the directory path. Neither needs anything of the
 	// image, and neither can leave the container.

@@ -79,7 +79,8 @@ func (v *vm) settle(ctx context.Context, s machine.Sandbox) error {
 	seed := make([]byte, seedSize)
 	rand.Read(seed)
 	asked := v.ask(ctx, guest.Request{Time: time.Now(), Identity: &guest.Identity{
-		Hostname: s.Hostname, Address: s.NIC.Address, MAC: s.NIC.MAC, Gateway: s.NIC.Gateway, MTU: s.NIC.MTU, Seed: seed,
+		Hostname: s.Hostname, Address: s.NIC.Address, MAC: s.NIC.MAC, Gateway: s.NIC.Gateway,
+		Address6: s.NIC.Address6, Gateway6: s.NIC.Gateway6, MTU: s.NIC.MTU, Seed: seed,
 	}})
 	files := []diskFile{{use: guest.ScratchDisk, size: scratchSize}}
 	for _, volume := range slices.DeleteFunc(slices.Clone(s.Volumes), func(v machine.Volume) bool { return v.Memory }) {

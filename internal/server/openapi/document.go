@@ -49,6 +49,7 @@ func build(apiDir string) (*huma.OpenAPI, error) {
 	b := &builder{comments: said, registry: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)}
 	b.registry.RegisterTypeAlias(reflect.TypeFor[api.CPU](), reflect.TypeFor[cpuSchema]())
 	b.registry.RegisterTypeAlias(reflect.TypeFor[api.Bytes](), reflect.TypeFor[bytesSchema]())
+	b.registry.RegisterTypeAlias(reflect.TypeFor[api.BitRate](), reflect.TypeFor[bitRateSchema]())
 	b.doc = &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{Title: "cis", Version: "v1", Description: "Container instances on your own machines.",
@@ -178,10 +179,11 @@ func owner(t reflect.Type, f reflect.StructField) string {
 	return name
 }
 
-// cpuSchema and bytesSchema stand for the amounts, which may be text or numbers.
+// cpuSchema, bytesSchema and bitRateSchema stand for the amounts, which may be text or numbers.
 type (
-	cpuSchema   struct{}
-	bytesSchema struct{}
+	cpuSchema     struct{}
+	bytesSchema   struct{}
+	bitRateSchema struct{}
 )
 
 func (cpuSchema) Schema(huma.Registry) *huma.Schema {
@@ -190,6 +192,10 @@ func (cpuSchema) Schema(huma.Registry) *huma.Schema {
 
 func (bytesSchema) Schema(huma.Registry) *huma.Schema {
 	return amount(`^[0-9.]+([KMGT]i|[kMGT])?$`, "256Mi", 268435456, "1G")
+}
+
+func (bitRateSchema) Schema(huma.Registry) *huma.Schema {
+	return amount(`^[0-9.]+[kMG]?$`, "100M", 100000000, "1.5G")
 }
 
 func amount(pattern string, examples ...any) *huma.Schema {

@@ -29,6 +29,7 @@ type Engine struct {
 	events    []api.Event
 	images    map[string]api.Image
 	secrets   map[string]api.Secret
+	networks
 	// files of all containers, by path.
 	files map[string][]byte
 
@@ -53,8 +54,8 @@ type instance struct {
 // New makes an engine without instances.
 func New() *Engine {
 	return &Engine{
-		changed: make(chan struct{}),
-		images:  map[string]api.Image{}, secrets: map[string]api.Secret{}, files: map[string][]byte{},
+		changed: make(chan struct{}), networks: newNetworks(),
+		images: map[string]api.Image{}, secrets: map[string]api.Secret{}, files: map[string][]byte{},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"syscall"
@@ -122,6 +123,13 @@ func (r *Runtime) main(name string) *Proc {
 	return nil
 }
 
+// Workload is what Prepare was given last.
+func (r *Runtime) Workload() *agentpb.Workload {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.workload
+}
+
 // Prepare implements runtime.Runtime.
 func (r *Runtime) Prepare(_ context.Context, w *agentpb.Workload) error {
 	r.mu.Lock()
@@ -222,6 +230,17 @@ func (r *Runtime) Dial(_ context.Context, port uint16) (io.ReadWriteCloser, erro
 	}
 	go serve(theirs)
 	return ours, nil
+}
+
+// Try implements runtime.Runtime: port 1 answers nothing, others are connected.
+func (r *Runtime) Try(_ context.Context, udp bool, to netip.AddrPort, _ time.Duration) (result, detail string, err error) {
+	switch {
+	case to.Port() == 1:
+		return "no answer", "i/o timeout", nil
+	case udp:
+		return "answered", "", nil
+	}
+	return "connected", "", nil
 }
 
 // Pids implements runtime.Runtime.

@@ -1,0 +1,55 @@
+package api
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Address is a public address out of the operator's pool. Bound to an instance, all
+// that comes to it goes to the instance, and the instance's traffic to the outside comes
+// from it. The instance's security groups apply.
+type Address struct {
+	// ID is "eip-" and 8 hexadecimal digits. Shown, not set.
+	ID string `json:"id,omitempty"`
+	// Name is unique among the addresses: a DNS label. Default: the ID.
+	Name string `json:"name,omitempty"`
+	// Labels are the user's own.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Address of the pool. Default: a free one.
+	Address string `json:"address,omitempty"`
+	// Instance is the name of the one it is bound to. Shown; bind and unbind change it.
+	Instance string `json:"instance,omitempty"`
+	// InstanceID is that instance's ID. Shown, not set.
+	InstanceID string `json:"instanceID,omitempty"`
+	// Auto: it was given to the instance at its create, and goes with it. Shown, not set.
+	Auto      bool      `json:"auto,omitempty"`
+	CreatedAt time.Time `json:"createdAt,omitzero"`
+}
+
+// AddressBinding says which instance an address shall be bound to.
+type AddressBinding struct {
+	// Instance by name, ID or the beginning of its ID.
+	Instance string `json:"instance"`
+}
+
+// Validate checks an address that is to be made.
+func (a *Address) Validate() error {
+	var c checker
+	c.resource("eip-", a.ID, a.Name, a.Labels, a.CreatedAt, 0)
+	c.check(a.Name != AutoAddress, "name", "must not be %q, which stands for any address", AutoAddress)
+	if a.Address != "" {
+		ip, err := netip.ParseAddr(a.Address)
+		c.check(err == nil && ip.Is4(), "address", "must be an IPv4 address, not %q", clip(a.Address))
+	}
+	c.check(a.Instance == "" && a.InstanceID == "", "instance", "is shown, not set: bind the address when it is there")
+	c.check(!a.Auto, "auto", "is shown, not set")
+	return Join(c.mistakes)
+}
+
+// Validate checks a binding.
+func (b *AddressBinding) Validate() error {
+	if !isDNSLabel(b.Instance) {
+		return FieldError("instance", "must be the name or ID of an instance")
+	}
+	return nil
+}

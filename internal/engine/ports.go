@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"cis/api"
+)
+
+// claimPorts chooses the ports that are left open, those of before where they are still
+// free, and refuses ones that other instances have. n.mu is held; nothing is taken yet.
+func (n *networks) claimPorts(id string, want, before []api.PublishedPort) ([]api.PublishedPort, error) {
+	taken := n.portsOfOthers(id)
+	ports := slices.Clone(want)
+	for i := range ports {
+		if ports[i].HostPort == 0 {
+			continue
+		}
+		if owner := userOf(&ports[i], taken); owner != "" {
+			field := fmt.Sprintf("network.ports[%d].hostPort", i)
+			err := api.Errorf(api.Conflict, "port %d/%s of the host is used by instance %s", ports[i].HostPort, ports[i].Protocol, owner)
+			err.Field = field
+			return nil, err.WithNext("choose another, or leave it out for a free one")
+		}
+		taken = append(taken, ownedPort{ports[i], id})
+	}
+	for i := range ports {
+		if ports[i].HostPort != 0 {
+			continue
+		}
+		if len(before) == len(want) {
+			ports[i].HostPort = before[i].HostPort
+		}
+		if ports[i].HostPort == 0 || userOf(&ports[i], taken) != "" {
+			var err error
+			if ports[i].HostPort, err = n.freePort(ports[i], taken); err != nil {
+				return nil, err
+			}
+		}
+		taken = append(taken, ownedPort{ports[i], id})
+	}
+	return ports, nil
+}
+
+// ownedPort is a port of the host and the name of the instance that has it.
+type ownedPort struct {
+	api.PublishedPort
+	owner string
+}
+
+func (n *networks) portsOfOthers(id string) (taken []ownedPort) {
+	for other, m := range n.members {
+		if other != id {
+			for _, p := range m.ports {
+				taken = append(taken, ownedPort{p, m.name})
+			}
+		}
+	}
+	return taken
+}
+
+// userOf is the owner of a port that clashes, or "".
+func userOf(p *api.PublishedPort, taken []ownedPort) string {
+	for i := range taken {
+		if p.Clashes(&taken[i].PublishedPort) {
+			return taken[i].owner
+		}
+	}
+	return ""
+}
+
+// freePort finds a port of the host that no program and no instance has.
+func (n *networks) freePort(p api.PublishedPort, taken []ownedPort) (int, error) {
+	for range 100 {
+		port, err := n.findPort(protocolOf(p.Protocol))
+		if err != nil {
+			return 0, err
+		}
+		p.HostPort = int(port)
+		if userOf(&p, taken) == "" {
+			return p.HostPort, nil
+		}
+	}
+	return 0, api.Errorf(api.Exhausted, "the host has no free port left")
+}
+
+// reclaimPorts takes the ports for another run of an instance.
+func (n *networks) reclaimPorts(id string, want, before []api.PublishedPort) ([]api.PublishedPort, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ports, err := n.claimPorts(id, want, before)
+	if m := n.members[id]; m != nil && err == nil {
+		m.ports = ports
+	}
+	return ports, err
+}
+
+// freePorts gives the ports back at the end of a run.
+func (n *networks) freePorts(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if m := n.members[id]; m != nil {
+		m.ports = nil
+	}
+}

@@ -1,0 +1,354 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"cis/api"
+	"cis/internal/store"
+)
+
+// publicCursor is the name of the cursor of the public addresses.
+const publicCursor = "public"
+
+// Addresses lists the public addresses by name.
+func (e *Engine) Addresses(context.Context) ([]api.Address, error) {
+	n := e.networks
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := sorted(n.public, addressName)
+	for i := range all {
+		all[i] = n.shown(all[i])
+	}
+	return all, nil
+}
+
+// Address returns a public address by name or ID.
+func (e *Engine) Address(_ context.Context, ref string) (api.Address, error) {
+	n := e.networks
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	a, err := n.address(ref)
+	return n.shown(a), err
+}
+
+// shown is an address with the name of its instance; n.mu is held.
+func (n *networks) shown(a api.Address) api.Address {
+	if m := n.members[a.InstanceID]; m != nil {
+		a.Instance = m.name
+	}
+	return a
+}
+
+// CreateAddress takes a public address out of the pool.
+func (e *Engine) CreateAddress(ctx context.Context, a api.Address) (api.Address, error) {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return a, err
+	}
+	defer unlock()
+	return e.newAddress(ctx, a)
+}
+
+// newAddress records an address; the networks are locked.
+func (e *Engine) newAddress(ctx context.Context, a api.Address) (api.Address, error) {
+	ip, err := e.choosePublic(ctx, a.Address)
+	if err != nil {
+		return a, err
+	}
+	a.ID, a.Address, a.CreatedAt = newShortID("eip-"), ip.String(), time.Now().UTC()
+	if a.Name == "" {
+		a.Name = a.ID
+	}
+	return a, e.keepAddress(ctx, a)
+}
+
+// keepAddress records an address as it is now.
+func (e *Engine) keepAddress(ctx context.Context, a api.Address) error {
+	a.Instance = "" // shown by the ID
+	if err := e.put(ctx, store.KindAddress, a.ID, a.Name, a); err != nil {
+		return err
+	}
+	n := e.networks
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.public[a.ID] = a
+	return nil
+}
+
+// choosePublic finds a free address of the pool, the one longest unused, or checks the
+// one that is wanted.
+func (e *Engine) choosePublic(ctx context.Context, want string) (netip.Addr, error) {
+	pool := e.cfg.PublicAddresses
+	if len(pool) == 0 {
+		return netip.Addr{}, api.Errorf(api.Exhausted, "this cisd has no public addresses").
+			WithNext("start it with -public-addresses CIDR, or publish ports of the host: `cis run -p 8080:80`")
+	}
+	used := e.networks.usedPublic()
+	if want != "" {
+		return wantedPublic(pool, used, want)
+	}
+	cursors, err := e.cfg.Store.Cursors(ctx)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	ip, ok := nextPublic(pool, used, cursors[publicCursor])
+	if !ok {
+		return ip, api.Errorf(api.Exhausted, "every public address is taken").WithNext("`cis address list` shows by whom")
+	}
+	return ip, e.cfg.Store.SetCursor(ctx, publicCursor, toUint(ip))
+}
+
+func (n *networks) usedPublic() map[netip.Addr]string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	used := map[netip.Addr]string{}
+	for _, a := range n.public {
+		if ip, err := netip.ParseAddr(a.Address); err == nil {
+			used[ip] = a.Name
+		}
+	}
+	return used
+}
+
+func wantedPublic(pool []netip.Prefix, used map[netip.Addr]string, want string) (netip.Addr, error) {
+	ip, err := netip.ParseAddr(want)
+	if err != nil {
+		return ip, api.FieldError("address", "must be an IPv4 address, not %q", want)
+	}
+	if owner, ok := used[ip]; ok {
+		taken := api.Errorf(api.Conflict, "%s is public address %s already", ip, owner)
+		taken.Field = "address"
+		return ip, taken
+	}
+	for _, p := range pool {
+		if p.Contains(ip) {
+			return ip, nil
+		}
+	}
+	return ip, api.FieldError("address", "%s is not in this cisd's pool", ip).WithNext("leave it out for a free one")
+}
+
+// nextPublic is the first free address of the pool after the cursor, else of all.
+func nextPublic(pool []netip.Prefix, used map[netip.Addr]string, cursor uint32) (first netip.Addr, ok bool) {
+	for _, p := range pool {
+		for ip := p.Masked().Addr(); p.Contains(ip); ip = ip.Next() {
+			if _, taken := used[ip]; taken {
+				continue
+			}
+			if toUint(ip) > cursor {
+				return ip, true
+			}
+			if !ok {
+				first, ok = ip, true
+			}
+		}
+	}
+	return first, ok
+}
+
+// RemoveAddress gives a public address back to the pool, unless it is bound.
+func (e *Engine) RemoveAddress(ctx context.Context, ref string) error {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, err := e.Address(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if a.InstanceID != "" {
+		return api.Errorf(api.Conflict, "public address %s is bound to instance %s", a.Name, a.Instance).
+			WithNext("unbind it first: `cis address unbind %s`", a.Name)
+	}
+	return e.dropAddress(ctx, a)
+}
+
+func (e *Engine) dropAddress(ctx context.Context, a api.Address) error {
+	if err := e.cfg.Store.DeleteObject(ctx, store.KindAddress, a.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	n := e.networks
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.public, a.ID)
+	return nil
+}
+
+// BindAddress binds a public address to an instance, live; one that is bound to another
+// is moved.
+func (e *Engine) BindAddress(ctx context.Context, ref, instance string) (api.Address, error) {
+	rec, err := e.find(ctx, instance)
+	if err != nil {
+		return api.Address{}, inField(err, "instance")
+	}
+	return e.rebind(ctx, ref, rec.ID)
+}
+
+// UnbindAddress takes a public address from its instance, live.
+func (e *Engine) UnbindAddress(ctx context.Context, ref string) (api.Address, error) {
+	return e.rebind(ctx, ref, "")
+}
+
+// rebind makes an address an instance's, by ID, or nobody's.
+func (e *Engine) rebind(ctx context.Context, ref, to string) (api.Address, error) {
+	from, err := e.move(ctx, ref, to)
+	if err != nil {
+		return api.Address{}, err
+	}
+	// Not while the networks are locked: who holds an instance may wait for them.
+	e.showPublic(ctx, from)
+	e.showPublic(ctx, to)
+	return e.Address(ctx, ref)
+}
+
+// move does it, on record and live, and returns whose it was.
+func (e *Engine) move(ctx context.Context, ref, to string) (from string, err error) {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	a, err := e.Address(ctx, ref)
+	if err != nil {
+		return "", err
+	}
+	if from = a.InstanceID; from == to {
+		return from, nil
+	}
+	if a.Auto {
+		return "", api.Errorf(api.Conflict, "public address %s comes and goes with instance %s", a.Name, a.Instance).
+			WithNext("make one that stays: `cis address create`")
+	}
+	if err := e.networks.mayBind(to); err != nil {
+		return "", err
+	}
+	before := a
+	a.InstanceID = to
+	if err := e.keepAddress(ctx, a); err != nil {
+		return "", err
+	}
+	// The old owner lets go first: two must never answer for one address.
+	if err = e.refresh(ctx, from); err == nil {
+		err = e.refresh(ctx, to)
+	}
+	if err != nil {
+		ctx := context.WithoutCancel(ctx)
+		return "", errors.Join(err, e.keepAddress(ctx, before), e.refresh(ctx, to), e.refresh(ctx, from))
+	}
+	return from, nil
+}
+
+// mayBind refuses a second address of one instance.
+func (n *networks) mayBind(instance string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.members[instance]
+	if instance == "" {
+		return nil
+	}
+	if m == nil {
+		return api.Errorf(api.Conflict, "the instance is being removed")
+	}
+	for _, a := range n.public {
+		if a.InstanceID == instance {
+			return api.Errorf(api.Conflict, "instance %s has public address %s already", m.name, a.Name).
+				WithNext("unbind that first: `cis address unbind %s`", a.Name)
+		}
+	}
+	return nil
+}
+
+// showPublic shows the address that an instance has now in its status, if it is on record.
+func (e *Engine) showPublic(ctx context.Context, instance string) {
+	if instance == "" {
+		return
+	}
+	err := e.change(ctx, instance, func(in *store.Instance) {
+		a, _ := e.networks.publicOf(instance)
+		in.Status.PublicAddress = a.Address
+	})
+	if err != nil {
+		e.log.Error("the record cannot be written", "instance", instance, "error", err)
+	}
+}
+
+// claimPublic binds what a new instance asks for, and returns the address.
+func (e *Engine) claimPublic(ctx context.Context, instance, ref string) (string, error) {
+	if ref == "" {
+		return "", nil
+	}
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if ref == api.AutoAddress {
+		a, err := e.newAddress(ctx, api.Address{Auto: true, InstanceID: instance})
+		return a.Address, inField(err, "network.publicAddress")
+	}
+	a, err := e.Address(ctx, ref)
+	if err != nil {
+		return "", inField(err, "network.publicAddress")
+	}
+	if a.InstanceID != "" {
+		err := api.Errorf(api.Conflict, "public address %s is bound to instance %s", a.Name, a.Instance)
+		err.Field = "network.publicAddress"
+		return "", err.WithNext("unbind it first: `cis address unbind %s`", a.Name)
+	}
+	a.InstanceID = instance
+	return a.Address, e.keepAddress(ctx, a)
+}
+
+// releasePublic unbinds what an instance had, and removes what came with it.
+func (e *Engine) releasePublic(ctx context.Context, instance string) error {
+	if _, bound := e.networks.publicOf(instance); !bound {
+		return nil
+	}
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, bound := e.networks.publicOf(instance)
+	switch {
+	case !bound:
+		return nil
+	case a.Auto:
+		return e.dropAddress(ctx, a)
+	}
+	a.InstanceID = ""
+	return e.keepAddress(ctx, a)
+}
+
+// publicOf is the public address of an instance.
+func (n *networks) publicOf(instance string) (api.Address, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.bound(instance)
+}
+
+// bound is publicOf while n.mu is held.
+func (n *networks) bound(instance string) (api.Address, bool) {
+	for _, a := range n.public {
+		if a.InstanceID == instance && instance != "" {
+			return a, true
+		}
+	}
+	return api.Address{}, false
+}
+
+// unbindStrangers releases the addresses of instances that are on no record.
+func (e *Engine) unbindStrangers(ctx context.Context) error {
+	var errs []error
+	addresses, _ := e.Addresses(ctx)
+	for _, a := range addresses {
+		if a.InstanceID != "" && a.Instance == "" {
+			errs = append(errs, e.releasePublic(ctx, a.InstanceID))
+		}
+	}
+	return errors.Join(errs...)
+}

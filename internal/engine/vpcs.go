@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"cis/api"
+	"cis/internal/network"
+	"cis/internal/store"
+)
+
+// VPCs lists the VPCs by name.
+func (e *Engine) VPCs(context.Context) ([]api.VPC, error) {
+	n := e.networks
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return sorted(n.vpcs, vpcName), nil
+}
+
+// VPC returns a VPC by name or ID.
+func (e *Engine) VPC(_ context.Context, ref string) (api.VPC, error) {
+	n := e.networks
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.vpc(ref)
+}
+
+// CreateVPC records a VPC and makes its network. It must be valid and have its defaults.
+func (e *Engine) CreateVPC(ctx context.Context, v api.VPC) (api.VPC, error) {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer unlock()
+	v.ID, v.CIDR6, v.CreatedAt, v.Revision = newShortID("vpc-"), newCIDR6(), time.Now().UTC(), 1
+	if err := e.put(ctx, store.KindVPC, v.ID, v.Name, v); err != nil {
+		return v, err
+	}
+	if err := e.cfg.Network.EnsureVPC(ctx, e.networkOf(v)); err != nil {
+		ctx := context.WithoutCancel(ctx)
+		return v, errors.Join(err, e.cfg.Network.RemoveVPC(ctx, v.Name), e.cfg.Store.DeleteObject(ctx, store.KindVPC, v.ID))
+	}
+	e.networks.keepVPC(v)
+	return v, nil
+}
+
+func (n *networks) keepVPC(v api.VPC) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.vpcs[v.ID] = v
+}
+
+// UpdateVPC changes what can change of a VPC, live.
+func (e *Engine) UpdateVPC(ctx context.Context, ref string, u api.VPCUpdate) (api.VPC, error) {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return api.VPC{}, err
+	}
+	defer unlock()
+	before, err := e.VPC(ctx, ref)
+	if err == nil {
+		err = outdated("VPC", before.Name, before.Revision, u.Revision)
+	}
+	if err != nil {
+		return before, err
+	}
+	v := before
+	v.Revision++
+	if u.Labels != nil {
+		v.Labels = u.Labels
+	}
+	if u.HostReachable != nil {
+		v.HostReachable = *u.HostReachable
+	}
+	if u.Egress != nil {
+		v.Egress = *u.Egress
+	}
+	return v, e.changeVPC(ctx, before, v)
+}
+
+// changeVPC records a VPC and changes its network; what fails is undone.
+func (e *Engine) changeVPC(ctx context.Context, before, v api.VPC) error {
+	if err := e.put(ctx, store.KindVPC, v.ID, v.Name, v); err != nil {
+		return err
+	}
+	if err := e.cfg.Network.EnsureVPC(ctx, e.networkOf(v)); err != nil {
+		ctx := context.WithoutCancel(ctx)
+		return errors.Join(err, e.put(ctx, store.KindVPC, v.ID, v.Name, before), e.cfg.Network.EnsureVPC(ctx, e.networkOf(before)))
+	}
+	e.networks.keepVPC(v)
+	return nil
+}
+
+// RemoveVPC removes a VPC that has no subnets.
+func (e *Engine) RemoveVPC(ctx context.Context, ref string) error {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	v, err := e.networks.dropVPC(ref)
+	if err != nil {
+		return err
+	}
+	if err = e.cfg.Network.RemoveVPC(ctx, v.Name); err == nil {
+		err = e.cfg.Store.DeleteObject(ctx, store.KindVPC, v.ID)
+	}
+	if err != nil {
+		e.networks.keepVPC(v)
+		return err
+	}
+	e.groupsGone(v.Name)
+	return nil
+}
+
+// dropVPC takes a VPC out, unless it has subnets.
+func (n *networks) dropVPC(ref string) (api.VPC, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	v, err := n.vpc(ref)
+	if err != nil {
+		return v, err
+	}
+	if v.ID == defaultVPC {
+		return v, isDefault("VPC")
+	}
+	if in := n.subnetsOf(v.Name); len(in) > 0 {
+		var names []string
+		for _, s := range in {
+			names = append(names, s.Name)
+		}
+		return v, api.Errorf(api.Conflict, "VPC %s has subnets: %s", v.Name, strings.Join(names, ", ")).
+			WithNext("remove them first: `cis subnet rm %s`", strings.Join(names, " "))
+	}
+	delete(n.vpcs, v.ID)
+	return v, nil
+}
+
+func isDefault(kind string) error {
+	return api.Errorf(api.Conflict, "the default %s is always there", kind)
+}
+
+// networkOf is the network of a VPC, which goes by the VPC's name.
+func (e *Engine) networkOf(v api.VPC) network.VPC {
+	cidr, _ := netip.ParsePrefix(v.CIDR)
+	cidr6, _ := netip.ParsePrefix(v.CIDR6)
+	return network.VPC{ID: v.Name, CIDR: cidr, CIDR6: cidr6, HostReachable: v.HostReachable, Domain: domainOf(v.Name),
+		DNS: resolver{e.names}, Egress: egressOf(v.Egress)}
+}
+
+// domainOf is the DNS domain of a VPC's instances.
+func domainOf(vpc string) string { return vpc + ".internal" }
+
+func egressOf(e api.Egress) network.Egress {
+	modes := map[api.EgressMode]network.EgressMode{api.EgressOff: network.EgressOff, api.EgressRules: network.EgressRules}
+	return network.Egress{Mode: modes[e.Mode], Allow: rulesOf(e.Allow, nil)}
+}
+
+// lockNetworks lets one change of VPCs, subnets, groups and addresses at a time go on.
+func (e *Engine) lockNetworks(ctx context.Context) (unlock func(), err error) {
+	return e.changes.Lock(ctx, "networks")
+}
+
+// allVPCs lists the VPCs as the network knows them.
+func (e *Engine) allVPCs() (all []network.VPC) {
+	n := e.networks
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, v := range slices.Collect(maps.Values(n.vpcs)) {
+		all = append(all, e.networkOf(v))
+	}
+	return all
+}

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// Kind is a kind of objects of the network.
+type Kind string
+
+// The kinds.
+const (
+	KindVPC           Kind = "VPC"
+	KindSubnet        Kind = "subnet"
+	KindSecurityGroup Kind = "security group"
+	KindAddress       Kind = "address"
+)
+
+// PutObject records an object, durably, in place of the one with that ID. A name that
+// another of its kind has is ErrNameTaken.
+func (s *Store) PutObject(ctx context.Context, kind Kind, id, name string, doc any) error {
+	data, err := json.Marshal(doc)
+	if err == nil {
+		err = s.update(ctx, s.durable, func(tx *sql.Tx) error {
+			_, err := tx.Exec(`INSERT INTO objects (kind,id,name,doc) VALUES (?,?,?,?)
+				ON CONFLICT (kind,id) DO UPDATE SET name=excluded.name, doc=excluded.doc`, kind, id, name, string(data))
+			return err
+		})
+	}
+	if err != nil && strings.Contains(err.Error(), "objects.name") {
+		return ErrNameTaken
+	}
+	if err != nil {
+		return fmt.Errorf("record %s %s: %w", kind, id, err)
+	}
+	return nil
+}
+
+// DeleteObject removes an object, durably; one that is not there is ErrNotFound.
+func (s *Store) DeleteObject(ctx context.Context, kind Kind, id string) error {
+	err := s.update(ctx, s.durable, func(tx *sql.Tx) error {
+		return affected(tx.Exec("DELETE FROM objects WHERE kind=? AND id=?", kind, id))
+	})
+	if err != nil {
+		return fmt.Errorf("remove %s %s: %w", kind, id, err)
+	}
+	return nil
+}
+
+// Objects returns all of a kind, which are of type T, by name.
+func Objects[T any](ctx context.Context, s *Store, kind Kind) ([]T, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT doc FROM objects WHERE kind=? ORDER BY name", kind)
+	if err != nil {
+		return nil, fmt.Errorf("read each %s: %w", kind, err)
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		var data []byte
+		var doc T
+		err := rows.Scan(&data)
+		if err == nil {
+			err = json.Unmarshal(data, &doc)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read each %s: %w", kind, err)
+		}
+		all = append(all, doc)
+	}
+	return all, rows.Err()
+}
