@@ -87,12 +87,21 @@ func ingressOf(link netlink.Link) *netlink.Ingress {
 // shape holds a NIC to its limits, live, whatever limits it had.
 func (m *Manager) shape(v *vpc, n NIC, outer netlink.Link) error {
 	if err := shapeLink(v.space.route, outer, n.Bandwidth.In); err != nil {
-		return fmt.Errorf("limit what reaches it: %w", err)
+		return shapingHint(fmt.Errorf("limit what reaches it: %w", err))
 	}
 	if err := m.shapeOut(v, n, outer); err != nil {
-		return fmt.Errorf("limit what it sends: %w", err)
+		return shapingHint(fmt.Errorf("limit what it sends: %w", err))
 	}
 	return nil
+}
+
+// shapingHint names the next step where the kernel knows no such queue or device.
+func shapingHint(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return api.Errorf(api.Unavailable, "%w", err).
+			WithNext("check that the kernel has sch_tbf, sch_ingress, cls_u32, act_mirred and ifb")
+	}
+	return err
 }
 
 // shapeLink limits what leaves a link; a rate of 0 removes the limit.
