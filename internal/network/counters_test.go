@@ -1,6 +1,7 @@
 package network
 
 import (
+	"net/netip"
 	"testing"
 
 	"cis/api"
@@ -11,7 +12,9 @@ func TestCounters(t *testing.T) { eachKind(t, testCounters) }
 func testCounters(t *testing.T, kind NICKind) {
 	l := newLab(t)
 	m := l.open()
-	l.ensure(m, l.vpc("default"))
+	v := l.vpc("default")
+	v.CIDR6 = netip.Prefix{} // of which the router's kernel would say which groups it is in
+	l.ensure(m, v)
 	n := nicAt("default", 2).as(kind)
 	a := l.attach(m, n)
 	pc := listen(t, l.outside, outsideAddr+":9")
