@@ -248,12 +248,13 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 	if err := e.check(ctx, rec.Spec); err != nil {
 		return api.Instance{}, err
 	}
-	if err := e.capacity.admit(rec.Spec.CPU, rec.Spec.Memory); err != nil {
+	need := e.demandOf(rec.Spec.Isolation, rec.Spec.CPU, rec.Spec.Memory)
+	if err := e.capacity.admit(need); err != nil {
 		return api.Instance{}, err
 	}
 	ports, err := e.networks.reclaimPorts(rec.ID, rec.Spec.Network.Ports, rec.Status.Ports)
 	if err != nil {
-		e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
+		e.capacity.release(need)
 		return api.Instance{}, err
 	}
 	reset(rec)
@@ -262,7 +263,7 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 		e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
 	})
 	if err != nil {
-		e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
+		e.capacity.release(need)
 		e.networks.freePorts(rec.ID)
 		return api.Instance{}, err
 	}

@@ -49,7 +49,8 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 
 // admit takes what the instance needs of the host and of the network, and records it.
 func (e *Engine) admit(ctx context.Context, id string, req api.CreateInstance, token *store.Token) (*store.Instance, error) {
-	if err := e.capacity.admit(req.CPU, req.Memory); err != nil {
+	need := e.demandOf(req.Isolation, req.CPU, req.Memory)
+	if err := e.capacity.admit(need); err != nil {
 		return nil, err
 	}
 	var status api.InstanceStatus
@@ -62,7 +63,7 @@ func (e *Engine) admit(ctx context.Context, id string, req api.CreateInstance, t
 		}
 		e.part(ctx, id, status.Address)
 	}
-	e.capacity.release(req.CPU, req.Memory)
+	e.capacity.release(need)
 	return nil, err
 }
 

@@ -69,6 +69,7 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
+func (h *host) Overhead(api.Bytes) api.Bytes          { return 12 * api.MiB }
 func (h *host) Isolation() api.Isolation              { return api.IsolationGVisor }
 func (h *host) Check(context.Context) (string, error) { return "it pretends", nil }
 func (h *host) socket(id string) string               { return filepath.Join(h.dir, id) }

@@ -92,7 +92,7 @@ func (l *life) run() {
 			continue
 		}
 		rec, _ := l.snapshot()
-		l.e.capacity.release(rec.Spec.CPU, rec.Spec.Memory)
+		l.e.capacity.release(l.e.demandOf(rec.Spec.Isolation, rec.Spec.CPU, rec.Spec.Memory))
 		l.e.networks.freePorts(l.id)
 		if forgotten != nil {
 			l.forgetLater(forgotten)

@@ -40,6 +40,8 @@ const (
 	poolRetry     = 5 * time.Second
 	// standbyEstimate is what a sandbox to be made is expected to hold.
 	standbyEstimate = 64 * api.MiB
+	// agentMemory is what an agent beside its sandbox holds.
+	agentMemory = 12 * api.MiB
 )
 
 // pool keeps standby sandboxes: started, with their NIC, without a workload, and
@@ -267,7 +269,7 @@ func (p *pool) make(ctx context.Context, s shape) (*sandbox, error) {
 // add puts a ready sandbox in and watches it: one that dies is taken away.
 func (p *pool) add(sb *sandbox) {
 	if u, err := sb.machine.Stats(p.e.ctx, sb.ID); err == nil {
-		sb.held = u.Memory + sandboxOverhead
+		sb.held = u.Memory + agentMemory
 	}
 	p.mu.Lock()
 	key := shape{sb.CPU, sb.Memory}

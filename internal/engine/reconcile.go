@@ -32,7 +32,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	}
 	for _, in := range instances {
 		if !in.Status.Phase.Finished() {
-			e.capacity.take(in.Spec.CPU, in.Spec.Memory)
+			e.capacity.take(e.demandOf(in.Spec.Isolation, in.Spec.CPU, in.Spec.Memory))
 		}
 	}
 	kept, dropped := e.sort(sandboxes, instances)

@@ -19,6 +19,9 @@ import (
 type Machine interface {
 	// Isolation is the kind of sandbox this machine makes.
 	Isolation() api.Isolation
+	// Overhead is the most that a sandbox for an instance of a size takes of the host's
+	// memory beside that of the instance.
+	Overhead(memory api.Bytes) api.Bytes
 	// Check tells whether the machine works on this host; the string says what was
 	// found, either way, in words for people. It is bounded to a few seconds.
 	Check(ctx context.Context) (detail string, err error)

@@ -90,6 +90,13 @@ func (m *Machine) box(id string) string   { return m.group(id) + "/sandbox" }
 // Isolation implements machine.Machine.
 func (m *Machine) Isolation() api.Isolation { return api.IsolationGVisor }
 
+// agentMemory is what an agent holds; everything else of a sandbox counts inside its
+// limit.
+const agentMemory = 12 * api.MiB
+
+// Overhead implements machine.Machine.
+func (m *Machine) Overhead(api.Bytes) api.Bytes { return agentMemory }
+
 // Check implements machine.Machine: it asks runsc for its version.
 func (m *Machine) Check(ctx context.Context) (string, error) {
 	for _, program := range []string{m.conf.RunscPath, m.conf.AgentPath, m.conf.PausePath} {

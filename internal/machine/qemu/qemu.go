@@ -101,6 +101,9 @@ func (m *Machine) socket(id, name string) string { return filepath.Join(m.dir(id
 // Isolation implements machine.Machine.
 func (m *Machine) Isolation() api.Isolation { return api.IsolationVM }
 
+// Overhead implements machine.Machine: what the guest has for itself, and QEMU.
+func (m *Machine) Overhead(memory api.Bytes) api.Bytes { return ownMemory(memory) + overhead }
+
 // Check implements machine.Machine. It boots a VM, unless that was done before.
 func (m *Machine) Check(ctx context.Context) (string, error) {
 	a, why, err := m.accelerator(ctx)
