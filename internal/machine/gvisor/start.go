@@ -126,6 +126,7 @@ func (m *Machine) launch(s machine.Sandbox, config string) (*os.File, error) {
 		ready.Close()
 		return nil, fmt.Errorf("start the agent: %w", err)
 	}
+	machine.Expendable(cmd.Process.Pid)
 	// The agent outlives us; while we live we have to take note of its end.
 	go func() {
 		m.conf.Log.Debug("an agent ended", "sandbox", s.ID, "how", cmd.Wait())

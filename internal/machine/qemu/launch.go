@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cis/internal/agent/guest"
+	"cis/internal/machine"
 	"cis/internal/machine/qemu/jail"
 	"cis/internal/osthread"
 )
@@ -195,6 +196,7 @@ func (m *Machine) run(l launch) (<-chan error, error) {
 	if err := osthread.Do(func() error { return m.cgroups.Start(cmd, m.group(l.id)) }); err != nil {
 		return nil, fmt.Errorf("start QEMU: %w", err)
 	}
+	machine.Expendable(cmd.Process.Pid)
 	ended := make(chan error, 1)
 	go func() {
 		err := cmd.Wait()
