@@ -64,6 +64,10 @@ func boot(ctx context.Context) (*Guest, error) {
 	if _, err := devices.bind(PortsSlot, "virtio_console"); err != nil {
 		return nil, err
 	}
+	// What the kernel has free for a while, the host gets back.
+	if _, err := devices.bind(BalloonSlot, "virtio_balloon"); err != nil {
+		return nil, err
+	}
 	agent, err := openPort(ctx, AgentPort)
 	if err != nil {
 		return nil, err

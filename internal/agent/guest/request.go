@@ -13,13 +13,14 @@ const (
 // hw/intc/ioapic.c: pin 0 becomes 2). The disks that are read-only have places of
 // their own.
 const (
-	PortsSlot = 1
-	NetSlot   = 2
+	PortsSlot   = 1
+	NetSlot     = 2
+	BalloonSlot = 3
 
-	FirstReadOnly = 3
+	FirstReadOnly = 4
 	ReadOnlySlots = 9
 	FirstWritable = FirstReadOnly + ReadOnlySlots
-	WritableSlots = 12
+	WritableSlots = 11
 	Slots         = FirstWritable + WritableSlots
 )
 

@@ -79,6 +79,7 @@ func machineArgs(a accelerator, s shape) []string {
 		"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
 		"-chardev", fmt.Sprintf("ringbuf,id=console,size=%d", consoleSize), "-serial", "chardev:console",
 		"-device", "virtio-serial-device,max_ports=3,bus=" + bus(guest.PortsSlot),
+		"-device", "virtio-balloon-device,free-page-reporting=on,bus=" + bus(guest.BalloonSlot),
 	}
 	for n := range guest.ReadOnlySlots {
 		args = append(args, diskArgs(guest.FirstReadOnly+n, true)...)
@@ -95,13 +96,14 @@ func bus(slot int) string { return fmt.Sprintf("virtio-mmio-bus.%d", slot) }
 // disk is the name of a slot's disk in QEMU.
 func disk(slot int) string { return fmt.Sprintf("disk%d", slot) }
 
-// diskArgs are a disk with nothing behind it: see plug.
+// diskArgs are a disk with nothing behind it: see plug. It takes no orders to discard
+// or to write zeros, for which QEMU would make holes (see jail.Cell.KeepFiles).
 func diskArgs(slot int, readOnly bool) []string {
 	node := fmt.Sprintf("driver=raw,node-name=%s,file.driver=null-co,file.size=0,file.read-zeroes=on", disk(slot))
 	if readOnly {
 		node += ",read-only=on"
 	}
-	return []string{"-blockdev", node, "-device", fmt.Sprintf("virtio-blk-device,drive=%s,bus=%s", disk(slot), bus(slot))}
+	return []string{"-blockdev", node, "-device", fmt.Sprintf("virtio-blk-device,drive=%s,discard=off,write-zeroes=off,bus=%s", disk(slot), bus(slot))}
 }
 
 // memoryArgs are the guest's memory: a file that is written to, or whose pages are

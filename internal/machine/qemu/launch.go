@@ -182,6 +182,7 @@ func (m *Machine) run(l launch) (<-chan error, error) {
 	}
 	defer log.Close()
 	cell := jail.Cell{Root: filepath.Join(m.dir(l.id), "root"), User: userOf(l.id), Args: append([]string{m.conf.QEMU}, l.args...)}
+	cell.KeepFiles = l.template != nil
 	if l.accel == kvm {
 		cell.Device = kvmDevice
 	}

@@ -1,12 +1,15 @@
 package inside
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"cis/internal/seccomp"
 )
 
 // defaultPath is searched where the environment has no PATH, as in a login shell.
@@ -55,7 +58,7 @@ func isTerminal(info unix.Stat_t) bool {
 // demote gives up, for good, what the program shall not have. The filter comes first:
 // to set one wants a privilege.
 func (p Program) demote() error {
-	if err := setFilter(p.Filter); err != nil {
+	if err := seccomp.Set(p.filter()); err != nil {
 		return fmt.Errorf("filter system calls: %w", err)
 	}
 	for capability := range unix.CAP_LAST_CAP + 1 {
@@ -93,19 +96,16 @@ func setCapabilities(mask uint64) error {
 	return unix.Capset(&header, &data[0])
 }
 
-// setFilter sets the seccomp filter of this thread.
-func setFilter(filter []byte) error {
-	if len(filter) == 0 {
-		return nil
+// filter is the program's, as its order has it.
+func (p Program) filter() []unix.SockFilter {
+	filter := make([]unix.SockFilter, len(p.Filter)/unix.SizeofSockFilter)
+	for i := range filter {
+		at := p.Filter[i*unix.SizeofSockFilter:]
+		filter[i] = unix.SockFilter{
+			Code: binary.NativeEndian.Uint16(at), Jt: at[2], Jf: at[3], K: binary.NativeEndian.Uint32(at[4:]),
+		}
 	}
-	program := unix.SockFprog{
-		Len: uint16(len(filter) / unix.SizeofSockFilter), Filter: (*unix.SockFilter)(unsafe.Pointer(&filter[0])),
-	}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	return filter
 }
 
 // executeFile executes an open program.

@@ -21,7 +21,7 @@ const (
 
 // Modules that a microVM needs beyond what its kernel has built in.
 var Modules = []string{
-	"virtio_mmio", "virtio_console", "virtio_blk", "virtio_net", "erofs", "overlay",
+	"virtio_mmio", "virtio_console", "virtio_balloon", "virtio_blk", "virtio_net", "erofs", "overlay",
 }
 
 // Content says what goes into the archive, as paths of the host.

@@ -12,6 +12,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"cis/internal/seccomp"
 )
 
 // Cell says who the program is and where its root is put together.
@@ -23,6 +25,10 @@ type Cell struct {
 	// Device is the path of one that the program needs; empty: none. It gets one of its
 	// own, which is its user's.
 	Device string
+	// KeepFiles: an order to make a hole in a file does nothing, and seems to be done.
+	// What is a private mapping of a file can be given back then, by a program that
+	// would make the hole in the file for all who map it.
+	KeepFiles bool
 	// Args begin with the program's path.
 	Args []string
 }
@@ -47,7 +53,7 @@ func Enter(c Cell) error {
 }
 
 func (c Cell) enter() error {
-	for _, step := range []func() error{c.build, c.shut, c.demote} {
+	for _, step := range []func() error{c.build, c.shut, c.demote, c.keepFiles} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -158,6 +164,17 @@ func (c Cell) shut() error {
 		return fmt.Errorf("leave the old root: %w", err)
 	}
 	return mount("", "/", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID, "")
+}
+
+// keepFiles filters the program's system calls.
+func (c Cell) keepFiles() error {
+	if !c.KeepFiles {
+		return nil
+	}
+	if err := seccomp.Set(noHoles); err != nil {
+		return fmt.Errorf("keep files whole: %w", err)
+	}
+	return nil
 }
 
 // demote gives up every privilege, for good.

@@ -3,6 +3,7 @@ package jail
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,12 +62,13 @@ func TestCell(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	c := Cell{Root: "/r", User: 7, Args: []string{"/bin/x", "-a", "b c"}}
+	c := Cell{Root: "/r", User: 7, KeepFiles: true, Args: []string{"/bin/x", "-a", "b c"}}
 	got, err := Parse(c.Command())
-	if err != nil || got.Root != c.Root || got.User != c.User || strings.Join(got.Args, "|") != strings.Join(c.Args, "|") {
+	if err != nil || got.Root != c.Root || got.User != c.User || got.KeepFiles != c.KeepFiles || strings.Join(got.Args, "|") != strings.Join(c.Args, "|") {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for _, bad := range [][]string{nil, {"jail"}, {"jail", "/r", "0", "x"}, {"jail", "/r", "me", "x"}, {"other", "/r", "1", "x"}} {
+	for _, bad := range [][]string{nil, {"jail"}, {"jail", "/r", "0", "", "true", "x"}, {"jail", "/r", "me", "", "true", "x"}, {"jail", "/r", "1", "", "maybe", "x"},
+		{"other", "/r", "1", "", "true", "x"}} {
 		if _, err := Parse(bad); err == nil {
 			t.Errorf("%q passed", bad)
 		}
@@ -82,5 +84,38 @@ func TestNothingIsLeft(t *testing.T) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs("/usr", &stat); err != nil || stat.Flags&unix.ST_RDONLY != 0 {
 		t.Errorf("the host's /usr: %+v %v", stat, err)
+	}
+}
+
+// TestKeepFiles: a hole is made, it says, and the file has all it had.
+func TestKeepFiles(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := file.Chmod(0o666); err != nil {
+		t.Fatal(err)
+	}
+	full := strings.Repeat("x", 8192)
+	for keep, want := range map[bool]string{true: full, false: strings.Repeat("\x00", 4096) + full[:4096]} {
+		if _, err := file.WriteAt([]byte(full), 0); err != nil {
+			t.Fatal(err)
+		}
+		c := Cell{Root: t.TempDir(), User: 0x70000001, KeepFiles: keep, Args: []string{"/usr/bin/fallocate", "--punch-hole", "--length", "4096", "/proc/self/fd/3"}}
+		cmd := exec.Command(self, c.Command()...)
+		cmd.ExtraFiles = []*os.File{file}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: Namespaces}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+		got := make([]byte, len(full))
+		if _, err := file.ReadAt(got, 0); err != nil || string(got) != want {
+			t.Errorf("keep %v: %q %v", keep, got[:8], err)
+		}
 	}
 }
