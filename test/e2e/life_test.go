@@ -116,7 +116,9 @@ var lifeTests = tests{
 		}
 	},
 	"a deadline": func(e *env) {
-		name := e.start("--deadline", "1", "--stop-timeout", "1", "--", "sleep", "1000")
+		// An emulated VM on a busy host may take more than a second to start.
+		deadline := map[string]string{"vm": "5", "gvisor": "1"}[e.isolation]
+		name := e.start("--deadline", deadline, "--stop-timeout", "1", "--", "sleep", "1000")
 		in := e.ended(name)
 		e.equal("phase", in.Status.Phase, api.PhaseFailed)
 		e.equal("reason", in.Status.Reason, api.ReasonDeadlineExceeded)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -168,6 +169,25 @@ func TestPrivileges(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestIgnoredSignals: what this process ignores, as the agent does, programs do not.
+func TestIgnoredSignals(t *testing.T) {
+	signal.Ignore(unix.SIGHUP, unix.SIGPIPE)
+	defer signal.Reset(unix.SIGHUP, unix.SIGPIPE)
+	b := newBox(t, boxOptions{})
+	c := b.Shell("main", "")
+	c.Args = []string{"grep", "SigIgn", "/proc/self/status"}
+	const none = "SigIgn:\t0000000000000000\n"
+	if _, output := b.RunContainer(c); output != none {
+		t.Error(output)
+	}
+	r := b.Begin(b.Shell("main", "cat"))
+	if _, output := b.Execute("main", &agentpb.ExecStart{Args: c.Args}).End(); output != none {
+		t.Error(output)
+	}
+	r.Stdin.Close()
+	r.End()
 }
 
 func TestSignals(t *testing.T) {

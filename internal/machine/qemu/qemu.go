@@ -63,7 +63,8 @@ type Machine struct {
 
 var _ machine.VMs = (*Machine)(nil)
 
-// New prepares the machine: it makes Config.Dir. Close it when it is not needed any
+// New prepares the machine: it makes Config.Dir, and removes VMs that a process which
+// has ended was making templates of. Close it when it is not needed any
 // more; sandboxes go on.
 func New(conf Config) (*Machine, error) {
 	if len(conf.Dir) > maxDir || !filepath.IsAbs(conf.Dir) {
@@ -77,6 +78,9 @@ func New(conf Config) (*Machine, error) {
 	m.templates = newTemplates(m)
 	if err := os.MkdirAll(m.vms(), 0o700); err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)
+	}
+	if err := m.templates.clear(); err != nil {
+		return nil, fmt.Errorf("qemu: remove what was being made: %w", err)
 	}
 	return m, nil
 }

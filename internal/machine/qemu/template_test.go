@@ -1,7 +1,9 @@
 package qemu
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -107,5 +109,29 @@ func TestTemplateStays(t *testing.T) {
 	}
 	if err := again.Truncate(0); err == nil {
 		t.Error("the memory of a template was cut")
+	}
+}
+
+// TestCutOff: what a process that was killed was making a template of goes with the
+// next one's start, but not while somebody is making one.
+func TestCutOff(t *testing.T) {
+	c := newConfig(t)
+	m := newMachine(t, c)
+	left := m.dir(builderPrefix + "000000000001")
+	if err := os.Mkdir(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := m.templates.lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newMachine(t, c)
+	if _, err := os.Stat(left); err != nil {
+		t.Errorf("removed while a template is made: %v", err)
+	}
+	unlock()
+	newMachine(t, c)
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is left: %v", err)
 	}
 }

@@ -167,12 +167,31 @@ func (t *templates) build(ctx context.Context, s shape) error {
 	return err
 }
 
-// lock keeps others from building, until ctx ends.
-func (t *templates) lock(ctx context.Context) (unlock func(), err error) {
+// clear removes the VMs that nobody makes a template of any more.
+func (t *templates) clear() error {
+	f, err := t.lockFile()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil // somebody is at it
+	}
+	ctx, cancel := context.WithTimeout(t.work, 10*time.Second)
+	defer cancel()
+	return t.m.destroyBuilders(ctx)
+}
+
+func (t *templates) lockFile() (*os.File, error) {
 	if err := os.MkdirAll(t.m.templatesDir(), 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(t.m.templatesDir(), "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	return os.OpenFile(filepath.Join(t.m.templatesDir(), "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+}
+
+// lock keeps others from building, until ctx ends.
+func (t *templates) lock(ctx context.Context) (unlock func(), err error) {
+	f, err := t.lockFile()
 	if err != nil {
 		return nil, err
 	}

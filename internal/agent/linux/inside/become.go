@@ -28,6 +28,7 @@ func become(p Program, copier int) error {
 	if err := unix.Chdir(p.Dir); err != nil {
 		return fmt.Errorf("work in %s: %w", p.Dir, err)
 	}
+	forgetSignals()
 	if p.Copier {
 		return executeFile(copier, p)
 	}
@@ -36,6 +37,19 @@ func become(p Program, copier int) error {
 		return err
 	}
 	return fmt.Errorf("execute %s: %w", path, unix.Exec(path, p.Args, p.Env))
+}
+
+// lastSignal is the highest number of one, see signal(7).
+const lastSignal = 64
+
+// forgetSignals gives every signal its default: what the agent ignores would stay
+// ignored in the program, and a shell cannot even trap it then.
+func forgetSignals() {
+	var byDefault [32]byte // the kernel's struct sigaction
+	for signal := uintptr(1); signal <= lastSignal; signal++ {
+		// It fails for those that nobody can change.
+		unix.RawSyscall6(unix.SYS_RT_SIGACTION, signal, uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0)
+	}
 }
 
 // ownStreams gives the standard streams to the program's user, so that it can open
