@@ -44,7 +44,7 @@ func (l *life) again(err error) (time.Duration, bool) {
 		lost = 0
 	}
 	wait := backOff(lost)
-	write, end, sent := l.set, l.lastEnd(), l.sent()
+	write, end, sent := l.set, l.lastEnd(time.Now().UTC()), l.sent()
 	if rec.Run.Clock.Open() {
 		write = l.durably // a new sandbox has a clock of its own
 	}
@@ -105,7 +105,8 @@ func reasonOf(err error) string {
 
 // finish records the end of a run: the phase and why.
 func (l *life) finish(err error) {
-	now, end, sent := time.Now().UTC(), l.lastEnd(), l.sent()
+	now := time.Now().UTC()
+	end, sent := l.lastEnd(now), l.sent()
 	// A stop that came with the natural end is done, too.
 	l.durably(func(in *store.Instance) {
 		s := &in.Status

@@ -162,7 +162,7 @@ func (l *life) time(in *store.Instance, s agentpb.State) {
 	if first == nil {
 		return
 	}
-	began := firstStart(first, s.Events)
+	began := l.plausible(firstStart(first, s.Events))
 	in.Run.Clock = l.metered(in, began, s)
 	t := &in.Status.Timings
 	if in.Status.StartedAt == nil {

@@ -75,7 +75,7 @@ func (l *life) metered(in *store.Instance, began time.Time, s agentpb.State) *me
 	c := in.Run.Clock
 	switch {
 	case c == nil:
-		c = &meter.Clock{Start: l.plausible(began)}
+		c = &meter.Clock{Start: began}
 		return c.Bind(in.Status.PublicAddress != "", c.Start)
 	case !c.Open() && !s.Finished && anyRuns(in.Status):
 		return c.Resume() // it was given up, and lives
@@ -89,15 +89,12 @@ func (l *life) plausible(at time.Time) time.Time {
 	if at.Before(l.issued) {
 		at = l.issued
 	}
-	if now := time.Now(); at.After(now) {
-		at = now
-	}
-	return at.UTC()
+	return earlier(at, time.Now()).Round(0).UTC() // the wall clock's time alone
 }
 
 // lastEnd is when the last program in the sandbox ended, as the agent has told, or else
 // when it was last seen running. Zero: nothing is metered.
-func (l *life) lastEnd() time.Time {
+func (l *life) lastEnd(now time.Time) time.Time {
 	rec, _ := l.snapshot()
 	if !rec.Run.Clock.Open() {
 		return time.Time{}
@@ -116,10 +113,14 @@ func (l *life) lastEnd() time.Time {
 	if end.Before(marked.Add(-markEvery)) {
 		end = marked
 	}
-	if now := time.Now().UTC(); end.After(now) {
-		end = now
+	return earlier(end, now).UTC()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
 	}
-	return end.UTC()
+	return a
 }
 
 // statusesOf are those of all containers.
