@@ -125,6 +125,9 @@ type Engine struct {
 	enforcing sync.Mutex
 	inForce   inForce // guarded by enforcing
 
+	// marking is held while what runs is marked: a count must not come after a later one.
+	marking sync.Mutex
+
 	// births is held, by ID, where an instance gets a life or loses its record.
 	births keylock.Lock
 

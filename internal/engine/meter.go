@@ -30,6 +30,8 @@ func (e *Engine) meter(ctx context.Context) {
 
 // mark records what is seen running, and what it has sent.
 func (e *Engine) mark(ctx context.Context) {
+	e.marking.Lock()
+	defer e.marking.Unlock()
 	now := time.Now().UTC()
 	sent := map[string]int64{}
 	for _, sandbox := range e.seenRunning() {

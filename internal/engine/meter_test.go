@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -117,6 +119,40 @@ func TestMeteringOutlivesKills(t *testing.T) {
 	isRun(t, all[0], end)
 	if length := all[0].End.Sub(all[0].Start); length < 1400*time.Millisecond || length > 1950*time.Millisecond {
 		t.Errorf("it ran for %v", length)
+	}
+}
+
+// Instances run while the engine is killed at random, again and again: each is metered
+// once, for as long as it ran.
+func TestMeteringOutlivesRandomKills(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	b := newBench(t)
+	for n := range 5 {
+		b.create(request(fmt.Sprintf("a%d", n), "sleep", fmt.Sprint(100+random.IntN(1500))))
+		b.kill()
+		b.open()
+	}
+	for range 10 {
+		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
+		if random.IntN(3) == 0 {
+			b.mark(t.Context())
+		}
+		b.kill()
+		b.open()
+	}
+	runs := map[string]api.Instance{}
+	for n := range 5 {
+		in := b.untilFinished(fmt.Sprintf("a%d", n))
+		runs[in.ID] = in
+	}
+	all := b.intervals()
+	if len(all) != len(runs) {
+		t.Errorf("%d intervals of %d instances: %+v", len(all), len(runs), all)
+	}
+	for _, i := range all {
+		isRun(t, i, runs[i.Instance])
 	}
 }
 
