@@ -46,6 +46,9 @@ type config struct {
 	// isolation is what auto means for instances; itself auto: the best that works.
 	isolation api.Isolation
 
+	// prices is the file of the price list; empty: nothing has a price.
+	prices string
+
 	libexec  string
 	logLevel string
 	// clean removes what cisd made on the host, instead of serving.
@@ -92,6 +95,7 @@ func parseConfig(args []string) (*config, error) {
 	fs.Var(standby, "standby", "COUNT or COUNT=CPU,MEMORY: sandboxes that wait ready, of the default size or of that; repeatable (default 2; 0 for none)")
 	fs.Var(bytesFlag{&c.standby.MaxMemory}, "standby-max-memory", "memory that waiting sandboxes may hold in all")
 	fs.StringVar((*string)(&c.isolation), "isolation", "auto", "isolation of instances that ask for none: vm, gvisor, or auto, which is vm where KVM works and else gvisor")
+	fs.StringVar(&c.prices, "prices", "", "file of the price list, YAML or JSON (default: nothing has a price)")
 	fs.StringVar(&c.libexec, "libexec-dir", defaultLibexec(), "directory of cis-agent, cis-pause and runsc")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.BoolVar(&c.clean, "clean", false, "remove every sandbox, network and cgroup of the prefix from the host, and end")

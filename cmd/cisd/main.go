@@ -24,6 +24,7 @@ import (
 	"cis/internal/image"
 	"cis/internal/machine/gvisor"
 	"cis/internal/machine/qemu"
+	"cis/internal/meter"
 	"cis/internal/network"
 	"cis/internal/server"
 	"cis/internal/store"
@@ -105,6 +106,10 @@ func lock(dir string) (unlock func(), err error) {
 
 // serve wires the parts together and serves until ctx ends.
 func serve(ctx context.Context, c *config, log *slog.Logger) (err error) {
+	prices, err := loadPrices(c.prices)
+	if err != nil {
+		return err
+	}
 	record, err := store.Open(ctx, filepath.Join(c.dataDir, "record.db"))
 	if err != nil {
 		return err
@@ -138,6 +143,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) (err error) {
 		Store: record, Images: images, Network: vpcs, Log: log, Version: version,
 		Machines: isolations.machines, Default: isolations.auto,
 		DataDir: c.dataDir, RunDir: c.runDir, CIDR: c.vpcCIDR, PublicAddresses: c.publicAddresses, Limits: limits, Standby: c.standby,
+		Prices: prices,
 	})
 	if err != nil {
 		return err
@@ -145,6 +151,18 @@ func serve(ctx context.Context, c *config, log *slog.Logger) (err error) {
 	defer eng.Close()
 	isolations.prepare(ctx, limits, c.standby)
 	return listenAndServe(ctx, c, eng, limits, log)
+}
+
+// loadPrices reads the price list, if there is one.
+func loadPrices(file string) (*meter.Prices, error) {
+	if file == "" {
+		return nil, nil
+	}
+	prices, err := meter.LoadPrices(file)
+	if err != nil {
+		return nil, fmt.Errorf("-prices: %w", err)
+	}
+	return prices, nil
 }
 
 func openImages(c *config, log *slog.Logger) (*image.Store, error) {

@@ -53,6 +53,7 @@ func Root() *cobra.Command {
 const (
 	groupRun     = "run"
 	groupInspect = "inspect"
+	groupUsage   = "usage"
 	groupObjects = "objects"
 	groupNetwork = "network"
 	groupSystem  = "system"
@@ -84,6 +85,7 @@ cis logs -f web`),
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Run and stop:"},
 		&cobra.Group{ID: groupInspect, Title: "Look and talk:"},
+		&cobra.Group{ID: groupUsage, Title: "Usage and prices:"},
 		&cobra.Group{ID: groupObjects, Title: "Images and secrets:"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"},
 		&cobra.Group{ID: groupSystem, Title: "The system:"},
@@ -98,6 +100,7 @@ cis logs -f web`),
 		a.killCommand(), a.rmCommand(), a.waitCommand())
 	add(groupInspect, a.psCommand(), a.inspectCommand(), a.logsCommand(), a.execCommand(), a.attachCommand(),
 		a.cpCommand(), a.portForwardCommand(), a.eventsCommand(), a.statsCommand(), a.consoleCommand())
+	add(groupUsage, a.usageCommand(), a.priceCommand())
 	add(groupObjects, a.imageCommand(), a.imagesCommand(), a.secretCommand())
 	add(groupNetwork, a.vpcCommand(), a.subnetCommand(), a.secgroupCommand(), a.addressCommand(), a.netCommand())
 	add(groupSystem, a.infoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())

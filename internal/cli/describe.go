@@ -71,7 +71,7 @@ func (d *description) time(t *time.Time) string {
 	return fmt.Sprintf("%s (%s ago)", t.In(d.now.Location()).Format(time.RFC3339), since(d.now, *t))
 }
 
-func (d *description) instance(inst *api.Instance, events []api.Event) {
+func (d *description) instance(inst *api.Instance, cost string, events []api.Event) {
 	spec, status := &inst.Spec, &inst.Status
 	d.line("Name", spec.Name)
 	d.line("ID", inst.ID)
@@ -89,6 +89,7 @@ func (d *description) instance(inst *api.Instance, events []api.Event) {
 	d.line("Size", sizeText(spec))
 	d.line("Storage", byteText(spec.EphemeralStorage))
 	d.line("Isolation", isolationText(inst))
+	d.line("Cost so far", cost)
 	d.network(inst)
 	d.line("Hostname", spec.Hostname)
 	d.line("Restart", string(spec.RestartPolicy))

@@ -17,7 +17,7 @@ func (a *app) inspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "inspect NAME...",
 		Aliases: []string{"describe"},
-		Short:   "Describe instances: state, settings, timings and last events",
+		Short:   "Describe instances: state, settings, cost, timings and last events",
 		Long: "Describe instances for people. -o json and -o yaml print the record instead: one\n" +
 			"object for one name, an array for several.",
 		Example: example(`
@@ -58,11 +58,15 @@ func (a *app) inspect(ctx context.Context, refs []string, out format) error {
 		if err != nil {
 			return err
 		}
+		cost, err := costSoFar(ctx, c, &all[i])
+		if err != nil {
+			return err
+		}
 		d := newDescription(a.palette(a.Out))
 		if i > 0 {
 			d.blank()
 		}
-		d.instance(&all[i], events)
+		d.instance(&all[i], cost, events)
 		if err := d.write(a.Out); err != nil {
 			return err
 		}

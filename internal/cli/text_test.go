@@ -103,7 +103,7 @@ func TestDescribeGolden(t *testing.T) {
 	for name, styles := range map[string]palette{"describe.golden": false, "describe-color.golden": true} {
 		d := newDescription(styles)
 		d.now = testNow
-		d.instance(webInstance(), webEvents())
+		d.instance(webInstance(), "0.25 EUR", webEvents())
 		var b bytes.Buffer
 		if err := d.write(&b); err != nil {
 			t.Fatal(err)

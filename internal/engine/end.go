@@ -44,7 +44,12 @@ func (l *life) again(err error) (time.Duration, bool) {
 		lost = 0
 	}
 	wait := backOff(lost)
-	l.set(func(in *store.Instance) {
+	write, end, sent := l.set, l.lastEnd(time.Now().UTC()), l.sent()
+	if rec.Run.Clock.Open() {
+		write = l.durably // a new sandbox has a clock of its own
+	}
+	write(func(in *store.Instance) {
+		in.Run.Clock = in.Run.Clock.Stop(end, sent)
 		in.Run.LostSandboxes = lost + 1
 		in.Status.Phase, in.Status.Ready = api.PhasePending, false
 		in.Status.Reason, in.Status.Message = reasonOf(err), err.Error()
@@ -101,9 +106,11 @@ func reasonOf(err error) string {
 // finish records the end of a run: the phase and why.
 func (l *life) finish(err error) {
 	now := time.Now().UTC()
+	end, sent := l.lastEnd(now), l.sent()
 	// A stop that came with the natural end is done, too.
 	l.durably(func(in *store.Instance) {
 		s := &in.Status
+		in.Run.Clock = in.Run.Clock.Stop(end, sent)
 		s.Stopping, s.Ready = false, false
 		s.ContainerStatuses = endAll(s.ContainerStatuses, err, now)
 		s.InitContainerStatuses = endAll(s.InitContainerStatuses, err, now)

@@ -23,6 +23,7 @@ import (
 	"cis/internal/image"
 	"cis/internal/keylock"
 	"cis/internal/machine"
+	"cis/internal/meter"
 	"cis/internal/network"
 	"cis/internal/store"
 )
@@ -74,6 +75,8 @@ type Config struct {
 	Limits Limits
 	// Standby says which sandboxes wait ready.
 	Standby StandbyConfig
+	// Prices of what is used; nil: none.
+	Prices  *meter.Prices
 	Version string
 }
 
@@ -122,6 +125,9 @@ type Engine struct {
 	enforcing sync.Mutex
 	inForce   inForce // guarded by enforcing
 
+	// marking is held while what runs is marked: a count must not come after a later one.
+	marking sync.Mutex
+
 	// births is held, by ID, where an instance gets a life or loses its record.
 	births keylock.Lock
 
@@ -149,11 +155,13 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e.wg.Go(func() { e.pool.run(e.ctx) })
 	e.wg.Go(func() { e.housekeep(e.ctx) })
 	e.wg.Go(func() { e.tend(e.ctx) })
+	e.wg.Go(func() { e.meter(e.ctx) })
 	return e, nil
 }
 
 // Close stops following the instances; they run on.
 func (e *Engine) Close() {
+	e.mark(context.WithoutCancel(e.ctx))
 	e.cancel()
 	e.wg.Wait()
 }
@@ -201,12 +209,14 @@ func (e *Engine) forgetOld(ctx context.Context, now time.Time) error {
 	}
 	return errors.Join(err,
 		e.cfg.Store.ForgetTokens(ctx, now.Add(-tokenLife)),
-		e.cfg.Store.ForgetEvents(ctx, now.Add(-eventLife)))
+		e.cfg.Store.ForgetEvents(ctx, now.Add(-eventLife)),
+		e.cfg.Store.ForgetUsage(ctx, now.Add(-usageLife)))
 }
 
 const (
 	tokenLife = 24 * time.Hour
 	eventLife = 24 * time.Hour
+	usageLife = 400 * 24 * time.Hour
 )
 
 // machine returns the machine of an isolation, with auto resolved.

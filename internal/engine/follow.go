@@ -22,6 +22,7 @@ func (l *life) follow(ctx context.Context) error {
 		}
 		rec, _ := l.snapshot()
 		last, err := l.watch(ctx, rec.Run.AgentEvent)
+		l.seen = time.Now().UTC()
 		switch {
 		case last.Finished:
 			return l.finished(ctx, last)
@@ -161,7 +162,8 @@ func (l *life) time(in *store.Instance, s agentpb.State) {
 	if first == nil {
 		return
 	}
-	began := startOf(first.State)
+	began := l.plausible(firstStart(first, s.Events))
+	in.Run.Clock = l.metered(in, began, s)
 	t := &in.Status.Timings
 	if in.Status.StartedAt == nil {
 		in.Status.StartedAt = &began
@@ -174,6 +176,17 @@ func (l *life) time(in *store.Instance, s agentpb.State) {
 		// A quick program may have written before its start was noted.
 		t.FirstOutput = ms(max(first.FirstOutput.Sub(began), time.Microsecond))
 	}
+}
+
+// firstStart is when a container started first: it may have been restarted since.
+func firstStart(c *agentpb.ContainerStatus, events []agentpb.Event) time.Time {
+	began := startOf(c.State)
+	for _, e := range events {
+		if e.Reason == "Started" && e.Time.Before(began) {
+			began = e.Time
+		}
+	}
+	return began
 }
 
 // firstStarted is the first container, in the order they run, that has started.

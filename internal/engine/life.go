@@ -31,7 +31,9 @@ type life struct {
 	stop chan struct{}
 
 	// Only run uses these. issued is when the agent was given the workload.
-	issued  time.Time
+	issued time.Time
+	// seen is when the programs were last seen running, by who follows them.
+	seen    time.Time
 	sandbox *sandbox
 	leases  map[string]*image.Lease
 	// forgotten is closed when the record was removed at the end.
@@ -175,6 +177,7 @@ func (l *life) update(durable bool, fn func(*store.Instance)) error {
 
 // write records the next state and takes it over; l.mu is held.
 func (l *life) write(next *store.Instance, durable bool) error {
+	next.Run.Clock = next.Run.Clock.Bind(next.Status.PublicAddress != "", time.Now().UTC())
 	return l.e.cfg.Store.UpdateInstance(l.e.ctx, next, durable, func() {
 		l.rec = *next
 		l.wake()
@@ -247,7 +250,7 @@ func (l *life) forgetSandbox() {
 	case <-l.forgotten:
 	default:
 		if rec, _ := l.snapshot(); rec.Run.Sandbox != "" {
-			l.set(func(in *store.Instance) { in.Run.Sandbox, in.Run.AgentEvent = "", 0 })
+			l.set(func(in *store.Instance) { in.Run.Sandbox, in.Run.AgentEvent, in.Run.Clock = "", 0, nil })
 		}
 	}
 }

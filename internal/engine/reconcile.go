@@ -36,6 +36,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		}
 	}
 	kept, dropped := e.sort(sandboxes, instances)
+	if err := e.cfg.Store.EndUsage(ctx, idsOf(kept)); err != nil {
+		return err
+	}
 	for _, b := range sandboxes {
 		e.networks.hold(b)
 	}
@@ -240,7 +243,7 @@ func (e *Engine) sort(sandboxes []store.Sandbox, instances []*store.Instance) (k
 	}
 	// Theirs are dropped, or were when cisd was cut off before it could say so.
 	for _, in := range owners {
-		in.Run.Sandbox, in.Run.AgentEvent = "", 0
+		in.Run.Sandbox, in.Run.AgentEvent, in.Run.Clock = "", 0, nil
 	}
 	return kept, dropped
 }

@@ -95,6 +95,11 @@ type Engine interface {
 	// Traffic reads the counters of every live instance.
 	Traffic(ctx context.Context) ([]api.Traffic, error)
 
+	// Usage adds up what was used; the options are valid and have their defaults.
+	Usage(ctx context.Context, opts api.UsageOptions) (api.Usage, error)
+	// Price says what an instance costs, of a size that is given whole.
+	Price(ctx context.Context, opts api.PriceOptions) (api.Price, error)
+
 	Info(ctx context.Context) (api.Info, error)
 }
 

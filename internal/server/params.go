@@ -193,6 +193,32 @@ func sinceParam() Param {
 		}}
 }
 
+// momentParam is a moment, a day's beginning, or how long ago it was.
+func momentParam(name, doc string) Param {
+	return Param{Name: name, Doc: doc + ": an RFC 3339 time, a date (in UTC), or a duration such as 24h for how long ago",
+		Type: "string", parse: func(s string) (any, error) {
+			for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+				if t, err := time.Parse(layout, s); err == nil && t.Year() >= 1970 && t.Year() < 2200 {
+					return t, nil
+				}
+			}
+			d, err := parseSpan(s)
+			if err != nil || d < 0 {
+				return nil, errors.New("must be an RFC 3339 time such as 2030-01-02T15:04:05Z, a date such as 2030-01-02, or a duration such as 24h")
+			}
+			return time.Now().Add(-d), nil
+		}}
+}
+
+// cpuParam and bytesParam are amounts.
+func cpuParam(name, doc string) Param {
+	return Param{Name: name, Doc: doc, Type: "string", parse: func(s string) (any, error) { return api.ParseCPU(s) }}
+}
+
+func bytesParam(name, doc string) Param {
+	return Param{Name: name, Doc: doc, Type: "string", parse: func(s string) (any, error) { return api.ParseBytes(s) }}
+}
+
 func tailParam() Param {
 	return Param{Name: "tail", Doc: "only that many last lines; all by default", Type: "string", parse: func(s string) (any, error) {
 		if s == "all" {

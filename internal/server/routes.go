@@ -66,7 +66,7 @@ func upgrades() []Reply {
 
 // Routes lists the operations of /v1 and those beside it.
 func Routes() []Route {
-	return append(append(append(instanceRoutes(), streamRoutes()...), networkRoutes()...), otherRoutes()...)
+	return append(append(append(instanceRoutes(), streamRoutes()...), networkRoutes()...), append(meterRoutes(), otherRoutes()...)...)
 }
 
 func limitParam() Param { return intParam("limit", "most items in a page; 500 by default", 1, 1000) }

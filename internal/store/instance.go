@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/meter"
 )
 
 // Instance is one instance on record.
@@ -42,6 +43,8 @@ type Run struct {
 	Sandbox string `json:"sandbox,omitempty"`
 	// AgentEvent is the last event seen from the sandbox's agent.
 	AgentEvent uint64 `json:"agentEvent,omitempty"`
+	// Clock is when programs ran in the current sandbox; nil: none did yet.
+	Clock *meter.Clock `json:"clock,omitempty"`
 	// LostSandboxes counts those that died in this run, for the back-off.
 	LostSandboxes int `json:"lostSandboxes,omitempty"`
 }
@@ -80,7 +83,8 @@ func (s *Store) CreateInstance(ctx context.Context, in *Instance, token *Token, 
 	return nil
 }
 
-// UpdateInstance records a change and sets the instance's Revision. With durable
+// UpdateInstance records a change, with what it means for the usage, and sets the
+// instance's Revision. With durable
 // it is on disk when this returns. then is as in CreateInstance.
 func (s *Store) UpdateInstance(ctx context.Context, in *Instance, durable bool, then func()) error {
 	db := s.relaxed
@@ -93,8 +97,12 @@ func (s *Store) UpdateInstance(ctx context.Context, in *Instance, durable bool, 
 		if err != nil {
 			return err
 		}
-		return affected(tx.Exec("UPDATE instances SET phase=?, revision=?, doc=?, run=? WHERE id=?",
+		err = affected(tx.Exec("UPDATE instances SET phase=?, revision=?, doc=?, run=? WHERE id=?",
 			in.Status.Phase, revision, doc, run, in.ID))
+		if err != nil {
+			return err
+		}
+		return in.meter(tx)
 	}, then)
 	if err != nil {
 		return fmt.Errorf("record instance %s: %w", in.ID, err)
@@ -107,7 +115,12 @@ func (s *Store) UpdateInstance(ctx context.Context, in *Instance, durable bool, 
 func (s *Store) DeleteInstance(ctx context.Context, in *Instance, then func()) error {
 	err := s.revise(ctx, s.durable, func(tx *sql.Tx, revision int64) error {
 		in.Revision = revision
-		return affected(tx.Exec("DELETE FROM instances WHERE id=?", in.ID))
+		if err := affected(tx.Exec("DELETE FROM instances WHERE id=?", in.ID)); err != nil {
+			return err
+		}
+		// It has ended before; nothing is metered without a record.
+		_, err := tx.Exec("UPDATE usage SET ended_at=max(seen_at,started_at+1) WHERE instance=? AND ended_at IS NULL", in.ID)
+		return err
 	}, then)
 	if err != nil {
 		return fmt.Errorf("remove instance %s: %w", in.ID, err)

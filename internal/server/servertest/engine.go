@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/meter"
 	"cis/internal/server"
 )
 
@@ -38,6 +39,8 @@ type Engine struct {
 	Graces  []time.Duration
 	// Pulls that were asked for.
 	Pulls []api.ImagePull
+	// Prices of what is used.
+	Prices *meter.Prices
 	// OnCreate, if set, runs before each create; its error refuses it.
 	OnCreate func(ctx context.Context) error
 }

@@ -1,0 +1,93 @@
+// Package meter says what instances have used and what that costs. It adds up intervals
+// that the record keeps, in whole numbers and fractions: nothing is rounded before it is
+// shown, and no amount is a floating-point number.
+//
+// It never measures, records or decides when an interval begins or ends.
+package meter
+
+import (
+	"slices"
+	"time"
+
+	"cis/api"
+)
+
+// Interval is the time in which programs of an instance ran in one sandbox, from the
+// first start to the last end.
+type Interval struct {
+	Sandbox, Instance, Name string
+	Labels                  map[string]string
+	Isolation               api.Isolation
+	CPU                     api.CPU
+	Memory, Storage         api.Bytes
+	// Run is the number of the instance's run.
+	Run   int
+	Start time.Time
+	// End is zero while it runs.
+	End time.Time
+	// Seen is the last time at which it was recorded as running.
+	Seen time.Time
+	// Addresses is when a public address was bound.
+	Addresses []Span
+	Sent      []Sent
+}
+
+// Span is a time from Start to End; it is open while End is zero.
+type Span struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end,omitzero"`
+}
+
+// Sent is what was sent within an hour.
+type Sent struct {
+	Hour  time.Time
+	Bytes int64
+}
+
+// Clock is what an instance's record keeps of the interval of its current sandbox. A
+// Clock is replaced, never changed.
+type Clock struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end,omitzero"`
+	// Addresses is when a public address was bound.
+	Addresses []Span `json:"addresses,omitempty"`
+	// Sent is the count of the interface at the end, if it could be read.
+	Sent *int64 `json:"sent,omitempty"`
+}
+
+// Open tells whether the interval goes on. There is none on a nil Clock.
+func (c *Clock) Open() bool { return c != nil && c.End.IsZero() }
+
+// Stop is the clock ended, at a time after its start.
+func (c *Clock) Stop(at time.Time, sent *int64) *Clock {
+	if !c.Open() {
+		return c
+	}
+	if !at.After(c.Start) {
+		at = c.Start.Add(1) // an interval has a length
+	}
+	return &Clock{Start: c.Start, End: at, Addresses: c.Addresses, Sent: sent}
+}
+
+// Resume is the clock as if it had not ended.
+func (c *Clock) Resume() *Clock {
+	return &Clock{Start: c.Start, Addresses: c.Addresses}
+}
+
+// Bind is the clock with a public address bound, or not, from then on.
+func (c *Clock) Bind(bound bool, at time.Time) *Clock {
+	n := 0
+	if c != nil {
+		n = len(c.Addresses)
+	}
+	if !c.Open() || bound == (n > 0 && c.Addresses[n-1].End.IsZero()) {
+		return c
+	}
+	next := &Clock{Start: c.Start, Addresses: slices.Clone(c.Addresses)}
+	if bound {
+		next.Addresses = append(next.Addresses, Span{Start: at})
+	} else {
+		next.Addresses[n-1].End = at
+	}
+	return next
+}
