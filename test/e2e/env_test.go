@@ -19,6 +19,8 @@ type env struct {
 	*testing.T
 	stage     *stage.Stage
 	isolation string
+	// outside is beyond the host, where the test has one.
+	outside outside
 }
 
 // patience bounds what a test waits for; it is never what is measured.
