@@ -8,7 +8,7 @@ import (
 )
 
 var egressTests = tests{
-	"on, off, and by rules, live": func(e *env) {
+	"what an instance reaches outside changes live": func(e *env) {
 		vpc, subnet := e.aVPC()
 		name := e.start("--subnet", subnet, "--", "sleep", "1000")
 		page := func() string { return e.cis("exec", name, "wget", "-q", "-O-", "http://"+e.outside.address+"/").Stdout }
@@ -22,11 +22,10 @@ var egressTests = tests{
 		e.isCutOff(name, e.outside.address, "80")
 		e.ok("vpc", "update", vpc, "--allow", "tcp:80,"+e.outside.address)
 		e.equal("by a rule", page(), "you are "+e.outside.host)
-		v := read[api.VPC](e, "vpc", "inspect", vpc)
-		e.equal("mode on record", v.Egress.Mode, api.EgressRules)
-	},
-	"the host and link-local addresses only where they are opened": func(e *env) {
-		vpc, subnet := e.aVPC()
+		e.equal("mode on record", read[api.VPC](e, "vpc", "inspect", vpc).Egress.Mode, api.EgressRules)
+		e.ok("vpc", "update", vpc, "--egress", "on", "--allow", "none")
+
+		// The host's own and link-local addresses only where they are opened.
 		l, err := net.Listen("tcp4", "0.0.0.0:0")
 		if err != nil {
 			e.Fatal(err)
@@ -40,8 +39,7 @@ var egressTests = tests{
 		e.ip("route add " + linkLocal + "/32 dev " + link)
 		serveCallers(e, listenIn(e, e.outside.space, linkLocal+":80"))
 
-		name := e.start("--subnet", subnet, "--", "sleep", "1000")
-		page := func(address, port string) string {
+		pageOf := func(address, port string) string {
 			return e.ok("exec", name, "wget", "-q", "-O-", "http://"+net.JoinHostPort(address, port)+"/")
 		}
 		closed := func() {
@@ -54,10 +52,10 @@ var egressTests = tests{
 		e.ok("vpc", "update", vpc, "--allow", "tcp,0.0.0.0/0") // which opens none of them
 		closed()
 		e.ok("vpc", "update", vpc, "--allow", "tcp:"+port+","+e.outside.host, "--allow", "tcp:80,"+linkLocal)
-		if got := page(e.outside.host, port); !strings.HasPrefix(got, "you are ") {
+		if got := pageOf(e.outside.host, port); !strings.HasPrefix(got, "you are ") {
 			e.Errorf("the host's service, opened: %q", got)
 		}
-		e.equal("the link-local address, opened", page(linkLocal, "80"), "you are "+e.outside.host)
+		e.equal("the link-local address, opened", pageOf(linkLocal, "80"), "you are "+e.outside.host)
 		e.ok("vpc", "update", vpc, "--allow", "none")
 		closed()
 	},

@@ -22,7 +22,7 @@ import (
 )
 
 // TestNetworks runs every case of private networks on one cisd that has public
-// addresses, with a network beyond the host.
+// addresses, with a network beyond the host; last what changes all of it.
 func TestNetworks(t *testing.T) {
 	groups := map[string]tests{
 		"vpc": vpcTests, "dns": dnsTests, "secgroup": groupTests, "egress": egressTests, "publish": publishTests,
@@ -34,14 +34,23 @@ func TestNetworks(t *testing.T) {
 			subnet := fmt.Sprintf("198.18.%d", rand.IntN(100))
 			e := networkStage(t, isolation, "-standby", "1", "-public-addresses", subnet+".104/29")
 			e.outside = newOutsideIn(e, subnet)
-			for group, cases := range groups {
-				for name, test := range cases {
-					t.Run(group+": "+name, func(t *testing.T) {
-						t.Parallel()
-						test(&env{T: t, stage: e.stage, isolation: isolation, outside: e.outside})
-					})
-				}
+			run := func(t *testing.T, test func(*env)) {
+				test(&env{T: t, stage: e.stage, isolation: isolation, outside: e.outside})
 			}
+			t.Run("together", func(t *testing.T) {
+				for group, cases := range groups {
+					for name, test := range cases {
+						t.Run(group+": "+name, func(t *testing.T) {
+							t.Parallel()
+							run(t, test)
+						})
+					}
+				}
+			})
+			if isolation == "vm" {
+				t.Run("dual stack", func(t *testing.T) { run(t, dualStack) })
+			}
+			t.Run("mended", func(t *testing.T) { run(t, networksAreMended) })
 		})
 	}
 }

@@ -45,7 +45,8 @@ var publishTests = tests{
 		_, subnet := e.aVPC()
 		port, group := e.freePort(), e.make("secgroup", "--ingress", "none")
 		name, address := e.echo("--subnet", subnet, "--secgroup", group, "-p", port+":"+port1, "-p", port2, "-p", port3+"/udp")
-		neighbour, _ := e.echo("--subnet", subnet)
+		loopback := e.freePort()
+		neighbour, _ := e.echo("--subnet", subnet, "-p", "127.0.0.1:"+loopback+":"+port1)
 
 		in := e.get(name)
 		if len(in.Status.Ports) != 3 || in.Status.Ports[1].HostPort == 0 || in.Status.Ports[2].HostPort == 0 {
@@ -73,6 +74,10 @@ var publishTests = tests{
 		}
 		e.isCutOff(neighbour, address, port1) // the group still stops what does not come by the port
 
+		e.equal("a port on loopback", strings.Fields(e.greetingIn("", "127.0.0.1:"+loopback))[0], neighbour)
+		e.closed("", net.JoinHostPort(e.outside.host, loopback))
+		e.closed(e.outside.space, net.JoinHostPort(e.outside.host, loopback))
+
 		e.saysWrong(name, "run", "--rm", "--isolation", e.isolation, "-p", port+":80", e.stage.Image, "true")
 		e.ok("stop", "-t", "0", name)
 		e.closed("", "127.0.0.1:"+port)
@@ -90,12 +95,5 @@ var publishTests = tests{
 		defer l.Close()
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		e.saysWrong("port "+port, "run", "--rm", "--isolation", e.isolation, "-p", port+":80", e.stage.Image, "true")
-	},
-	"a port of one address of the host": func(e *env) {
-		port := e.freePort()
-		name, _ := e.echo("-p", "127.0.0.1:"+port+":"+port1)
-		e.equal("on loopback", strings.Fields(e.greetingIn("", "127.0.0.1:"+port))[0], name)
-		e.closed("", net.JoinHostPort(e.outside.host, port))
-		e.closed(e.outside.space, net.JoinHostPort(e.outside.host, port))
 	},
 }
