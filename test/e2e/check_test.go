@@ -22,10 +22,9 @@ func (e *env) verdict(from, to, port string) (v api.NetworkVerdict) {
 
 var checkTests = tests{
 	"a check tells the rule, and tries": func(e *env) {
-		vpc, subnet := e.aVPC("--egress", "off")
+		vpc, client, clientAddress := e.shop.vpc, e.shop.client, e.shop.clientAddress
 		group := e.make("secgroup", "--ingress", "tcp:"+port1+",default", "--ingress", "udp:"+port1, "--ingress", "tcp:9999")
-		server, address := e.echo("--subnet", subnet, "--secgroup", group)
-		client, clientAddress := e.echo("--subnet", subnet)
+		server, address := e.echo("--subnet", e.shop.front, "--secgroup", group)
 		for _, test := range []struct {
 			to, port string
 			code     int
@@ -37,7 +36,8 @@ var checkTests = tests{
 			{server, port1 + "/udp", 0, "ingress rule 2 of " + group, api.TryAnswered},
 			{server, "9999", 0, "ingress rule 3 of " + group, api.TryRefused},
 			{server, port2, 1, "no rule of " + group, api.TryNoAnswer},
-			{e.outside.address, "80", 1, "egress is off in " + vpc, api.TryUnreachable},
+			{e.outside.address, "80", 0, "egress is on in " + vpc, api.TryConnected},
+			{"169.254.169.254", "80", 1, "169.254.0.0/16", api.TryUnreachable},
 		} {
 			v := e.verdict(client, test.to, test.port)
 			if v.Allowed != (test.code == 0) || v.Tried != test.tried || !strings.Contains(fmt.Sprint(v.Steps), test.by) {
@@ -54,7 +54,7 @@ var checkTests = tests{
 		}
 		for _, key := range []string{
 			fmt.Sprintf("%s>%s tcp/%s true", client, server, port1), fmt.Sprintf("%s>%s udp/%s true", client, server, port1),
-			fmt.Sprintf("%s>%s tcp/%s false", client, server, port2), fmt.Sprintf("%s> tcp/80 false", client),
+			fmt.Sprintf("%s>%s tcp/%s false", client, server, port2), fmt.Sprintf("%s> tcp/80 true", client), fmt.Sprintf("%s> tcp/80 false", client),
 		} {
 			if f := flows[key]; f.Source != clientAddress || f.Connections < 1 || f.LastSeen.IsZero() {
 				e.Errorf("flow %s: %+v of %v", key, f, flows)

@@ -14,7 +14,10 @@ var egressTests = tests{
 		page := func() string { return e.cis("exec", name, "wget", "-q", "-O-", "http://"+e.outside.address+"/").Stdout }
 		e.equal("on", page(), "you are "+e.outside.host)
 		e.ok("vpc", "update", vpc, "--egress", "off")
-		e.isCutOff(name, e.outside.address, "80")
+		v := e.verdict(name, e.outside.address, "80")
+		if v.Allowed || v.Tried != api.TryUnreachable || !strings.Contains(v.Steps[len(v.Steps)-1].By, "egress is off in "+vpc) {
+			e.Errorf("net check with egress off: %+v", v)
+		}
 		if r := e.cis("exec", name, "nslookup", name); r.Code != 0 {
 			e.Errorf("names of the VPC do not resolve with egress off: %s%s", r.Stdout, r.Stderr)
 		}

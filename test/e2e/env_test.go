@@ -21,6 +21,8 @@ type env struct {
 	isolation string
 	// outside is beyond the host, where the test has one.
 	outside outside
+	// shop is a VPC that tests share, where they do.
+	shop shop
 }
 
 // patience bounds what a test waits for; it is never what is measured.

@@ -9,25 +9,19 @@ import (
 // by hand: traffic goes on, nothing that was recorded is lost, and what is missing is made
 // anew.
 func networksAreMended(e *env) {
-	vpc := e.make("vpc", "--cidr", "10.9.0.0/16", "--egress", "off")
-	subnet := e.make("subnet", "--vpc", vpc, "--cidr", "10.9.1.0/28")
-	group := e.make("secgroup", "--ingress", "tcp:"+port1)
-	port := e.freePort()
-	server, address := e.echo("--subnet", subnet, "--secgroup", group, "--ip", "10.9.1.9", "-p", port+":"+port1)
-	client, clientAddress := e.echo("--subnet", subnet)
+	subnet, port, server, client := e.shop.back, e.shop.port, e.shop.server, e.shop.client
+	e.ok("vpc", "update", e.shop.vpc, "--egress", "off")
 	whole := func(after string) {
 		e.Helper()
 		if got := strings.Fields(e.greetingIn("", "127.0.0.1:"+port))[0]; got != server {
 			e.Errorf("after %s the published port leads to %s", after, got)
 		}
 		e.greets(client, server, server, port1)
-		e.isCutOff(client, address, port2)
+		e.isCutOff(client, e.shop.serverAddress, port3)
 		e.isCutOff(client, e.outside.address, "80")
 	}
 	whole("the start")
-	e.equal("fixed address", address, "10.9.1.9")
-	e.equal("first free address", clientAddress, "10.9.1.2")
-	e.equal("the next", e.lasts(subnet), "10.9.1.3")
+	e.equal("the first free address", e.lasts(subnet), "10.9.2.2")
 
 	c, published, _, err := dial("", "127.0.0.1:"+port)
 	if err != nil {
@@ -46,12 +40,12 @@ func networksAreMended(e *env) {
 		e.Error("a connection to a published port was cut when cisd came back")
 	}
 	whole("a crash")
-	e.equal("the address least recently used", e.lasts(subnet), "10.9.1.4")
-	e.saysWrong("network.address", "run", "--rm", "--subnet", subnet, "--ip", address, e.stage.Image, "true")
+	e.equal("the address least recently used", e.lasts(subnet), "10.9.2.3")
+	e.saysWrong("network.address", "run", "--rm", "--subnet", subnet, "--ip", e.shop.serverAddress, e.stage.Image, "true")
 	e.saysWrong(server, "run", "--rm", "-p", port+":80", e.stage.Image, "true")
-	e.fails(1, []string{server, client}, "subnet", "rm", subnet)
+	e.fails(1, []string{server}, "subnet", "rm", subnet)
 
-	space := e.stage.Prefix + "-vpc-" + vpc
+	space := e.stage.Prefix + "-vpc-" + e.shop.vpc
 	e.nft("", "delete table inet "+e.stage.Prefix)
 	e.nft(space, "delete table inet "+e.stage.Prefix)
 	e.ip("-n " + space + " link del uplink")
@@ -61,19 +55,13 @@ func networksAreMended(e *env) {
 	for _, link := range e.links(space, e.stage.Prefix+"-n") {
 		e.ip("-n " + space + " link del " + link)
 	}
+	e.ip("netns del " + space)
 	e.crash()
 	for _, name := range []string{server, client} { // a sandbox does not get its link back
 		e.ok("restart", "-t", "0", name)
 		e.when(name, "running", running)
 	}
-	whole("the loss of the instances' links")
-
-	e.ip("netns del " + space)
-	e.crash()
-	e.ok("restart", "-t", "0", server)
-	e.ok("restart", "-t", "0", client)
-	e.when(client, "running", running)
-	whole("the loss of the namespace")
+	whole("the loss of the namespace and all in it")
 }
 
 // lasts is the address of an instance that ends and goes.

@@ -32,10 +32,11 @@ func TestNetworks(t *testing.T) {
 		t.Run(isolation, func(t *testing.T) {
 			// 198.18/15 is for benchmarks of networks; the upper part is other tests'.
 			subnet := fmt.Sprintf("198.18.%d", rand.IntN(100))
-			e := networkStage(t, isolation, "-standby", "1", "-public-addresses", subnet+".104/29")
+			e := networkStage(t, isolation, "-default-size", "1,256Mi", "-standby", "1", "-public-addresses", subnet+".104/29")
 			e.outside = newOutsideIn(e, subnet)
+			e.shop = newShop(e)
 			run := func(t *testing.T, test func(*env)) {
-				test(&env{T: t, stage: e.stage, isolation: isolation, outside: e.outside})
+				test(&env{T: t, stage: e.stage, isolation: isolation, outside: e.outside, shop: e.shop})
 			}
 			t.Run("together", func(t *testing.T) {
 				for group, cases := range groups {
@@ -53,6 +54,23 @@ func TestNetworks(t *testing.T) {
 			t.Run("mended", func(t *testing.T) { run(t, networksAreMended) })
 		})
 	}
+}
+
+// shop is a VPC with two subnets and an instance in each. The server has a fixed address,
+// a published port, and a group that lets in two of its ports; the client has nothing.
+type shop struct{ vpc, front, back, group, client, clientAddress, server, serverAddress, port string }
+
+func newShop(e *env) (s shop) {
+	e.Helper()
+	s.vpc = e.make("vpc", "--cidr", "10.9.0.0/16", "--host-reachable")
+	s.front = e.make("subnet", "--vpc", s.vpc, "--cidr", "10.9.1.0/24", "--ipv6")
+	s.back = e.make("subnet", "--vpc", s.vpc, "--cidr", "10.9.2.0/24", "--ipv6")
+	s.group = e.make("secgroup", "--ingress", "tcp:"+port1+"-"+port2)
+	s.port = e.freePort()
+	s.client, s.clientAddress = e.echo("--subnet", s.front, "--bandwidth-in", "8M")
+	s.server, s.serverAddress = e.echo("--vpc", s.vpc, "--subnet", s.back, "--ip", "10.9.2.77", "--secgroup", s.group,
+		"-p", s.port+":"+port1, "--bandwidth-out", "16M")
+	return s
 }
 
 // networkStage opens a stage that has an image of the echo program.
@@ -102,10 +120,10 @@ func (e *env) make(kind string, flags ...string) string {
 	return name
 }
 
-// aVPC makes a VPC of 10.9.0.0/16 with one subnet.
-func (e *env) aVPC(flags ...string) (vpc, subnet string) {
+// aVPC makes a VPC with the range of the shop's, and one subnet.
+func (e *env) aVPC() (vpc, subnet string) {
 	e.Helper()
-	vpc = e.make("vpc", append([]string{"--cidr", "10.9.0.0/16"}, flags...)...)
+	vpc = e.make("vpc", "--cidr", "10.9.0.0/16")
 	return vpc, e.make("subnet", "--vpc", vpc, "--cidr", "10.9.1.0/24")
 }
 

@@ -42,17 +42,16 @@ func (e *env) askUDP(space, address string) (answer string) {
 
 var publishTests = tests{
 	"a published port is reached from everywhere": func(e *env) {
-		_, subnet := e.aVPC()
+		neighbour := e.shop.client
 		port, group := e.freePort(), e.make("secgroup", "--ingress", "none")
-		name, address := e.echo("--subnet", subnet, "--secgroup", group, "-p", port+":"+port1, "-p", port2, "-p", port3+"/udp")
 		loopback := e.freePort()
-		neighbour, _ := e.echo("--subnet", subnet, "-p", "127.0.0.1:"+loopback+":"+port1)
+		name, address := e.echo("--subnet", e.shop.front, "-p", "127.0.0.1:"+loopback+":"+port1, "--secgroup", group, "-p", port+":"+port1, "-p", port2, "-p", port3+"/udp")
 
 		in := e.get(name)
-		if len(in.Status.Ports) != 3 || in.Status.Ports[1].HostPort == 0 || in.Status.Ports[2].HostPort == 0 {
+		if len(in.Status.Ports) != 4 || in.Status.Ports[2].HostPort == 0 || in.Status.Ports[3].HostPort == 0 {
 			e.Fatalf("ports in the status: %+v", in.Status.Ports)
 		}
-		free, udp := fmt.Sprint(in.Status.Ports[1].HostPort), fmt.Sprint(in.Status.Ports[2].HostPort)
+		free, udp := fmt.Sprint(in.Status.Ports[2].HostPort), fmt.Sprint(in.Status.Ports[3].HostPort)
 		if text := e.ok("inspect", name); !strings.Contains(text, free) || !strings.Contains(text, udp) {
 			e.Errorf("inspect does not tell the ports that were chosen:\n%s", text)
 		}
@@ -74,7 +73,7 @@ var publishTests = tests{
 		}
 		e.isCutOff(neighbour, address, port1) // the group still stops what does not come by the port
 
-		e.equal("a port on loopback", strings.Fields(e.greetingIn("", "127.0.0.1:"+loopback))[0], neighbour)
+		e.equal("a port on loopback", strings.Fields(e.greetingIn("", "127.0.0.1:"+loopback))[0], name)
 		e.closed("", net.JoinHostPort(e.outside.host, loopback))
 		e.closed(e.outside.space, net.JoinHostPort(e.outside.host, loopback))
 

@@ -2,13 +2,12 @@ package e2e
 
 var groupTests = tests{
 	"rules of several groups, and their change while all runs": func(e *env) {
-		_, subnet := e.aVPC()
+		subnet, stranger := e.shop.front, e.shop.client
 		clients := e.make("secgroup", "--ingress", "none", "--egress", "none")
 		one := e.make("secgroup", "--ingress", "tcp:"+port1+","+clients, "--ingress", "tcp:"+port2+","+clients)
 		two := e.make("secgroup", "--ingress", "tcp:"+port3+",10.9.1.0/24", "--egress", "none")
 		server, address := e.echo("--subnet", subnet, "--secgroup", one, "--secgroup", two)
 		client, _ := e.echo("--subnet", subnet, "--secgroup", clients)
-		stranger, _ := e.echo("--subnet", subnet)
 
 		e.isCutOff(client, address, port1) // its own group lets nothing out
 		e.ok("secgroup", "rule", "add", clients, "egress", "tcp,"+two)

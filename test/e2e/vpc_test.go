@@ -84,73 +84,74 @@ var vpcTests = tests{
 		vpc, subnet := e.aVPC()
 		group := e.make("secgroup")
 		other := e.make("secgroup", "--ingress", "tcp:80,"+group)
-		address := e.make("address")
-		name := e.start("--subnet", subnet, "--secgroup", group, "--secgroup", other, "--public-address", address, "--", "sleep", "1000")
+		name := e.start("--rm", "--subnet", subnet, "--secgroup", group, "--secgroup", other, "--public-address", "auto", "--", "sleep", "1000")
+		address := e.addressOf(name)
+		e.equal("made for it", address.Auto, true)
+		e.equal("in its record", e.get(name).Status.PublicAddress, address.Address)
 		e.fails(1, []string{subnet}, "vpc", "rm", vpc)
 		e.fails(1, []string{name}, "subnet", "rm", subnet)
 		e.fails(1, []string{name}, "secgroup", "rm", group)
-		e.fails(1, []string{name}, "address", "rm", address)
-		in := read[api.Instance](e, "inspect", name)
-		e.equal("VPC in the record", in.Spec.Network.VPC, vpc)
-		e.ok("rm", "-f", name)
+		e.fails(1, []string{name}, "address", "rm", address.Name)
+		e.fails(1, []string{name}, "address", "unbind", address.Name)
+
+		e.ok("stop", "-t", "0", name)
+		e.until("the address has gone with the instance", func() bool { return e.addressOf(name).Address == "" })
 		e.fails(1, []string{other}, "secgroup", "rm", group)
-		for _, kind := range []struct{ kind, name string }{{"secgroup", other}, {"secgroup", group}, {"address", address}, {"subnet", subnet}, {"vpc", vpc}} {
-			e.ok(kind.kind, "rm", kind.name)
-		}
+		e.ok("secgroup", "rm", other)
+		e.ok("secgroup", "rm", group)
+		e.until("nobody uses the subnet", func() bool { return e.cis("subnet", "rm", subnet).Code == 0 })
+		e.ok("vpc", "rm", vpc)
 	},
 	"subnets of a VPC reach each other, by name and by address": func(e *env) {
-		vpc, front := e.aVPC()
-		back := e.make("subnet", "--vpc", vpc, "--cidr", "10.9.2.0/24")
-		a, addressA := e.echo("--subnet", front)
-		b, addressB := e.echo("--vpc", vpc, "--subnet", back, "--ip", "10.9.2.77")
-		e.equal("fixed address", addressB, "10.9.2.77")
-		e.equal("as whom", e.greeting(a, addressB, port1), b+" "+addressA)
-		e.greets(b, a, a, port1)
-		e.greets(a, b, b+"."+vpc+".internal", port1)
-		if got := e.ok("exec", a, "nslookup", addressB); !strings.Contains(got, b+"."+vpc+".internal") {
-			e.Errorf("reverse lookup of %s: %s", addressB, got)
+		s := e.shop
+		e.equal("fixed address", s.serverAddress, "10.9.2.77")
+		e.equal("as whom", e.greeting(s.client, s.serverAddress, port1), s.server+" "+s.clientAddress)
+		e.greets(s.client, s.server, s.server, port1)
+		e.greets(s.client, s.server, s.server+"."+s.vpc+".internal", port1)
+		if got := e.ok("exec", s.client, "nslookup", s.serverAddress); !strings.Contains(got, s.server+"."+s.vpc+".internal") {
+			e.Errorf("reverse lookup of %s: %s", s.serverAddress, got)
 		}
-		e.saysWrong("network.subnet", "run", "--rm", "--vpc", vpc, e.stage.Image, "true")
-		e.saysWrong("network.address", "run", "--rm", "--subnet", back, "--ip", addressB, e.stage.Image, "true")
+		e.saysWrong("network.subnet", "run", "--rm", "--vpc", s.vpc, e.stage.Image, "true")
+		e.saysWrong("network.address", "run", "--rm", "--subnet", s.back, "--ip", s.serverAddress, e.stage.Image, "true")
 	},
 	"VPCs with equal ranges are apart": func(e *env) {
-		one, subnet1 := e.aVPC()
-		two, subnet2 := e.aVPC()
-		a, addressA := e.echo("--subnet", subnet1, "--ip", "10.9.1.10")
-		b, addressB := e.echo("--subnet", subnet2, "--ip", "10.9.1.11")
-		twin, _ := e.echo("--subnet", subnet2, "--ip", "10.9.1.10")
-		e.greets(b, twin, addressA, port1) // its own neighbour, not that of the other VPC
-		e.isCutOff(a, addressB, port1)
-		for _, name := range []string{b, b + "." + two + ".internal"} {
-			if r := e.cis("exec", a, "nslookup", name); r.Code == 0 {
-				e.Errorf("%s resolves in VPC %s: %s", name, one, r.Stdout)
-			}
-		}
-		if r := e.cis("exec", a, "ping", "-c", "1", "-W", "1", addressB); r.Code == 0 {
+		vpc, subnet := e.aVPC()
+		twin, address := e.echo("--subnet", subnet, "--ip", e.shop.clientAddress)
+		e.equal("address of two at once", address, e.shop.clientAddress)
+		e.isCutOff(twin, e.shop.serverAddress, port1)
+		if r := e.cis("exec", twin, "ping", "-c", "1", "-W", "1", e.shop.serverAddress); r.Code == 0 {
 			e.Errorf("ping across: %s", r.Stdout)
 		}
-		e.ok("vpc", "update", one, "--host-reachable")
-		e.equal("the host", strings.Fields(e.greetingIn("", addressA+":"+port1))[0], a)
-		if r := e.cis("vpc", "update", two, "--host-reachable"); r.Code != 1 || !strings.Contains(r.Stderr, one) {
-			e.Errorf("the host would be in two equal ranges: %+v", r)
+		for _, name := range []string{e.shop.server, e.shop.server + "." + e.shop.vpc + ".internal"} {
+			if r := e.cis("exec", twin, "nslookup", name); r.Code == 0 {
+				e.Errorf("%s resolves in VPC %s: %s", name, vpc, r.Stdout)
+			}
 		}
+		e.equal("the host reaches", strings.Fields(e.greetingIn("", e.shop.clientAddress+":"+port1))[0], e.shop.client)
+		e.saysWrong(e.shop.vpc, "vpc", "update", vpc, "--host-reachable") // two equal ranges for the host
 	},
+}
+
+// addressOf is the public address of an instance, or the zero one.
+func (e *env) addressOf(instance string) api.Address {
+	e.Helper()
+	for _, a := range read[[]api.Address](e, "address", "list") {
+		if a.Instance == instance {
+			return a
+		}
+	}
+	return api.Address{}
 }
 
 // dualStack joins a VM and a gVisor sandbox by IPv6.
 func dualStack(e *env) {
-	vpc := e.make("vpc", "--cidr", "10.9.0.0/16")
-	subnet := e.make("subnet", "--vpc", vpc, "--cidr", "10.9.1.0/24", "--ipv6")
-	group := e.make("secgroup", "--ingress", "tcp:"+port1, "--ingress", "icmpv6:128", "--ingress", "udp:"+port1+",fd00::/8")
-	whole, err := netip.ParsePrefix(read[api.Subnet](e, "subnet", "inspect", subnet).CIDR6)
+	whole, err := netip.ParsePrefix(read[api.Subnet](e, "subnet", "inspect", e.shop.front).CIDR6)
 	if err != nil {
 		e.Fatal(err)
 	}
-	one, _ := e.echo("--subnet", subnet, "--secgroup", group)
 	e.isolation = "gvisor"
-	two, _ := e.echo("--subnet", subnet, "--secgroup", group)
-
-	for _, pair := range [][2]string{{one, two}, {two, one}} {
+	other, _ := e.echo("--subnet", e.shop.front, "--secgroup", e.shop.group, "--secgroup", "default")
+	for _, pair := range [][2]string{{e.shop.client, other}, {other, e.shop.client}} {
 		from, to := pair[0], pair[1]
 		address, source := e.get(to).Status.Address6, e.get(from).Status.Address6
 		if ip, err := netip.ParseAddr(address); err != nil || !whole.Contains(ip) {
@@ -160,7 +161,6 @@ func dualStack(e *env) {
 		if got := e.cis("exec", from, "ping6", "-c", "1", "-W", "5", address).Stdout; !strings.Contains(got, "1 packets received") {
 			e.Errorf("%s pings %s: %s", from, address, got)
 		}
-		e.isCutOff(from, address, port2)
 		if got := e.cis("exec", from, "nslookup", "-type=aaaa", to).Stdout; !strings.Contains(got, address) {
 			e.Errorf("the name %s: %s", to, got)
 		}
@@ -169,6 +169,8 @@ func dualStack(e *env) {
 			e.Errorf("UDP over IPv6: %+v", v)
 		}
 	}
+	// The server's group lets in no third port, over IPv6 either.
+	e.isCutOff(other, e.get(e.shop.server).Status.Address6, port3)
 }
 
 // saysWrong checks that a command is refused with a text.
