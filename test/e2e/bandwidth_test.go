@@ -27,12 +27,13 @@ var bandwidthTests = tests{
 		}
 		slow, fast := took(e.shop.clientAddress), took(e.shop.serverAddress)
 		e.Logf("in at 8 Mbit/s %v, out at 16 Mbit/s %v", slow, fast)
-		// 2 MiB take 2.1 s and 1.05 s, less what a burst lets through.
-		if slow < 1500*time.Millisecond || slow > 20*time.Second || fast < 700*time.Millisecond || fast > 10*time.Second {
-			e.Errorf("2 MiB in at 8 Mbit/s took %v, out at 16 Mbit/s %v", slow, fast)
+		// 2 MiB take 2.1 s and 1.05 s, less what a burst lets through. Without the limits it
+		// is a fraction of that.
+		if slow < 1500*time.Millisecond || slow > 30*time.Second {
+			e.Errorf("2 MiB in at 8 Mbit/s took %v", slow)
 		}
-		if slow < fast {
-			e.Errorf("half the rate took less: %v and %v", slow, fast)
+		if fast < 700*time.Millisecond || fast > 30*time.Second {
+			e.Errorf("2 MiB out at 16 Mbit/s took %v", fast)
 		}
 	},
 }

@@ -47,9 +47,7 @@ var egressTests = tests{
 		}
 		closed := func() {
 			e.Helper()
-			e.isCutOff(name, e.outside.host, port)
-			e.isCutOff(name, linkLocal, "80")
-			e.isCutOff(name, "169.254.169.254", "80")
+			e.areCutOff(name, e.outside.host+" "+port, linkLocal+" 80", "169.254.169.254 80")
 		}
 		closed()
 		e.ok("vpc", "update", vpc, "--allow", "tcp,0.0.0.0/0") // which opens none of them

@@ -17,8 +17,7 @@ func networksAreMended(e *env) {
 			e.Errorf("after %s the published port leads to %s", after, got)
 		}
 		e.greets(client, server, server, port1)
-		e.isCutOff(client, e.shop.serverAddress, port3)
-		e.isCutOff(client, e.outside.address, "80")
+		e.areCutOff(client, e.shop.serverAddress+" "+port3, e.outside.address+" 80")
 	}
 	whole("the start")
 	e.equal("the first free address", e.lasts(subnet), "10.9.2.2")

@@ -151,12 +151,21 @@ func (e *env) greets(from, to, address, port string) {
 	}
 }
 
-// isCutOff checks that an instance cannot connect.
+// isCutOff checks that an instance cannot connect to a port of an address.
 func (e *env) isCutOff(from, address, port string) {
 	e.Helper()
-	const try = "nc -w 1 %s %s </dev/null >/dev/null 2>&1 && echo CONNECTED || echo refused"
-	if got := e.ok("exec", from, "sh", "-c", fmt.Sprintf(try, address, port)); got != "refused\n" {
-		e.Errorf("%s to %s port %s is not refused: %s", from, address, port, got)
+	e.areCutOff(from, address+" "+port)
+}
+
+// areCutOff checks that an instance connects to none of several, each ADDRESS PORT.
+func (e *env) areCutOff(from string, targets ...string) {
+	e.Helper()
+	var script strings.Builder
+	for _, target := range targets {
+		fmt.Fprintf(&script, "(nc -w 1 %s </dev/null >/dev/null 2>&1 && echo %s) & ", target, target)
+	}
+	if got := e.ok("exec", from, "sh", "-c", script.String()+"wait"); got != "" {
+		e.Errorf("%s is let through to %s", from, got)
 	}
 }
 
