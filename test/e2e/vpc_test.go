@@ -112,7 +112,7 @@ var vpcTests = tests{
 			e.Errorf("reverse lookup of %s: %s", s.serverAddress, got)
 		}
 		e.saysWrong("network.subnet", "run", "--rm", "--vpc", s.vpc, e.stage.Image, "true")
-		e.saysWrong("network.address", "run", "--rm", "--subnet", s.back, "--ip", s.serverAddress, e.stage.Image, "true")
+		e.saysWrong("in use by instance "+s.server, "run", "--rm", "--subnet", s.back, "--ip", s.serverAddress, e.stage.Image, "true")
 	},
 	"VPCs with equal ranges are apart": func(e *env) {
 		vpc, subnet := e.aVPC()
