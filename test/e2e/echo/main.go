@@ -1,4 +1,4 @@
-// Echo answers at the TCP and UDP ports that it is given. Over TCP it first says its
+// Command echo answers at the TCP and UDP ports that it is given. Over TCP it first says its
 // host name and the address that the client has, then it sends back what it gets; over
 // UDP each answer is what the greeting says.
 package main
