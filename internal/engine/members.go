@@ -125,7 +125,7 @@ func (n *networks) join(id string, spec *api.NetworkSpec, status *api.InstanceSt
 		return err
 	}
 	if spec.Address != "" {
-		if err := n.subnets[m.subnet].claim(spec.Address); err != nil {
+		if err := n.subnets[m.subnet].claim(spec.Address, n.holder(m.subnet, spec.Address)); err != nil {
 			return err
 		}
 	}
@@ -137,14 +137,27 @@ func (n *networks) join(id string, spec *api.NetworkSpec, status *api.InstanceSt
 	return nil
 }
 
-// claim holds a fixed address.
-func (s *subnet) claim(addr string) error {
+// holder is the name of the instance that has a NIC with an address, or ""; n.mu is held.
+func (n *networks) holder(subnet, addr string) string {
+	for _, m := range n.members {
+		if m.subnet == subnet && m.nic.Address == addr {
+			return m.name
+		}
+	}
+	return ""
+}
+
+// claim holds a fixed address; holder is who has it, if that is known.
+func (s *subnet) claim(addr, holder string) error {
 	const field = "network.address"
 	if !s.addresses.contains(addr) {
 		return api.FieldError(field, "%s is not one of the addresses that subnet %s (%s) gives", addr, s.Name, s.CIDR)
 	}
 	if !s.addresses.claim(addr) {
 		taken := api.Errorf(api.Conflict, "address %s of subnet %s is in use", addr, s.Name)
+		if holder != "" {
+			taken.Message += " by instance " + holder
+		}
 		taken.Field = field
 		return taken.WithNext("choose another, or leave it out for a free one")
 	}

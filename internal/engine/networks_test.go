@@ -262,7 +262,7 @@ func TestFixedAddresses(t *testing.T) {
 	if in := b.untilRunning("a"); in.Status.Address != "10.0.0.9" {
 		t.Errorf("got %s", in.Status.Address)
 	}
-	b.refuses(fixed("b", "10.0.0.9"), api.Conflict, "network.address", "in use")
+	b.refuses(fixed("b", "10.0.0.9"), api.Conflict, "network.address", "in use by instance a")
 	b.reopen()
 	b.refuses(fixed("b", "10.0.0.9"), api.Conflict, "network.address", "in use")
 	b.remove("a", true)

@@ -181,6 +181,7 @@ func (c channel) Write(p []byte) (int, error) {
 	for written := 0; written < len(p); {
 		piece := p[written:min(len(p), written+pieceSize)]
 		if err := c.session.send(c.number, piece); err != nil {
+			c.session.cancel(err) // the client has gone, which is no fault of ours
 			return written, err
 		}
 		written += len(piece)

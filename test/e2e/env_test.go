@@ -19,6 +19,10 @@ type env struct {
 	*testing.T
 	stage     *stage.Stage
 	isolation string
+	// outside is beyond the host, where the test has one.
+	outside outside
+	// shop is a VPC that tests share, where they do.
+	shop shop
 }
 
 // patience bounds what a test waits for; it is never what is measured.

@@ -42,15 +42,24 @@ func outsideDNS(t *testing.T) string {
 
 // outside is a namespace beyond the host, joined to it by a link. In it a web
 // server tells who asks.
-type outside struct{ host, address string }
+type outside struct{ space, host, address string }
 
 func newOutside(e *env) outside {
 	e.Helper()
 	// 198.18/15 is for benchmarks of networks: nobody's real address.
-	subnet := "198.18." + strings.SplitN(strings.TrimPrefix(e.network(), "10."), ".", 2)[0]
-	o := outside{host: subnet + ".1", address: subnet + ".10"}
+	return newOutsideIn(e, "198.18."+strings.SplitN(strings.TrimPrefix(e.network(), "10."), ".", 2)[0])
+}
+
+// newOutsideIn makes one whose addresses begin with those three bytes.
+func newOutsideIn(e *env, subnet string) outside {
+	e.Helper()
 	space, link := e.stage.Prefix+"-out", e.stage.Prefix+"-out"
-	e.Cleanup(func() { _ = exec.Command("ip", "netns", "del", space).Run() })
+	o := outside{space: "/run/netns/" + space, host: subnet + ".1", address: subnet + ".10"}
+	e.Cleanup(func() {
+		// The link by itself: with its namespace it would go a while later.
+		_ = exec.Command("ip", "link", "del", link).Run()
+		_ = exec.Command("ip", "netns", "del", space).Run()
+	})
 	for _, args := range []string{
 		"netns add " + space,
 		"link add " + link + " type veth peer name eth0 netns " + space,
@@ -59,12 +68,18 @@ func newOutside(e *env) outside {
 		"-n " + space + " address add " + o.address + "/24 dev eth0",
 		"-n " + space + " link set eth0 up",
 	} {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			e.Fatalf("ip %s: %v\n%s", args, err, out)
-		}
+		e.ip(args)
 	}
-	serveCallers(e, listenIn(e, "/run/netns/"+space, o.address+":80"))
+	serveCallers(e, listenIn(e, o.space, o.address+":80"))
 	return o
+}
+
+// ip runs the program of that name.
+func (e *env) ip(args string) {
+	e.Helper()
+	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+		e.Fatalf("ip %s: %v\n%s", args, err, out)
+	}
 }
 
 // network is the range of the instances' addresses.
@@ -80,7 +95,22 @@ func (e *env) network() string {
 // listenIn listens in a network namespace.
 func listenIn(e *env, space, address string) (l net.Listener) {
 	e.Helper()
-	err := osthread.Do(func() error {
+	err := within(space, func() (err error) {
+		l, err = net.Listen("tcp", address)
+		return err
+	})
+	if err != nil {
+		e.Fatalf("listen at %s in %s: %v", address, space, err)
+	}
+	return l
+}
+
+// within runs a function in a network namespace; the empty name is the host's own.
+func within(space string, fn func() error) error {
+	if space == "" {
+		return fn()
+	}
+	return osthread.Do(func() error {
 		f, err := os.Open(space)
 		if err != nil {
 			return err
@@ -89,13 +119,8 @@ func listenIn(e *env, space, address string) (l net.Listener) {
 		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
 			return err
 		}
-		l, err = net.Listen("tcp", address)
-		return err
+		return fn()
 	})
-	if err != nil {
-		e.Fatalf("listen at %s in %s: %v", address, space, err)
-	}
-	return l
 }
 
 // serveCallers answers every request with the address it came from.
