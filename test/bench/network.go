@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,7 +119,7 @@ func micros(nanos float64) string    { return fmt.Sprintf("%.0f µs", nanos/1000
 
 // onNetworks calls f while two instances run in each network, one of them serving.
 func (b *bench) onNetworks(ctx context.Context, isolation string, f func(cis, podman network) error) (err error) {
-	s, probe, err := b.openProbe(ctx, "-isolation", isolation, "-standby", "0")
+	s, probe, err := b.openProbe(ctx, isolation)
 	if err != nil {
 		return err
 	}
@@ -142,8 +143,10 @@ func (b *bench) onNetworks(ctx context.Context, isolation string, f func(cis, po
 const probeImage = "netprobe:1"
 
 // openProbe is a stage whose registry has an image of netprobe, and the program itself.
-func (b *bench) openProbe(ctx context.Context, flags ...string) (_ *stage.Stage, probe string, err error) {
-	s, err := stage.Open(ctx, stage.Config{Bin: b.bin, Flags: flags})
+// Its instances have all processors, as podman's containers have.
+func (b *bench) openProbe(ctx context.Context, isolation string) (_ *stage.Stage, probe string, err error) {
+	size := fmt.Sprintf("%d,512Mi", runtime.NumCPU())
+	s, err := stage.Open(ctx, stage.Config{Bin: b.bin, Flags: []string{"-isolation", isolation, "-standby", "0", "-default-size", size}})
 	if err != nil {
 		return nil, "", err
 	}
@@ -266,7 +269,7 @@ func number(out string, err error) (float64, error) {
 // netRules compares an instance behind 1,000 rules, of which the last lets the probe in,
 // with one behind a single rule.
 func (b *bench) netRules(ctx context.Context) (err error) {
-	s, _, err := b.openProbe(ctx, "-isolation", "gvisor", "-standby", "0")
+	s, _, err := b.openProbe(ctx, "gvisor")
 	if err != nil {
 		return err
 	}
