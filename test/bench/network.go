@@ -24,8 +24,8 @@ import (
 const (
 	maxRounds  = 7
 	streamTime = "1s"
-	tripCount  = "2000"
-	openCount  = "300"
+	tripCount  = "1000"
+	openCount  = "150"
 	probePort  = ":7000"
 )
 
