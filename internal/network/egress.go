@@ -82,7 +82,7 @@ func (e Egress) eachFamily(scope []byte, alone, all func(family) *nftables.Set) 
 			if err != nil {
 				return nil, err
 			}
-			cs = append(cs, content{set: set(f), want: boxElements(scope, boxes, f), scope: scope})
+			cs = append(cs, content{set: set(f), want: boxElements(scope, nil, boxes, f), scope: scope})
 		}
 	}
 	return cs, nil

@@ -33,23 +33,28 @@ const (
 	egress  direction = "egress"
 )
 
+// The kernel looks sets of ranges up field by field, and after each it walks all the
+// elements that still match: 7 µs for 1,000 of them on the machine that the numbers in
+// docs/architecture.md are from. So what tells rules apart best comes first, the peer and
+// its port; then the profile; then what is mostly alike.
+
 // peersSet holds, by profile, the addresses and services that its rules admit.
 func peersSet(d direction, f family) *nftables.Set {
-	return ranges(string(d), f, nftables.TypeMark, nftables.TypeInetProto, f.address, nftables.TypeInetService, nftables.TypeInetService)
+	return ranges(string(d)+"-peers", f, f.address, nftables.TypeInetService, nftables.TypeMark, nftables.TypeInetProto, nftables.TypeInetService)
 }
 
 // groupsSet is the same for peers that are NICs of a group: it holds their profiles.
 func groupsSet(d direction) *nftables.Set {
-	return ranges(string(d)+"-groups", ip4, nftables.TypeMark, nftables.TypeInetProto, nftables.TypeMark, nftables.TypeInetService, nftables.TypeInetService)
+	return ranges(string(d)+"-members", ip4, nftables.TypeMark, nftables.TypeInetService, nftables.TypeMark, nftables.TypeInetProto, nftables.TypeInetService)
 }
 
 // outsideSet holds what the VPC's egress allows, and exemptSet those of them that are
 // for a single address, which they open even if it is guarded.
-func outsideSet(f family) *nftables.Set { return servicesSet("outside", f) }
-func exemptSet(f family) *nftables.Set  { return servicesSet("exempt", f) }
+func outsideSet(f family) *nftables.Set { return servicesSet("outside-services", f) }
+func exemptSet(f family) *nftables.Set  { return servicesSet("exempt-services", f) }
 
 func servicesSet(name string, f family) *nftables.Set {
-	return ranges(name, f, nftables.TypeInetProto, f.address, nftables.TypeInetService, nftables.TypeInetService)
+	return ranges(name, f, f.address, nftables.TypeInetService, nftables.TypeInetProto, nftables.TypeInetService)
 }
 
 // Flows are kept for an hour, so many of each kind.
@@ -106,8 +111,8 @@ func lookUps(d direction) (rules []rule) {
 		if d == egress {
 			own, peer = peer, own
 		}
-		byAddress := concat().profile(f, own).protocol().addr(f, peer).service()
-		byGroup := concat().profile(f, own).protocol().profile(f, peer).service()
+		byAddress := concat().addr(f, peer).port().profile(f, own).kind()
+		byGroup := concat().profile(f, peer).port().profile(f, own).kind()
 		rules = append(rules,
 			when("by address", f.matches(), byAddress.in(peersSet(d, f)), done()),
 			when("by group", f.matches(), byGroup.in(groupsSet(d)), done()),
@@ -153,7 +158,7 @@ func outsideRules(mode EgressMode) (rules []rule) {
 	return append(rules, when("egress is "+mode.String(), jump("refused")), when("egress is "+mode.String(), reject()))
 }
 
-func services(f family) *registers { return concat().protocol().addr(f, f.destination).service() }
+func services(f family) *registers { return concat().addr(f, f.destination).port().kind() }
 
 // countFlows notes who wanted to talk to whom. Of protocols without ports all is one
 // flow.

@@ -337,7 +337,7 @@ func lookedUp(contents []content, d direction, own, peer *profile, address netip
 		head.low = 40000 // the source's port
 	}
 	key := func(f family, peer number) []byte {
-		return boxKey([]byte{byte(own.number >> 24), byte(own.number >> 16), byte(own.number >> 8), byte(own.number)}, f,
+		return boxKey(nil, []byte{byte(own.number >> 24), byte(own.number >> 16), byte(own.number >> 8), byte(own.number)}, f,
 			number{low: uint64(pk.protocol)}, peer, head, number{low: uint64(pk.port)})
 	}
 	f := familyOf(address)
@@ -354,7 +354,8 @@ func lookedUp(contents []content, d direction, own, peer *profile, address netip
 
 // holds compares field by field, as the kernel does.
 func holds(c content, f family, key []byte) bool {
-	cuts := []int{0, 4, 8, 8 + int(f.address.Bytes), 12 + int(f.address.Bytes), 16 + int(f.address.Bytes)}
+	n := int(f.address.Bytes)
+	cuts := []int{0, n, n + 4, n + 8, n + 12, n + 16}
 	return slices.ContainsFunc(c.want, func(e element) bool {
 		for i := range cuts[1:] {
 			a, b := cuts[i], cuts[i+1]

@@ -219,7 +219,7 @@ func testReconcileRepairs(t *testing.T, kind NICKind) {
 		"VPC's table":      {func(t *testing.T, m *Manager) { nftIn(t, inVPC(m), "delete table inet "+m.cfg.Prefix) }, false},
 		"VPC's elements":   {func(t *testing.T, m *Manager) { nftIn(t, inVPC(m), "flush set inet "+m.cfg.Prefix+" nics") }, false},
 		"groups' rules": {func(t *testing.T, m *Manager) {
-			for _, set := range []string{"set ingress", "set egress", "set ingress6", "set egress6", "map profiles", "map profiles6"} {
+			for _, set := range []string{"set ingress-peers", "set egress-peers", "set ingress-peers6", "set egress-peers6", "map profiles", "map profiles6"} {
 				kind, name, _ := strings.Cut(set, " ")
 				nftIn(t, inVPC(m), "flush "+kind+" inet "+m.cfg.Prefix+" "+name)
 			}
@@ -229,10 +229,10 @@ func testReconcileRepairs(t *testing.T, kind NICKind) {
 			nftIn(t, inVPC(m), "add element inet "+m.cfg.Prefix+" profiles { 10.77.0.2 : 7 }")
 		}, false},
 		"foreign opening": {func(t *testing.T, m *Manager) {
-			nftIn(t, m.host, "add element inet "+m.cfg.Prefix+` opened { "x" . 6 . 192.0.2.1 . 0-65535 . 80 }`)
+			nftIn(t, m.host, "add element inet "+m.cfg.Prefix+` opened-services { "x" . 192.0.2.1 . 80 . 6 . 0-65535 }`)
 		}, false},
 		"a rule too many": {func(t *testing.T, m *Manager) {
-			nftIn(t, m.host, "add element inet "+m.cfg.Prefix+" opened { "+uplinkHostName(m.cfg.Prefix, "default")+" . 6 . 192.0.2.1 . 0-65535 . 80 }")
+			nftIn(t, m.host, "add element inet "+m.cfg.Prefix+" opened-services { "+uplinkHostName(m.cfg.Prefix, "default")+" . 192.0.2.1 . 80 . 6 . 0-65535 }")
 		}, false},
 		"a set": {func(t *testing.T, m *Manager) {
 			nftIn(t, inVPC(m), "flush ruleset")

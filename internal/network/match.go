@@ -153,8 +153,9 @@ func (r *registers) transport(offset uint32) *registers {
 	return r.fill(&expr.Payload{DestRegister: r.next, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2}, 2)
 }
 
-// service are the fields of a box after the peer.
-func (r *registers) service() *registers { return r.transport(0).transport(2) }
+// port and kind are the fields of a box besides the peer (see boxKey).
+func (r *registers) port() *registers { return r.transport(offsetPort) }
+func (r *registers) kind() *registers { return r.protocol().transport(0) }
 
 func (r *registers) zero() *registers {
 	return r.fill(&expr.Immediate{Register: r.next, Data: make([]byte, 4)}, 4)

@@ -278,34 +278,37 @@ func (p *policy) contents() ([]content, error) {
 	return all, nil
 }
 
-// elements are the boxes as those of a set with the profile first. A profile's number
+// elements are the boxes as those of a set with the profile in it. A profile's number
 // is as long as an IPv4 address.
 func (pr *profile) elements(boxes []box, f family) []element {
-	return boxElements(binary.BigEndian.AppendUint32(nil, pr.number), boxes, f)
+	return boxElements(nil, binary.BigEndian.AppendUint32(nil, pr.number), boxes, f)
 }
 
-// boxElements are the boxes as elements of a set, after a key that all begin with.
-func boxElements(scope []byte, boxes []box, f family) []element {
+// boxElements are the boxes as elements of a set: after a scope that all begin with, and
+// with their owner. Either may be empty.
+func boxElements(scope, owner []byte, boxes []box, f family) []element {
 	es := make([]element, len(boxes))
 	for i, b := range boxes {
 		es[i] = element{
-			key: boxKey(scope, f, b[0].first, b[1].first, b[2].first, b[3].first),
-			end: boxKey(scope, f, b[0].last, b[1].last, b[2].last, b[3].last),
+			key: boxKey(scope, owner, f, b[0].first, b[1].first, b[2].first, b[3].first),
+			end: boxKey(scope, owner, f, b[0].last, b[1].last, b[2].last, b[3].last),
 		}
 	}
 	return es
 }
 
-// boxKey pads each field to a multiple of four bytes, as concatenations are.
-func boxKey(scope []byte, f family, protocol, peer, head, port number) []byte {
-	k := append(slices.Clip(scope), byte(protocol.low), 0, 0, 0)
+// boxKey pads each field to a multiple of four bytes, as concatenations are. See peersSet
+// for the order.
+func boxKey(scope, owner []byte, f family, protocol, peer, head, port number) []byte {
+	k := slices.Clone(scope)
 	if f.address.Bytes == 4 {
 		k = binary.BigEndian.AppendUint32(k, uint32(peer.low))
 	} else {
 		k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(k, peer.high), peer.low)
 	}
-	k = append(binary.BigEndian.AppendUint16(k, uint16(head.low)), 0, 0)
-	return append(binary.BigEndian.AppendUint16(k, uint16(port.low)), 0, 0)
+	k = append(binary.BigEndian.AppendUint16(k, uint16(port.low)), 0, 0)
+	k = append(append(k, owner...), byte(protocol.low), 0, 0, 0)
+	return append(binary.BigEndian.AppendUint16(k, uint16(head.low)), 0, 0)
 }
 
 // profileElements map the NIC's addresses to a profile.

@@ -20,7 +20,7 @@ var uplinksSet = &nftables.Set{Name: "uplinks", KeyType: nftables.TypeIFName, Ke
 // openedSet holds, for each uplink, the services of guarded addresses that its VPC may
 // use.
 func openedSet(f family) *nftables.Set {
-	return ranges("opened", f, nftables.TypeIFName, nftables.TypeInetProto, f.address, nftables.TypeInetService, nftables.TypeInetService)
+	return ranges("opened-services", f, nftables.TypeIFName, f.address, nftables.TypeInetService, nftables.TypeInetProto, nftables.TypeInetService)
 }
 
 // ranges is a set of ranges in each of the fields.
@@ -48,7 +48,7 @@ func hostRules(table string, links netip.Prefix) ruleset {
 	}
 	uplinks := uplinksSet
 	opened := func(f family) rule {
-		service := concat().link().protocol().addr(f, f.destination).service()
+		service := concat().link().addr(f, f.destination).port().kind()
 		return when("opened by the VPC's egress", iifIn(uplinks), f.matches(), service.in(openedSet(f)), accept())
 	}
 	nat := func(name string, hook *nftables.ChainHook, prio *nftables.ChainPriority, rules ...rule) chain {

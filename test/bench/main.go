@@ -47,6 +47,12 @@ var parts = []struct {
 	{"vm-burst", (*bench).vmBurst},
 	{"vm-boot", (*bench).vmBoot},
 	{"vm-memory", (*bench).vmMemory},
+	{"net-tcp", (*bench).netTCP},
+	{"net-latency", (*bench).netLatency},
+	{"net-vm-tcp", (*bench).netVMTCP},
+	{"net-vm-latency", (*bench).netVMLatency},
+	{"net-rules", (*bench).netRules},
+	{"net-nic", (*bench).netNIC},
 }
 
 func main() {
@@ -58,7 +64,7 @@ func main() {
 	flag.IntVar(&b.creates, "creates", 500, "creates in a row")
 	flag.IntVar(&b.idle, "idle", 20, "idle instances whose memory is measured")
 	flag.IntVar(&b.data, "data", 256, "MiB in the image that is pulled")
-	flag.StringVar(&only, "only", "", "parts to run, with commas between: cli,warm,cold,burst,memory,pull,creates,vm-warm,vm-copy,vm-burst,vm-boot,vm-memory")
+	flag.StringVar(&only, "only", "", "parts to run, with commas between: cli,warm,cold,burst,memory,pull,creates,vm-warm,vm-copy,vm-burst,vm-boot,vm-memory,net-tcp,net-latency,net-vm-tcp,net-vm-latency,net-rules,net-nic")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -79,7 +85,7 @@ func (b *bench) run(ctx context.Context, only string) error {
 			continue
 		}
 		began := time.Now()
-		fmt.Fprintf(os.Stderr, "%-8s … ", p.name)
+		fmt.Fprintf(os.Stderr, "%-14s … ", p.name)
 		if partErr := p.run(b, ctx); partErr != nil {
 			fmt.Fprintln(os.Stderr, "failed")
 			err = errors.Join(err, fmt.Errorf("%s: %w", p.name, partErr))

@@ -12,11 +12,11 @@ var noHoles = []unix.SockFilter{
 	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_FALLOCATE, Jf: 3},
 	{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 24},
 	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: punch, Jf: 1},
-	{Code: unix.BPF_RET | unix.BPF_K, K: retErrno | 0},
+	{Code: unix.BPF_RET | unix.BPF_K, K: retErrno},
 	{Code: unix.BPF_RET | unix.BPF_K, K: retAllow},
 }
 
-// Answers of a filter; the number of an error of 0 is none.
+// Answers of a filter. No number of an error is added to the first, which makes it success.
 const (
 	retErrno = 0x00050000
 	retAllow = 0x7fff0000
