@@ -1,7 +1,6 @@
 package linux
 
 import (
-	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -9,39 +8,8 @@ import (
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
-	"cis/internal/agent/runtime/runtimetest"
 	"cis/internal/testbox"
 )
-
-func TestInstanceFiles(t *testing.T) {
-	b := newBox(t, boxOptions{})
-	b.Expect("cat /etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tweb")
-	b.Expect("cat /etc/hostname /etc/resolv.conf; stat -c '%a %u' /etc /etc/hosts; tail -1 /etc/passwd | cut -d: -f1",
-		"web\nsearch vpc.internal\nnameserver 10.1.0.2\n755 0\n644 0\nuser")
-	// Each attempt begins anew.
-	b.Expect("echo mine >/etc/hosts && echo x >/x && cat /etc/hosts", "mine")
-	b.Expect("ls /x 2>/dev/null; grep -c web /etc/hosts; stat -c %a /tmp", "1\n1777")
-}
-
-func TestInstanceFilesBehindSymlinks(t *testing.T) {
-	b := newBox(t, boxOptions{image: map[string]string{
-		"etc/": "!", "etc/passwd": "!", "etc/hosts": "!", "etc": "-> /usr/../usr/etc", "usr/": "", "usr/etc/": "", "usr/etc/keep": "kept\n",
-		"usr/etc/resolv.conf": "-> ../run/elsewhere", "tmp/": "!",
-	}})
-	b.Expect("cat /etc/keep /usr/etc/hostname; grep nameserver /etc/resolv.conf; stat -c %a /tmp; ls -ld /etc | awk '{print $11}'",
-		"kept\nweb\nnameserver 10.1.0.2\n1777\n/usr/../usr/etc")
-}
-
-func TestReadOnlyRoot(t *testing.T) {
-	b := newBox(t, boxOptions{volumes: []agentpb.Volume{{Name: "data", SizeLimit: api.MiB}}})
-	c := b.Shell("main", "touch /x /tmp/x /etc/hosts; echo to >/data/x; cat /data/x; grep web /etc/hosts; echo >/dev/null && echo y >/dev/shm/y && cat /dev/shm/y")
-	c.ReadOnly = true
-	c.Mounts = []agentpb.Mount{{Volume: "data", Path: "/data"}}
-	_, output := b.RunContainer(c)
-	if strings.Count(output, "Read-only file system") != 3 || !strings.Contains(output, "to\n10.1.2.3\tweb\ny") {
-		t.Error(output)
-	}
-}
 
 func TestSystemMounts(t *testing.T) {
 	b := newBox(t, boxOptions{})
@@ -91,36 +59,4 @@ func TestMountsOfOthersGo(t *testing.T) {
 	}
 	second.Stdin.Close()
 	second.End()
-}
-
-func TestCopy(t *testing.T) {
-	b := newBox(t, boxOptions{volumes: []agentpb.Volume{{Name: "data"}}})
-	c := b.Shell("main", "mkdir -p /srv/a; echo hi >/srv/a/f; chmod 0640 /srv/a/f; ln -s f /srv/a/l; ln -s /data /srv/link; cat")
-	c.Mounts = []agentpb.Mount{{Volume: "data", Path: "/data"}}
-	r := b.Begin(c)
-	b.Ready("main", "test -L /srv/link")
-	var archive strings.Builder
-	if err := b.CopyOut(t.Context(), "main", "/srv/a", &archive); err != nil {
-		t.Fatal(err)
-	}
-	// Into a volume, through a symlink.
-	if err := b.CopyIn(t.Context(), "main", "/srv/link", strings.NewReader(archive.String())); err != nil {
-		t.Fatal(err)
-	}
-	_, output := b.Execute("main", runtimetest.Sh("cd /data/a; cat f l; stat -c '%a %N' f l")).End()
-	if output != "hi\nhi\n640 f\n777 'l' -> 'f'\n" {
-		t.Errorf("%q", output)
-	}
-	var failure *api.Error
-	if err := b.CopyOut(t.Context(), "main", "/nowhere", &archive); !errors.As(err, &failure) || failure.Code != api.NotFound {
-		t.Error(err)
-	}
-	if err := b.CopyIn(t.Context(), "main", "/etc/passwd", strings.NewReader(archive.String())); !errors.As(err, &failure) {
-		t.Error(err)
-	}
-	if err := b.CopyOut(t.Context(), "other", "/", &archive); !errors.As(err, &failure) || failure.Code != api.Conflict {
-		t.Error(err)
-	}
-	r.Stdin.Close()
-	r.End()
 }

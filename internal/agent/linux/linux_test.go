@@ -66,6 +66,12 @@ func settle() error {
 	return netlink.LinkSetUp(lo)
 }
 
+func TestConformance(t *testing.T) {
+	runtimetest.Conform(t, func(t testing.TB, o runtimetest.Options) *runtimetest.Box {
+		return &newBox(t, boxOptions{volumes: o.Volumes, image: o.Image}).Box
+	})
+}
+
 // box is a runtime under test.
 type box struct {
 	runtimetest.Box

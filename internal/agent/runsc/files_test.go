@@ -73,34 +73,6 @@ func (b *box) stored() int64 {
 	return sum >> 20
 }
 
-func TestReadOnlyRoot(t *testing.T) {
-	b := newBox(t, boxOptions{volumes: []agentpb.Volume{{Name: "data", SizeLimit: api.MiB}}})
-	c := b.Shell("main", "touch /x /tmp/x /etc/hosts; echo to >/data/x; cat /data/x; grep web /etc/hosts; echo >/dev/null && echo y >/dev/shm/y && cat /dev/shm/y")
-	c.ReadOnly = true
-	c.Mounts = []agentpb.Mount{{Volume: "data", Path: "/data"}}
-	_, output := b.RunContainer(c)
-	if strings.Count(output, "Read-only file system") != 3 || !strings.Contains(output, "to\n10.1.2.3\tweb\ny") {
-		t.Error(output)
-	}
-}
-
-func TestInstanceFiles(t *testing.T) {
-	b := newBox(t, boxOptions{})
-	b.Expect("cat /etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.1.2.3\tweb")
-	b.Expect("cat /etc/hostname /etc/resolv.conf; stat -c '%a %u' /etc /etc/hosts; tail -1 /etc/passwd | cut -d: -f1",
-		"web\nsearch vpc.internal\nnameserver 10.1.0.2\n755 0\n644 0\nuser")
-	b.Expect("echo mine >/etc/hosts && cat /etc/hosts", "mine")
-}
-
-func TestInstanceFilesBehindSymlinks(t *testing.T) {
-	b := newBox(t, boxOptions{image: map[string]string{
-		"etc/": "!", "etc/passwd": "!", "etc/hosts": "!", "etc": "-> /usr/../usr/etc", "usr/etc/": "", "usr/etc/keep": "kept\n",
-		"usr/etc/resolv.conf": "-> ../run/elsewhere", "tmp/": "!",
-	}})
-	b.Expect("cat /etc/keep /usr/etc/hostname; grep nameserver /etc/resolv.conf; stat -c %a /tmp; ls -ld /etc | awk '{print $11}'",
-		"kept\nweb\nnameserver 10.1.0.2\n1777\n/usr/../usr/etc")
-}
-
 func TestSystemMounts(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	b.Expect("ls /sys/fs/cgroup | wc -l; mkdir /sys/fs/cgroup/x 2>/dev/null || echo no; touch /sys/x 2>/dev/null || echo no", "0\nno\nno")
@@ -163,41 +135,18 @@ func TestVolumeAtTmp(t *testing.T) {
 	}
 }
 
-func TestCopy(t *testing.T) {
-	b := newBox(t, boxOptions{volumes: []agentpb.Volume{{Name: "data", SizeLimit: api.MiB}}})
-	c := b.Shell("main", "mkdir -p /srv/a; echo hi >/srv/a/f; chmod 0640 /srv/a/f; ln -s f /srv/a/l; ln -s /data /srv/link; echo go; cat")
-	c.Mounts = []agentpb.Mount{{Volume: "data", Path: "/data"}}
-	c.UID = 0
-	r := b.Begin(c)
-	b.Ready("main", "test -L /srv/link")
-	var archive strings.Builder
-	if err := b.CopyOut(t.Context(), "main", "/srv/a", &archive); err != nil {
-		t.Fatal(err)
-	}
-	// Into a volume, through a symlink.
-	if err := b.CopyIn(t.Context(), "main", "/srv/link", strings.NewReader(archive.String())); err != nil {
-		t.Fatal(err)
-	}
-	_, output := b.Execute("main", &agentpb.ExecStart{Args: []string{"/bin/sh", "-c", "cd /data/a; cat f l; stat -c '%a %N' f l"}}).End()
-	if output != "hi\nhi\n640 f\n777 'l' -> 'f'\n" {
-		t.Errorf("%q", output)
-	}
-	var failure *api.Error
-	if err := b.CopyOut(t.Context(), "main", "/nowhere", &archive); !errors.As(err, &failure) || failure.Code != api.NotFound {
-		t.Error(err)
-	}
-	if err := b.CopyIn(t.Context(), "main", "/etc/passwd", strings.NewReader(archive.String())); !errors.As(err, &failure) {
-		t.Error(err)
-	}
-	if err := b.CopyOut(t.Context(), "other", "/", &archive); !errors.As(err, &failure) || failure.Code != api.Conflict {
-		t.Error(err)
-	}
-	// A reader that goes away, and a writer that never comes, end the copy.
+// TestCopyEnds: a reader that goes away, and a writer that never comes, end a copy.
+func TestCopyEnds(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	r := b.Begin(b.Shell("main", "cat"))
 	ctx, cancel := context.WithCancel(t.Context())
-	in, out, _ := os.Pipe()
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	context.AfterFunc(ctx, func() { out.Close() })
 	go cancel()
-	if err := b.CopyIn(ctx, "main", "/data", in); err == nil {
+	if err := b.CopyIn(ctx, "main", "/tmp", in); err == nil {
 		t.Error("a cancelled copy succeeded")
 	}
 	if err := b.CopyOut(t.Context(), "main", "/bin", &brokenWriter{}); err == nil {
@@ -210,19 +159,3 @@ func TestCopy(t *testing.T) {
 type brokenWriter struct{}
 
 func (*brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken") }
-
-func TestCopyIntoReadOnlyRoot(t *testing.T) {
-	b := newBox(t, boxOptions{})
-	c := b.Shell("main", "cat")
-	c.ReadOnly = true
-	r := b.Begin(c)
-	var archive strings.Builder
-	if err := b.CopyOut(t.Context(), "main", "/etc/passwd", &archive); err != nil || !strings.Contains(archive.String(), "root:x:0") {
-		t.Error(err)
-	}
-	if err := b.CopyIn(t.Context(), "main", "/etc", strings.NewReader(archive.String())); err == nil || !strings.Contains(err.Error(), "read-only file system") {
-		t.Error(err)
-	}
-	r.Stdin.Close()
-	r.End()
-}

@@ -41,52 +41,6 @@ func TestStartFailures(t *testing.T) {
 	b.Expect("echo fine", "fine")
 }
 
-func TestExec(t *testing.T) {
-	b := newBox(t, boxOptions{})
-	c := b.Shell("main", "cat")
-	c.Env = append(c.Env, "A=container")
-	c.Cwd = "/etc"
-	r := b.Begin(c)
-	for _, test := range []struct {
-		start *agentpb.ExecStart
-		code  int
-		want  string
-	}{
-		{runtimetest.Sh("echo $A; pwd; exit 4"), 4, "container\n/etc\n"},
-		{&agentpb.ExecStart{Args: []string{"sh", "-c", "echo $A $0 '$A'; pwd"}, Env: []string{"A=x y"}, Cwd: "/bin"}, 0, "x y sh $A\n/bin\n"},
-		{&agentpb.ExecStart{Args: []string{"id"}, User: &agentpb.User{UID: 1000, GID: 1000, Groups: []uint32{7}}}, 0, "uid=1000(user) gid=1000 groups=7\n"},
-		{runtimetest.Sh("kill -TERM $$"), 143, ""},
-		{runtimetest.Sh("echo over; echo under >&2"), 0, "over\nunder\n"},
-	} {
-		exit, output := b.Execute("main", test.start).End()
-		if exit.Code != test.code || output != test.want {
-			t.Errorf("%v: %+v %q", test.start.Args, exit, output)
-		}
-	}
-	if _, err := b.Exec(t.Context(), "main", &agentpb.ExecStart{Args: []string{"nothing"}}, files(t)); err == nil {
-		t.Error("exec of nothing started")
-	}
-	p := b.Execute("main", runtimetest.Sh("trap 'echo caught; exit 5' USR1; echo ready >/tmp/ready; while :; do sleep 0.05; done"))
-	b.Ready("main", "test -f /tmp/ready")
-	if err := p.Signal(t.Context(), int(unix.SIGUSR1), false); err != nil {
-		t.Error(err)
-	}
-	if exit, output := p.End(); exit.Code != 5 || output != "caught\n" {
-		t.Errorf("%+v %q", exit, output)
-	}
-	if err := p.Signal(t.Context(), int(unix.SIGKILL), false); err == nil {
-		t.Error("an ended program was signalled")
-	}
-	r.Stdin.Close()
-	r.End()
-	if err := r.Delete(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if _, err := b.Exec(t.Context(), "main", runtimetest.Sh("true"), files(t)); err == nil {
-		t.Error("exec in a deleted container started")
-	}
-}
-
 func files(t *testing.T) runtime.Stdio {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -94,29 +48,6 @@ func files(t *testing.T) runtime.Stdio {
 	}
 	t.Cleanup(func() { null.Close() })
 	return runtime.Stdio{Stdin: null, Stdout: null, Stderr: null}
-}
-
-func TestPrivileges(t *testing.T) {
-	b := newBox(t, boxOptions{})
-	for _, test := range []struct {
-		uid  uint32
-		caps []string
-		want string
-	}{
-		{0, runtimetest.DockerCaps, "CapEff:\t00000000a80425fb"},
-		{0, nil, "CapEff:\t0000000000000000"},
-		{1000, runtimetest.DockerCaps, "CapEff:\t0000000000000000"},
-	} {
-		c := b.Shell("main", "grep CapEff /proc/self/status; echo hi >/dev/stdout; echo hi >/dev/stderr; cat </dev/stdin")
-		c.UID, c.GID, c.Capabilities = test.uid, test.uid, test.caps
-		r := b.Begin(c)
-		_, executed := b.Execute("main", runtimetest.Sh("grep CapEff /proc/self/status")).End()
-		r.Stdin.Close()
-		_, output := r.End()
-		if output != test.want+"\nhi\nhi\n" || executed != test.want+"\n" {
-			t.Errorf("uid %d: %q, exec %q, want %q", test.uid, output, executed, test.want)
-		}
-	}
 }
 
 func TestSignals(t *testing.T) {
@@ -142,20 +73,6 @@ func TestSignals(t *testing.T) {
 	}
 	other.Stdin.Close()
 	other.End()
-}
-
-func TestTerminal(t *testing.T) {
-	b := newBox(t, boxOptions{})
-	c := b.Shell("main", "")
-	c.Args, c.TTY = []string{"/bin/sh"}, true
-	runtimetest.Session(t, func(s runtime.Stdio) (runtime.Process, error) { return b.Start(t.Context(), c, s) })
-
-	r := b.Begin(b.Shell("main", "cat"))
-	runtimetest.Session(t, func(s runtime.Stdio) (runtime.Process, error) {
-		return b.Exec(t.Context(), "main", &agentpb.ExecStart{Args: []string{"/bin/sh"}, TTY: true}, s)
-	})
-	r.Stdin.Close()
-	r.End()
 }
 
 func TestHostname(t *testing.T) {

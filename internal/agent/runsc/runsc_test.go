@@ -91,6 +91,12 @@ func pauseImage(t testing.TB, program string) string {
 	})
 }
 
+func TestConformance(t *testing.T) {
+	runtimetest.Conform(t, func(t testing.TB, o runtimetest.Options) *runtimetest.Box {
+		return &newBox(t, boxOptions{volumes: o.Volumes, image: o.Image}).Box
+	})
+}
+
 func TestStartAndExit(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	b.Expect("echo hello; hostname; id -u", "hello\nweb\n0")
