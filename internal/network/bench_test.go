@@ -42,7 +42,7 @@ func BenchmarkRules(b *testing.B) {
 			x, y := l.attach(m, benchNIC(1)), l.attach(m, benchNIC(2))
 			to := at(benchNIC(2).Address, 80)
 			l.serve(y, ":80")
-			c, _, err := connect(x, "tcp", to)
+			c, _, err := connect(x, "tcp", to, patience)
 			check(b, err)
 			defer c.Close()
 			buf := make([]byte, 1)
@@ -52,7 +52,7 @@ func BenchmarkRules(b *testing.B) {
 				attach = append(attach, timed(func() { _, err := m.Attach(ctx, n); check(b, err) }))
 				detach = append(detach, timed(func() { check(b, m.Detach(ctx, n.ID)) }))
 				open = append(open, timed(func() {
-					c, _, err := connect(x, "tcp", to)
+					c, _, err := connect(x, "tcp", to, patience)
 					check(b, err)
 					c.Close()
 				}))

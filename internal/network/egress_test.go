@@ -58,7 +58,7 @@ func testEgressModes(t *testing.T, kind NICKind) {
 		check(t, m.EnsureVPC(ctx, v))
 		for letter, place := range places {
 			want := strings.Contains(c.pass, letter)
-			_, _, err := connect(a, "tcp", at(addr(place.address), place.port))
+			_, _, err := connect(a, "tcp", at(addr(place.address), place.port), timeFor(want))
 			if (err == nil) != want {
 				t.Errorf("%s: %s port %d: %v, want %v", name, place.address, place.port, err, want)
 			}

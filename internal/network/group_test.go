@@ -76,7 +76,7 @@ func testGroups(t *testing.T, kind NICKind) {
 		for letter, p := range probes(client, server) {
 			want := strings.Contains(c.pass, letter)
 			all.Go(func() {
-				if got := p.reaches(l, a); got != want {
+				if got := p.reaches(l, a, want); got != want {
 					t.Errorf("%s: %s %s reached: %v, want %v", name, p.protocol, p.to, got, want)
 				}
 			})
@@ -105,13 +105,13 @@ func probes(client, server NIC) map[string]probe {
 	}
 }
 
-func (p probe) reaches(l *lab, s *space) bool {
+func (p probe) reaches(l *lab, s *space, wanted bool) bool {
 	if p.protocol.isICMP() {
 		return s.within(func() error {
 			return exec.Command(testbox.Busybox(l.t), "ping", "-c", "1", "-W", "1", p.to.String()).Run()
 		}) == nil
 	}
-	c, _, err := connect(s, p.protocol.String(), at(p.to, p.port))
+	c, _, err := connect(s, p.protocol.String(), at(p.to, p.port), timeFor(wanted))
 	if err == nil {
 		c.Close()
 	}

@@ -61,7 +61,7 @@ func TestNoIPv6Outside(t *testing.T) {
 	// On a tap, since a kernel that hears of the error while it still sends, as over a
 	// veth, tries again.
 	a := l.attach(m, nicAt("default", 2).dual().as(Tap))
-	_, _, err := connect(a, "tcp", "["+outsideAddr6+"]:80")
+	_, _, err := connect(a, "tcp", "["+outsideAddr6+"]:80", blocked)
 	has(t, err, unix.ENETUNREACH)
 
 	check(t, l.host.route.RouteAdd(&netlink.Route{Gw: net.ParseIP(outsideAddr6), Dst: ipNet(netip.MustParsePrefix("::/0"))}))

@@ -42,6 +42,8 @@ const (
 	hostAddr6, outsideAddr6 = "2001:db8::1", "2001:db8::2"
 
 	blocked = 300 * time.Millisecond // how long a dial tries before it counts as blocked
+	// patience is how long what must be answered may take, on a busy machine.
+	patience = 10 * time.Second
 )
 
 var labs atomic.Int32
@@ -260,6 +262,14 @@ func (l *lab) serve(s *space, address string) {
 	}))
 }
 
+// timeFor is how long to wait for an answer that is wanted, or that must not come.
+func timeFor(wanted bool) time.Duration {
+	if wanted {
+		return patience
+	}
+	return blocked
+}
+
 // talk says who the caller is, then repeats what it says.
 func talk(c net.Conn) {
 	defer c.Close()
@@ -267,16 +277,16 @@ func talk(c net.Conn) {
 	io.Copy(c, c)
 }
 
-// connect opens a connection to a server of serve and returns it with the address
-// that the server sees.
-func connect(s *space, network, address string) (net.Conn, string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), blocked)
+// connect opens a connection to a server of serve within a time, and returns it with
+// the address that the server sees.
+func connect(s *space, network, address string, within time.Duration) (net.Conn, string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	c, err := dialWithin(ctx, s.fd, network, address)
 	if err != nil {
 		return nil, "", err
 	}
-	c.SetDeadline(time.Now().Add(blocked))
+	c.SetDeadline(time.Now().Add(within))
 	if network == "udp" {
 		fmt.Fprintln(c, "hello")
 	}
@@ -293,7 +303,7 @@ func connect(s *space, network, address string) (net.Conn, string, error) {
 // reaches checks that the server answers and sees the caller as given.
 func (l *lab) reaches(s *space, network, address, as string) {
 	l.t.Helper()
-	c, seen, err := connect(s, network, address)
+	c, seen, err := connect(s, network, address, patience)
 	if err != nil {
 		l.t.Errorf("%s %s: %v", network, address, err)
 		return
@@ -307,7 +317,7 @@ func (l *lab) reaches(s *space, network, address, as string) {
 // never checks that the server does not answer.
 func (l *lab) never(s *space, network, address string) {
 	l.t.Helper()
-	c, seen, err := connect(s, network, address)
+	c, seen, err := connect(s, network, address, blocked)
 	if err == nil {
 		c.Close()
 		l.t.Errorf("%s %s answered (it saw %s)", network, address, seen)
@@ -322,7 +332,7 @@ type flow struct {
 
 func (l *lab) flow(s *space, address string) *flow {
 	l.t.Helper()
-	c, _, err := connect(s, "tcp", address)
+	c, _, err := connect(s, "tcp", address, patience)
 	check(l.t, err)
 	l.t.Cleanup(func() { c.Close() })
 	return &flow{l.t, c}

@@ -127,11 +127,11 @@ func testLinkLocalIsRefusedAtOnce(t *testing.T, kind NICKind) {
 	l.ensure(m, l.vpc("default"))
 	a := l.attach(m, nicAt("default", 2).as(kind))
 	start := time.Now()
-	_, _, err := connect(a, "tcp", "169.254.169.254:80")
+	_, _, err := connect(a, "tcp", "169.254.169.254:80", blocked)
 	if !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("metadata address: %v after %v, want a refusal", err, time.Since(start))
 	}
-	_, _, err = connect(a, "tcp", "10.77.9.9:80")
+	_, _, err = connect(a, "tcp", "10.77.9.9:80", blocked)
 	has(t, err, unix.EHOSTUNREACH) // an address in the CIDR that no NIC has
 }
 
@@ -227,7 +227,7 @@ func testBulkTransferKeepsItsBytes(t *testing.T, kind NICKind) {
 	l.ensure(m, l.vpc("default"))
 	a, b := l.attach(m, nicAt("default", 2).as(kind)), l.attach(m, nicAt("default", 3))
 	l.serve(b, ":80")
-	c, _, err := connect(a, "tcp", "10.77.0.3:80")
+	c, _, err := connect(a, "tcp", "10.77.0.3:80", patience)
 	check(t, err)
 	defer c.Close()
 	const size = 8 << 20
