@@ -41,15 +41,6 @@ func TestStartFailures(t *testing.T) {
 	b.Expect("echo fine", "fine")
 }
 
-func files(t *testing.T) runtime.Stdio {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { null.Close() })
-	return runtime.Stdio{Stdin: null, Stdout: null, Stderr: null}
-}
-
 func TestSignals(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	r := b.Begin(b.Shell("main", "trap 'echo term; exit 9' TERM; sleep 1000 & touch /tmp/up; wait"))
