@@ -1,0 +1,58 @@
+// Package account tells who makes a request and what they may do: the caller that a
+// request's context carries, roles, and the secrets that prove a caller.
+//
+// It keeps nothing on record itself and speaks no protocol.
+package account
+
+import "context"
+
+// Default is the account that is always there. Who has the socket acts for it, and its
+// admins run the service: they manage the other accounts.
+const Default = "default"
+
+// Role is what a user of an account may do. Each includes those before it.
+type Role string
+
+// The roles.
+const (
+	// Viewer sees everything of the account but secrets' values.
+	Viewer Role = "viewer"
+	// Operator creates, changes and removes what the account owns.
+	Operator Role = "operator"
+	// Admin also manages the account's users and keys.
+	Admin Role = "admin"
+)
+
+var ranks = map[Role]int{Viewer: 1, Operator: 2, Admin: 3}
+
+// Allows tells whether the role includes another; one that is not known includes none.
+func (r Role) Allows(other Role) bool { return ranks[other] > 0 && ranks[r] >= ranks[other] }
+
+// Caller is who makes a request, once that is proven.
+type Caller struct {
+	// Account is the name of the account that the request acts for.
+	Account string
+	// User is the name of the account's user.
+	User string
+	// Key is the ID of the key or token that proved it; empty for the socket.
+	Key  string
+	Role Role
+	// System: the caller runs the service, and may act for every account.
+	System bool
+}
+
+type callerKey struct{}
+
+// With returns a context in which requests are made by the caller.
+func With(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// Of is who makes the requests of a context: a viewer of the default account where it says
+// nothing, so that what was forgotten shows as little as possible.
+func Of(ctx context.Context) Caller {
+	if c, ok := ctx.Value(callerKey{}).(Caller); ok {
+		return c
+	}
+	return Caller{Account: Default, Role: Viewer}
+}
