@@ -11,7 +11,9 @@ import (
 type Address struct {
 	// ID is "eip-" and 8 hexadecimal digits. Shown, not set.
 	ID string `json:"id,omitempty"`
-	// Name is unique among the addresses: a DNS label. Default: the ID.
+	// Account that owns it. Shown, not set.
+	Account string `json:"account,omitempty"`
+	// Name is unique among the account's addresses: a DNS label. Default: the ID.
 	Name string `json:"name,omitempty"`
 	// Labels are the user's own.
 	Labels map[string]string `json:"labels,omitempty"`
@@ -35,7 +37,7 @@ type AddressBinding struct {
 // Validate checks an address that is to be made.
 func (a *Address) Validate() error {
 	var c checker
-	c.resource("eip-", a.ID, a.Name, a.Labels, a.CreatedAt, 0)
+	c.resource("eip-", a.ID, a.Account, a.Name, a.Labels, a.CreatedAt, 0)
 	c.check(a.Name != AutoAddress, "name", "must not be %q, which stands for any address", AutoAddress)
 	if a.Address != "" {
 		ip, err := netip.ParseAddr(a.Address)

@@ -14,7 +14,9 @@ const (
 // Event is one step in the life of an instance. Equal events (same instance,
 // container, reason and message) are counted, not repeated.
 type Event struct {
-	ID         int64     `json:"id"`
+	ID int64 `json:"id"`
+	// Account that owns the instance.
+	Account    string    `json:"account,omitempty"`
 	InstanceID string    `json:"instanceID"`
 	Instance   string    `json:"instance"`
 	Container  string    `json:"container,omitempty"`

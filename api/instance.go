@@ -35,7 +35,7 @@ const (
 // InstanceSpec is what a user asks for. The names follow the Kubernetes PodSpec
 // wherever it has the thing.
 type InstanceSpec struct {
-	// Name is unique among the instances on record: a DNS label of 1 to 63
+	// Name is unique among the account's instances on record: a DNS label of 1 to 63
 	// characters. Empty: one is made up.
 	Name string `json:"name,omitempty"`
 	// Labels are the user's own; keys and values as in Kubernetes.
@@ -274,6 +274,8 @@ type Lifecycle struct {
 type Instance struct {
 	// ID is "i-" and 12 hexadecimal digits.
 	ID string `json:"id"`
+	// Account that owns it.
+	Account string `json:"account,omitempty"`
 	// Spec as asked for, with the defaults filled in.
 	Spec      InstanceSpec   `json:"spec"`
 	Status    InstanceStatus `json:"status"`

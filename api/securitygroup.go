@@ -12,7 +12,9 @@ import (
 type SecurityGroup struct {
 	// ID is "sg-" and 8 hexadecimal digits. Shown, not set.
 	ID string `json:"id,omitempty"`
-	// Name is unique among the security groups: a DNS label.
+	// Account that owns it. Shown, not set.
+	Account string `json:"account,omitempty"`
+	// Name is unique among the account's security groups: a DNS label.
 	Name string `json:"name"`
 	// Labels are the user's own.
 	Labels map[string]string `json:"labels,omitempty"`
@@ -95,7 +97,7 @@ func setRuleDefaults(rules []Rule) {
 // Validate checks a group that is to be made.
 func (g *SecurityGroup) Validate() error {
 	var c checker
-	c.resource("sg-", g.ID, g.Name, g.Labels, g.CreatedAt, g.Revision)
+	c.resource("sg-", g.ID, g.Account, g.Name, g.Labels, g.CreatedAt, g.Revision)
 	c.check(g.Name != "", "name", dnsLabelRule)
 	c.rules(g.Ingress, "ingress")
 	c.rules(g.Egress, "egress")

@@ -10,7 +10,9 @@ import (
 type Subnet struct {
 	// ID is "subnet-" and 8 hexadecimal digits. Shown, not set.
 	ID string `json:"id,omitempty"`
-	// Name is unique among the subnets: a DNS label.
+	// Account that owns it. Shown, not set.
+	Account string `json:"account,omitempty"`
+	// Name is unique among the account's subnets: a DNS label.
 	Name string `json:"name"`
 	// Labels are the user's own.
 	Labels map[string]string `json:"labels,omitempty"`
@@ -35,7 +37,7 @@ func (s *Subnet) Default() { setDefault(&s.VPC, DefaultName) }
 // Validate checks a subnet that is to be made.
 func (s *Subnet) Validate() error {
 	var c checker
-	c.resource("subnet-", s.ID, s.Name, s.Labels, s.CreatedAt, 0)
+	c.resource("subnet-", s.ID, s.Account, s.Name, s.Labels, s.CreatedAt, 0)
 	c.check(s.Name != "", "name", dnsLabelRule)
 	c.check(isDNSLabel(s.VPC), "vpc", "must be the name or ID of a VPC")
 	c.check(s.CIDR6 == "", "cidr6", "is shown, not set: ipv6 asks for one")

@@ -2,9 +2,6 @@ package api
 
 import "time"
 
-// Decimal is an exact decimal number as text, such as "0.0125".
-type Decimal string
-
 // UsageBy says what usage is added up by.
 type UsageBy string
 

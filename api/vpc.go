@@ -16,7 +16,9 @@ const DefaultName = "default"
 type VPC struct {
 	// ID is "vpc-" and 8 hexadecimal digits. Shown, not set.
 	ID string `json:"id,omitempty"`
-	// Name is unique among the VPCs: a DNS label. Names of instances in it end in
+	// Account that owns it. Shown, not set.
+	Account string `json:"account,omitempty"`
+	// Name is unique among the account's VPCs: a DNS label. Names of instances in it end in
 	// .NAME.internal.
 	Name string `json:"name"`
 	// Labels are the user's own.
@@ -85,7 +87,7 @@ func (u *VPCUpdate) Default() {
 // Validate checks a VPC that is to be made.
 func (v *VPC) Validate() error {
 	var c checker
-	c.resource("vpc-", v.ID, v.Name, v.Labels, v.CreatedAt, v.Revision)
+	c.resource("vpc-", v.ID, v.Account, v.Name, v.Labels, v.CreatedAt, v.Revision)
 	c.check(v.Name != "", "name", dnsLabelRule)
 	c.check(v.CIDR6 == "", "cidr6", "is shown, not set: every VPC gets its own range")
 	if p, ok := c.cidr4(v.CIDR, "cidr"); ok {
@@ -116,8 +118,9 @@ func (c *checker) egress(e *Egress, field string) {
 }
 
 // resource checks what all kinds of the network's resources have in common.
-func (c *checker) resource(prefix, id, name string, labels map[string]string, created time.Time, revision int64) {
+func (c *checker) resource(prefix, id, account, name string, labels map[string]string, created time.Time, revision int64) {
 	c.check(id == "", "id", "is shown, not set")
+	c.check(account == "", "account", "is shown, not set")
 	c.check(name == "" || isDNSLabel(name), "name", dnsLabelRule)
 	c.check(!strings.HasPrefix(name, prefix), "name", "must not begin with %s, as IDs do", prefix)
 	c.labels(labels)

@@ -4,42 +4,32 @@
 // It keeps nothing on record itself and speaks no protocol.
 package account
 
-import "context"
+import (
+	"context"
+
+	"cis/api"
+)
 
 // Default is the account that is always there. Who has the socket acts for it, and its
 // admins run the service: they manage the other accounts.
 const Default = "default"
 
-// Role is what a user of an account may do. Each includes those before it.
-type Role string
-
-// The roles.
-const (
-	// Viewer sees everything of the account but secrets' values.
-	Viewer Role = "viewer"
-	// Operator creates, changes and removes what the account owns.
-	Operator Role = "operator"
-	// Admin also manages the account's users and keys.
-	Admin Role = "admin"
-)
-
-var ranks = map[Role]int{Viewer: 1, Operator: 2, Admin: 3}
-
-// Allows tells whether the role includes another; one that is not known includes none.
-func (r Role) Allows(other Role) bool { return ranks[other] > 0 && ranks[r] >= ranks[other] }
-
 // Caller is who makes a request, once that is proven.
 type Caller struct {
-	// Account is the name of the account that the request acts for.
+	// Account is the name of the account that the request acts for. Empty: all of them, as
+	// only a System caller may, to look.
 	Account string
 	// User is the name of the account's user.
 	User string
 	// Key is the ID of the key or token that proved it; empty for the socket.
 	Key  string
-	Role Role
+	Role api.Role
 	// System: the caller runs the service, and may act for every account.
 	System bool
 }
+
+// Owns tells whether what an account owns is for the caller to see.
+func (c Caller) Owns(account string) bool { return c.Account == account || c.Account == "" }
 
 type callerKey struct{}
 
@@ -54,5 +44,5 @@ func Of(ctx context.Context) Caller {
 	if c, ok := ctx.Value(callerKey{}).(Caller); ok {
 		return c
 	}
-	return Caller{Account: Default, Role: Viewer}
+	return Caller{Account: Default, Role: api.RoleViewer}
 }

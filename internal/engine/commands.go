@@ -6,17 +6,22 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/image"
 	"cis/internal/store"
 )
 
-// find reads an instance by name, ID or beginning of an ID.
+// find reads an instance of the caller's account by name, ID or beginning of an ID.
 func (e *Engine) find(ctx context.Context, ref string) (*store.Instance, error) {
-	rec, err := e.cfg.Store.FindInstance(ctx, ref)
+	rec, err := e.cfg.Store.FindInstance(ctx, account.Of(ctx).Account, ref)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, api.Errorf(api.NotFound, "there is no instance %q", ref).WithNext("`cis ps -a` lists them")
+		err = noInstance(ref)
 	}
 	return rec, err
+}
+
+func noInstance(ref string) error {
+	return api.Errorf(api.NotFound, "there is no instance %q", ref).WithNext("`cis ps -a` lists them")
 }
 
 // lookup finds an instance and, if it has not ended, its life. One whose programs
@@ -54,7 +59,10 @@ func (e *Engine) pair(ctx context.Context, id string) (*store.Instance, *life, e
 	}
 	defer unlock()
 	l := e.life(id) // first: a life ends after its last change of the record
-	rec, err := e.find(ctx, id)
+	rec, err := e.cfg.Store.Instance(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = noInstance(id)
+	}
 	return rec, l, err
 }
 
@@ -70,7 +78,7 @@ func (e *Engine) change(ctx context.Context, id string, fn func(*store.Instance)
 		err = l.update(true, fn)
 	} else {
 		var rec *store.Instance
-		if rec, err = e.cfg.Store.FindInstance(ctx, id); err == nil {
+		if rec, err = e.cfg.Store.Instance(ctx, id); err == nil {
 			fn(rec)
 			err = e.cfg.Store.UpdateInstance(ctx, rec, true, func() {
 				e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
@@ -331,7 +339,7 @@ func (e *Engine) Remove(ctx context.Context, ref string, force bool, grace *time
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if rec, err = e.cfg.Store.FindInstance(ctx, rec.ID); errors.Is(err, store.ErrNotFound) {
+	if rec, err = e.cfg.Store.Instance(ctx, rec.ID); errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	if err != nil {

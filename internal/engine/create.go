@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/image"
 	"cis/internal/store"
 )
@@ -19,6 +20,9 @@ import (
 // that exists already.
 func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instance, bool, error) {
 	arrived := time.Now()
+	if err := oneAccount(ctx); err != nil {
+		return api.Instance{}, false, err
+	}
 	hash := specHash(req)
 	if req.ClientToken != "" {
 		// One at a time, so that requests with the same token do not compete.
@@ -81,7 +85,7 @@ func (e *Engine) recordInstance(ctx context.Context, id string, req api.CreateIn
 			spec.Hostname = spec.Name
 		}
 		rec := &store.Instance{
-			Instance: api.Instance{ID: id, Spec: spec, CreatedAt: time.Now().UTC(), Status: status},
+			Instance: api.Instance{ID: id, Account: account.Of(ctx).Account, Spec: spec, CreatedAt: time.Now().UTC(), Status: status},
 			Run:      store.Run{Number: 1, RemoveAfter: req.RemoveAfter, RegistryAuth: req.RegistryAuth},
 		}
 		err := e.cfg.Store.CreateInstance(ctx, rec, token, func() {
@@ -124,7 +128,7 @@ func (e *Engine) check(ctx context.Context, spec api.InstanceSpec) error {
 
 // repeated finds the instance that a client token made already, if any.
 func (e *Engine) repeated(ctx context.Context, token, hash string) (*store.Instance, error) {
-	used, err := e.cfg.Store.Token(ctx, token, time.Now().Add(-tokenLife))
+	used, err := e.cfg.Store.Token(ctx, account.Of(ctx).Account, token, time.Now().Add(-tokenLife))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -134,7 +138,7 @@ func (e *Engine) repeated(ctx context.Context, token, hash string) (*store.Insta
 	if used.Hash != hash {
 		return nil, tokenConflict("this client token made instance %s with another spec", used.Instance)
 	}
-	old, err := e.cfg.Store.FindInstance(ctx, used.Instance)
+	old, err := e.cfg.Store.Instance(ctx, used.Instance)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, tokenConflict("this client token made instance %s, which has been removed", used.Instance)
 	}

@@ -121,7 +121,7 @@ func (l *life) finish(err error) {
 	})
 	os.RemoveAll(l.e.runDir(l.id))
 	rec, _ := l.snapshot()
-	l.e.names.remove(l.e.networks.vpcOf(l.id).Name, rec.Spec.Name)
+	l.e.names.remove(networkID(l.e.networks.vpcOf(l.id)), rec.Spec.Name)
 	switch {
 	case rec.Run.StopReason == api.ReasonStopped:
 		l.event(api.EventNormal, "", "Stopped", rec.Run.StopMessage)
@@ -346,7 +346,7 @@ func (e *Engine) expire(rec store.Instance) {
 			return
 		case <-time.After(time.Until(due)):
 		}
-		now, err := e.cfg.Store.FindInstance(e.ctx, rec.ID)
+		now, err := e.cfg.Store.Instance(e.ctx, rec.ID)
 		// Started again since: its next end counts.
 		if err != nil || now.Run.Number != rec.Run.Number || !now.Status.Phase.Finished() {
 			return

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/image"
 	"cis/internal/keylock"
 	"cis/internal/machine"
@@ -146,6 +147,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		instances: newHub[api.WatchEvent[api.Instance]](), events: newHub[api.Event](),
 		inForce: inForce{}, lives: map[string]*life{}, departed: map[string]*life{},
 	}
+	// What the engine does by itself is for every account.
+	ctx = account.With(ctx, account.Caller{Role: api.RoleAdmin, System: true})
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.pool = newPool(e, cfg.Standby)
 	if err := e.reconcile(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"cis/api"
+	"cis/internal/account"
 )
 
 // record writes an event down and tells the watchers. An event that cannot be
@@ -28,7 +29,7 @@ func (e *Engine) Events(ctx context.Context, opts api.EventOptions) (api.List[ap
 	if err != nil {
 		return page, err
 	}
-	events, err := e.cfg.Store.Events(ctx, id, opts.Since, limit)
+	events, err := e.cfg.Store.Events(ctx, account.Of(ctx).Account, id, opts.Since, limit)
 	if err == nil {
 		page.Items = append(page.Items, events...)
 	}
@@ -37,7 +38,7 @@ func (e *Engine) Events(ctx context.Context, opts api.EventOptions) (api.List[ap
 
 // WatchEvents calls fn for each event after opts.Since, until fn fails or ctx ends.
 func (e *Engine) WatchEvents(ctx context.Context, opts api.EventOptions, fn func(api.Event) error) error {
-	from := e.events.next()
+	from, mine := e.events.next(), account.Of(ctx)
 	opts.Limit = maxPage
 	id, err := e.eventInstance(ctx, opts.Instance)
 	if err != nil {
@@ -59,7 +60,7 @@ func (e *Engine) WatchEvents(ctx context.Context, opts api.EventOptions, fn func
 		}
 	}
 	return e.events.follow(ctx, from, func(ev api.Event) error {
-		if ev.ID <= opts.Since || id != "" && ev.InstanceID != id {
+		if ev.ID <= opts.Since || !mine.Owns(ev.Account) || id != "" && ev.InstanceID != id {
 			return nil
 		}
 		return fn(ev)

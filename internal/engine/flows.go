@@ -13,7 +13,7 @@ func (e *Engine) Flows(ctx context.Context, ref string) ([]api.Flow, error) {
 	if err != nil {
 		return nil, err
 	}
-	flows, err := e.cfg.Network.Flows(ctx, v.Name)
+	flows, err := e.cfg.Network.Flows(ctx, networkID(v))
 	if err != nil {
 		return nil, fmt.Errorf("read the flows of VPC %s: %w", v.Name, err)
 	}

@@ -11,24 +11,25 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/network"
 	"cis/internal/store"
 )
 
-// SecurityGroups lists the security groups by name.
-func (e *Engine) SecurityGroups(context.Context) ([]api.SecurityGroup, error) {
+// SecurityGroups lists the account's security groups by name.
+func (e *Engine) SecurityGroups(ctx context.Context) ([]api.SecurityGroup, error) {
 	n := e.networks
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return sorted(n.groups, groupName), nil
+	return sorted(n.groups, account.Of(ctx).Account, groupTitle), nil
 }
 
 // SecurityGroup returns a security group by name or ID.
-func (e *Engine) SecurityGroup(_ context.Context, ref string) (api.SecurityGroup, error) {
+func (e *Engine) SecurityGroup(ctx context.Context, ref string) (api.SecurityGroup, error) {
 	n := e.networks
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.group(ref)
+	return n.group(account.Of(ctx).Account, ref)
 }
 
 // CreateSecurityGroup records a group. It must be valid and have its defaults.
@@ -38,11 +39,15 @@ func (e *Engine) CreateSecurityGroup(ctx context.Context, g api.SecurityGroup) (
 		return g, err
 	}
 	defer unlock()
+	if err := oneAccount(ctx); err != nil {
+		return g, err
+	}
+	g.Account = account.Of(ctx).Account
 	if err := e.networks.resolveGroups(&g); err != nil {
 		return g, err
 	}
 	g.ID, g.CreatedAt, g.Revision = newShortID("sg-"), time.Now().UTC(), 1
-	if err := e.put(ctx, store.KindSecurityGroup, g.ID, g.Name, g); err != nil {
+	if err := e.put(ctx, store.KindSecurityGroup, g.ID, groupTitle(g), g); err != nil {
 		return g, err
 	}
 	e.networks.keepGroup(g)
@@ -66,7 +71,7 @@ func (n *networks) resolveGroups(g *api.SecurityGroup) error {
 			if ref == "" || ref == g.Name {
 				continue
 			}
-			peer, err := n.group(ref)
+			peer, err := n.group(g.Account, ref)
 			if err != nil {
 				return nil, inField(err, fmt.Sprintf("%s[%d].securityGroup", field, i))
 			}
@@ -116,14 +121,14 @@ func (e *Engine) UpdateSecurityGroup(ctx context.Context, ref string, u api.Secu
 
 // changeGroup records a group and changes it wherever it is in force; what fails is undone.
 func (e *Engine) changeGroup(ctx context.Context, before, g api.SecurityGroup) error {
-	if err := e.put(ctx, store.KindSecurityGroup, g.ID, g.Name, g); err != nil {
+	if err := e.put(ctx, store.KindSecurityGroup, g.ID, groupTitle(g), g); err != nil {
 		return err
 	}
 	e.networks.keepGroup(g)
 	if err := e.enforce(ctx, g.ID); err != nil {
 		ctx := context.WithoutCancel(ctx)
 		e.networks.keepGroup(before)
-		return errors.Join(err, e.put(ctx, store.KindSecurityGroup, g.ID, g.Name, before), e.enforce(ctx, g.ID))
+		return errors.Join(err, e.put(ctx, store.KindSecurityGroup, g.ID, groupTitle(g), before), e.enforce(ctx, g.ID))
 	}
 	return nil
 }
@@ -135,7 +140,7 @@ func (e *Engine) RemoveSecurityGroup(ctx context.Context, ref string) error {
 		return err
 	}
 	defer unlock()
-	g, err := e.networks.dropGroup(ref)
+	g, err := e.networks.dropGroup(account.Of(ctx).Account, ref)
 	if err != nil {
 		return err
 	}
@@ -147,20 +152,20 @@ func (e *Engine) RemoveSecurityGroup(ctx context.Context, ref string) error {
 }
 
 // dropGroup takes a group out, unless somebody uses it.
-func (n *networks) dropGroup(ref string) (api.SecurityGroup, error) {
+func (n *networks) dropGroup(owner, ref string) (api.SecurityGroup, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	g, err := n.group(ref)
+	g, err := n.group(owner, ref)
 	if err != nil {
 		return g, err
 	}
-	if g.ID == defaultGroup {
+	if g.Name == api.DefaultName {
 		return g, isDefault("security group")
 	}
 	if err := n.inUse("security group", g.Name, func(m *member) bool { return slices.Contains(m.groups, g.ID) }); err != nil {
 		return g, err
 	}
-	for _, other := range sorted(n.groups, groupName) {
+	for _, other := range sorted(n.groups, g.Account, groupTitle) {
 		if other.ID != g.ID && refersTo(other, g.Name) {
 			return g, api.Errorf(api.Conflict, "security group %s is used by a rule of security group %s", g.Name, other.Name).
 				WithNext("remove the rule first: `cis secgroup rule list %s`", other.Name)
@@ -211,8 +216,8 @@ func rulesOf(rules []api.Rule, ids map[string]string) (out []network.Rule) {
 	return out
 }
 
-// groupsIn are the groups that instances of a VPC use, the default one, and those that
-// their rules refer to, by ID. n.mu is held.
+// groupsIn are the groups that instances of a VPC use, the default one for what waits for
+// instances, and those that their rules refer to, by ID. n.mu is held.
 func (n *networks) groupsIn(vpc string) map[string]api.SecurityGroup {
 	in := map[string]api.SecurityGroup{}
 	var add func(id string)
@@ -223,12 +228,14 @@ func (n *networks) groupsIn(vpc string) map[string]api.SecurityGroup {
 		}
 		in[id] = g
 		for _, r := range slices.Concat(g.Ingress, g.Egress) {
-			if peer, ok := byRef(n.groups, r.SecurityGroup, groupName); ok && r.SecurityGroup != "" {
+			if peer, ok := byRef(n.groups, g.Account, r.SecurityGroup, groupTitle); ok && r.SecurityGroup != "" {
 				add(peer.ID)
 			}
 		}
 	}
-	add(defaultGroup)
+	if vpc == defaultVPC {
+		add(defaultGroup)
+	}
 	for _, m := range n.members {
 		if m.vpc == vpc {
 			for _, id := range m.groups {
@@ -239,15 +246,16 @@ func (n *networks) groupsIn(vpc string) map[string]api.SecurityGroup {
 	return in
 }
 
-// groupsOf are the groups of a VPC as the network knows them.
-func (n *networks) groupsOf(vpc string) (out []network.Group) {
+// groupsOf are the groups of a VPC, by what its network goes by.
+func (n *networks) groupsOf(id string) (out []network.Group) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	v, ok := byRef(n.vpcs, vpc, vpcName)
-	if !ok {
-		return nil
+	in := map[string]api.SecurityGroup{}
+	for _, v := range n.vpcs {
+		if networkID(v) == id {
+			in = n.groupsIn(v.ID)
+		}
 	}
-	in := n.groupsIn(v.ID)
 	ids := map[string]string{}
 	for id, g := range in {
 		ids[g.Name] = id
@@ -260,7 +268,7 @@ func (n *networks) groupsOf(vpc string) (out []network.Group) {
 }
 
 // inForce knows which groups each VPC's network has been given.
-type inForce map[string]map[string]bool // by the VPC's name, then the group's ID
+type inForce map[string]map[string]bool // by what the VPC's network goes by, then the group's ID
 
 func (f inForce) note(vpc string, groups []network.Group) {
 	f[vpc] = map[string]bool{}

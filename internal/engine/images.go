@@ -6,12 +6,13 @@ import (
 	"io"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/image"
 )
 
 // PullImage fetches an image as the request's policy says.
 func (e *Engine) PullImage(ctx context.Context, req api.ImagePull, progress func(api.Progress)) (api.Image, error) {
-	auths, err := e.registryAuths(ctx, req.Secrets, req.Auth)
+	auths, err := e.registryAuths(ctx, account.Of(ctx).Account, req.Secrets, req.Auth)
 	if err != nil {
 		return api.Image{}, err
 	}

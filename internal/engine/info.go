@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/agent/agentclient"
 	"cis/internal/network"
 	"cis/internal/store"
@@ -17,7 +18,7 @@ import (
 
 // Info describes the host and what is given of it.
 func (e *Engine) Info(ctx context.Context) (api.Info, error) {
-	counts, err := e.cfg.Store.CountInstances(ctx)
+	counts, err := e.cfg.Store.CountInstances(ctx, account.Of(ctx).Account)
 	if err != nil {
 		return api.Info{}, err
 	}
@@ -66,6 +67,9 @@ func kernelRelease() string {
 func (e *Engine) Traffic(ctx context.Context) ([]api.Traffic, error) {
 	var all []api.Traffic
 	for _, m := range e.networks.wired() {
+		if !account.Of(ctx).Owns(m.account) {
+			continue
+		}
 		rx, tx, err := e.cfg.Network.Counters(ctx, m.nic.ID)
 		if err == nil {
 			all = append(all, api.Traffic{ID: m.nic.Instance, Name: m.name, VPC: e.networks.vpcOf(m.nic.Instance).Name, RxBytes: rx, TxBytes: tx})

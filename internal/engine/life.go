@@ -222,7 +222,7 @@ func (l *life) event(kind api.EventType, container, reason, message string) {
 
 func (l *life) eventAt(at time.Time, kind api.EventType, container, reason, message string) {
 	rec, _ := l.snapshot()
-	l.e.record(api.Event{InstanceID: l.id, Instance: rec.Spec.Name, Container: container,
+	l.e.record(api.Event{Account: rec.Account, InstanceID: l.id, Instance: rec.Spec.Name, Container: container,
 		Type: kind, Reason: reason, Message: message, LastSeen: at})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 )
 
 const (
@@ -34,7 +35,7 @@ func (e *Engine) List(ctx context.Context, opts api.ListOptions) (api.List[api.I
 		return page, err
 	}
 	for {
-		recs, err := e.cfg.Store.ListInstances(ctx, at, id, opts.Phases, limit)
+		recs, err := e.cfg.Store.ListInstances(ctx, account.Of(ctx).Account, at, id, opts.Phases, limit)
 		if err != nil {
 			return page, err
 		}
@@ -82,6 +83,7 @@ func (e *Engine) Watch(ctx context.Context, opts api.ListOptions, since int64, f
 	if err != nil {
 		return err
 	}
+	mine := account.Of(ctx)
 	wanted := func(in api.Instance) bool {
 		return match.Matches(in.Spec.Labels) && (len(opts.Phases) == 0 || slices.Contains(opts.Phases, in.Status.Phase))
 	}
@@ -97,7 +99,7 @@ func (e *Engine) Watch(ctx context.Context, opts api.ListOptions, since int64, f
 	told := map[string]bool{}
 	return e.instances.follow(ctx, from, func(ev api.WatchEvent[api.Instance]) error {
 		id := ev.Object.ID
-		if ev.Object.Revision <= since {
+		if ev.Object.Revision <= since || !mine.Owns(ev.Object.Account) {
 			return nil
 		}
 		if !wanted(ev.Object) {

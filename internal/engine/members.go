@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/store"
 )
 
 // member is what an instance on record uses of the network.
 type member struct {
+	account     string
 	name        string
 	vpc, subnet string // IDs
 	groups      []string
@@ -22,18 +24,18 @@ type member struct {
 	nic store.Sandbox
 }
 
-// place resolves what a spec says of the network, by what is on record, and makes it
-// explicit. n.mu is held.
-func (n *networks) place(s *api.NetworkSpec) (*member, error) {
-	sub, err := n.subnetFor(s)
+// place resolves what a spec of an account says of the network, by what is on record, and
+// makes it explicit. n.mu is held.
+func (n *networks) place(owner string, s *api.NetworkSpec) (*member, error) {
+	sub, err := n.subnetFor(owner, s)
 	if err != nil {
 		return nil, err
 	}
-	v, err := n.vpc(sub.VPC)
+	v, err := n.vpc(owner, sub.VPC)
 	if err != nil {
 		return nil, err
 	}
-	m := &member{vpc: v.ID, subnet: sub.ID, bandwidth: s.Bandwidth}
+	m := &member{account: owner, vpc: v.ID, subnet: sub.ID, bandwidth: s.Bandwidth}
 	s.VPC, s.Subnet = v.Name, sub.Name
 	names := s.SecurityGroups
 	if len(names) == 0 {
@@ -41,7 +43,7 @@ func (n *networks) place(s *api.NetworkSpec) (*member, error) {
 	}
 	s.SecurityGroups = nil // the list may be shared
 	for _, name := range names {
-		g, err := n.group(name)
+		g, err := n.group(owner, name)
 		if err != nil {
 			return nil, inField(err, "network.securityGroups")
 		}
@@ -54,19 +56,19 @@ func (n *networks) place(s *api.NetworkSpec) (*member, error) {
 }
 
 // subnetFor finds the subnet that a spec names, or the only one of its VPC.
-func (n *networks) subnetFor(s *api.NetworkSpec) (*subnet, error) {
+func (n *networks) subnetFor(owner string, s *api.NetworkSpec) (*subnet, error) {
 	if s.VPC == "" && s.Subnet == "" {
-		return n.subnets[defaultSubnet], nil
+		return n.subnet(owner, api.DefaultName)
 	}
 	var v api.VPC
 	var err error
 	if s.VPC != "" {
-		if v, err = n.vpc(s.VPC); err != nil {
+		if v, err = n.vpc(owner, s.VPC); err != nil {
 			return nil, inField(err, "network.vpc")
 		}
 	}
 	if s.Subnet != "" {
-		sub, err := n.subnet(s.Subnet)
+		sub, err := n.subnet(owner, s.Subnet)
 		if err != nil {
 			return nil, inField(err, "network.subnet")
 		}
@@ -75,7 +77,7 @@ func (n *networks) subnetFor(s *api.NetworkSpec) (*subnet, error) {
 		}
 		return sub, nil
 	}
-	in := n.subnetsOf(v.Name)
+	in := n.subnetsOf(v)
 	switch len(in) {
 	case 0:
 		return nil, api.FieldError("network.vpc", "VPC %s has no subnet", v.Name).
@@ -91,9 +93,9 @@ func (n *networks) subnetFor(s *api.NetworkSpec) (*subnet, error) {
 }
 
 // subnetsOf lists the subnets of a VPC, by name; n.mu is held.
-func (n *networks) subnetsOf(vpc string) (in []*subnet) {
-	for _, sub := range sorted(n.subnets, subnetName) {
-		if sub.VPC == vpc {
+func (n *networks) subnetsOf(v api.VPC) (in []*subnet) {
+	for _, sub := range sorted(n.subnets, v.Account, subnetTitle) {
+		if sub.VPC == v.Name {
 			in = append(in, sub)
 		}
 	}
@@ -103,7 +105,7 @@ func (n *networks) subnetsOf(vpc string) (in []*subnet) {
 // join takes what a new instance asks for of the network, and says so in its spec and
 // status. part gives it back.
 func (e *Engine) join(ctx context.Context, id string, spec *api.NetworkSpec, status *api.InstanceStatus) error {
-	err := e.networks.join(id, spec, status)
+	err := e.networks.join(account.Of(ctx).Account, id, spec, status)
 	if err == nil {
 		status.PublicAddress, err = e.claimPublic(ctx, id, spec.PublicAddress)
 	}
@@ -113,14 +115,14 @@ func (e *Engine) join(ctx context.Context, id string, spec *api.NetworkSpec, sta
 	return err
 }
 
-func (n *networks) join(id string, spec *api.NetworkSpec, status *api.InstanceStatus) error {
+func (n *networks) join(owner, id string, spec *api.NetworkSpec, status *api.InstanceStatus) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m, err := n.place(spec)
+	m, err := n.place(owner, spec)
 	if err != nil {
 		return err
 	}
-	ports, err := n.claimPorts(id, spec.Ports, nil)
+	ports, err := n.claimPorts(owner, id, spec.Ports, nil)
 	if err != nil {
 		return err
 	}
@@ -183,7 +185,7 @@ func (n *networks) rejoin(in *store.Instance) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	spec := in.Spec.Network
-	m, err := n.place(&spec)
+	m, err := n.place(in.Account, &spec)
 	if err != nil {
 		return err
 	}

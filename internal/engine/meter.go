@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/agent/agentpb"
 	"cis/internal/meter"
 	"cis/internal/store"
@@ -179,7 +180,7 @@ func (e *Engine) Usage(ctx context.Context, opts api.UsageOptions) (api.Usage, e
 		return api.Usage{}, inField(err, "instance")
 	}
 	sum := meter.NewSum(opts, e.cfg.Prices, time.Now())
-	if err := e.cfg.Store.Usage(ctx, opts.From, opts.To, id, sum.Add); err != nil {
+	if err := e.cfg.Store.Usage(ctx, account.Of(ctx).Account, opts.From, opts.To, id, sum.Add); err != nil {
 		return api.Usage{}, err
 	}
 	return sum.Result(), nil

@@ -22,7 +22,7 @@ func (b *bench) kill() {
 // intervals are all that is metered, in the order of their starts.
 func (b *bench) intervals() (all []meter.Interval) {
 	b.t.Helper()
-	err := b.store.Usage(context.Background(), time.Now().Add(-time.Hour), time.Now().Add(time.Hour), "", func(i meter.Interval) {
+	err := b.store.Usage(context.Background(), "default", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), "", func(i meter.Interval) {
 		n := len(all)
 		for n > 0 && all[n-1].Start.After(i.Start) {
 			n--

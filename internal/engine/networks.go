@@ -6,22 +6,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/network"
 	"cis/internal/store"
-)
-
-// The IDs of what is always there.
-const (
-	defaultVPC    = "vpc-default"
-	defaultSubnet = "subnet-default"
-	defaultGroup  = "sg-default"
 )
 
 // networks holds what is on record of the network, and who uses it. It decides nothing
@@ -72,51 +64,6 @@ func loadNetworks(ctx context.Context, s *store.Store, findPort func(network.Pro
 	return n, nil
 }
 
-// ensureDefaults records the VPC, subnet and security group that are always there.
-func (e *Engine) ensureDefaults(ctx context.Context) error {
-	n, now := e.networks, time.Now().UTC()
-	cidr := e.cfg.CIDR.Masked().String()
-	v, ok := n.vpcs[defaultVPC]
-	if !ok {
-		v = api.VPC{ID: defaultVPC, Name: api.DefaultName, CIDR6: newCIDR6(), HostReachable: true, CreatedAt: now, Revision: 1}
-		v.Default()
-	}
-	if v.CIDR != cidr {
-		for _, s := range n.subnets {
-			if s.VPC == v.Name && s.ID != defaultSubnet {
-				return api.Errorf(api.Conflict, "subnet %s (%s) is in the default VPC, whose range is to become %s", s.Name, s.CIDR, cidr).
-					WithNext("start cisd with -cidr %s, and remove the subnet first", v.CIDR)
-			}
-		}
-		v.CIDR = cidr
-		if err := e.cfg.Store.PutObject(ctx, store.KindVPC, v.ID, v.Name, v); err != nil {
-			return err
-		}
-		n.vpcs[v.ID] = v
-	}
-	s := api.Subnet{ID: defaultSubnet, Name: api.DefaultName, VPC: v.Name, CreatedAt: now}
-	var cursor uint32
-	if have := n.subnets[defaultSubnet]; have != nil {
-		s, cursor = have.Subnet, have.addresses.cursorNow()
-	} else if cursors, err := e.cfg.Store.Cursors(ctx); err == nil {
-		cursor = cursors[defaultSubnet]
-	}
-	if s.CIDR != cidr {
-		s.CIDR = cidr
-		if err := e.cfg.Store.PutObject(ctx, store.KindSubnet, s.ID, s.Name, s); err != nil {
-			return err
-		}
-		n.subnets[s.ID] = &subnet{s, newAddresses(s.Range(), cursor)}
-	}
-	if _, ok := n.groups[defaultGroup]; ok {
-		return nil
-	}
-	g := api.SecurityGroup{ID: defaultGroup, Name: api.DefaultName, CreatedAt: now, Revision: 1}
-	g.Default()
-	n.groups[g.ID] = g
-	return e.cfg.Store.PutObject(ctx, store.KindSecurityGroup, g.ID, g.Name, g)
-}
-
 // newCIDR6 makes a range of unique local addresses (RFC 4193): /48, random.
 func newCIDR6() string {
 	var b [16]byte
@@ -125,13 +72,18 @@ func newCIDR6() string {
 	return netip.PrefixFrom(netip.AddrFrom16(b), 48).String()
 }
 
-// byRef finds by ID or name among what is on record of one kind.
-func byRef[T any](all map[string]T, ref string, name func(T) string) (T, bool) {
-	if one, ok := all[ref]; ok {
+// title is what people know a resource by.
+type title struct{ account, name string }
+
+// byRef finds what an account owns (empty: anybody) by ID or name among what is on record
+// of one kind.
+func byRef[T any](all map[string]T, owner, ref string, titleOf func(T) title) (T, bool) {
+	mine := account.Caller{Account: owner}
+	if one, ok := all[ref]; ok && mine.Owns(titleOf(one).account) {
 		return one, true
 	}
 	for _, one := range all {
-		if name(one) == ref {
+		if t := titleOf(one); t.name == ref && mine.Owns(t.account) {
 			return one, true
 		}
 	}
@@ -139,35 +91,44 @@ func byRef[T any](all map[string]T, ref string, name func(T) string) (T, bool) {
 	return none, false
 }
 
-// sorted lists one kind by name.
-func sorted[T any](all map[string]T, name func(T) string) []T {
-	return slices.SortedFunc(maps.Values(all), func(a, b T) int { return cmp.Compare(name(a), name(b)) })
+// sorted lists what an account owns (empty: everything) of one kind, by name.
+func sorted[T any](all map[string]T, owner string, titleOf func(T) title) []T {
+	mine := []T{}
+	for _, one := range all {
+		if (account.Caller{Account: owner}).Owns(titleOf(one).account) {
+			mine = append(mine, one)
+		}
+	}
+	slices.SortFunc(mine, func(a, b T) int {
+		return cmp.Or(cmp.Compare(titleOf(a).name, titleOf(b).name), cmp.Compare(titleOf(a).account, titleOf(b).account))
+	})
+	return mine
 }
 
-func vpcName(v api.VPC) string             { return v.Name }
-func subnetName(s *subnet) string          { return s.Name }
-func groupName(g api.SecurityGroup) string { return g.Name }
-func addressName(a api.Address) string     { return a.Name }
+func vpcTitle(v api.VPC) title             { return title{v.Account, v.Name} }
+func subnetTitle(s *subnet) title          { return title{s.Account, s.Name} }
+func groupTitle(g api.SecurityGroup) title { return title{g.Account, g.Name} }
+func addressTitle(a api.Address) title     { return title{a.Account, a.Name} }
 
-// The lookups; n.mu is held.
+// The lookups among what an account owns; n.mu is held.
 
-func (n *networks) vpc(ref string) (api.VPC, error) {
-	v, ok := byRef(n.vpcs, ref, vpcName)
+func (n *networks) vpc(owner, ref string) (api.VPC, error) {
+	v, ok := byRef(n.vpcs, owner, ref, vpcTitle)
 	return v, missing(ok, "VPC", "vpc", ref)
 }
 
-func (n *networks) subnet(ref string) (*subnet, error) {
-	s, ok := byRef(n.subnets, ref, subnetName)
+func (n *networks) subnet(owner, ref string) (*subnet, error) {
+	s, ok := byRef(n.subnets, owner, ref, subnetTitle)
 	return s, missing(ok, "subnet", "subnet", ref)
 }
 
-func (n *networks) group(ref string) (api.SecurityGroup, error) {
-	g, ok := byRef(n.groups, ref, groupName)
+func (n *networks) group(owner, ref string) (api.SecurityGroup, error) {
+	g, ok := byRef(n.groups, owner, ref, groupTitle)
 	return g, missing(ok, "security group", "secgroup", ref)
 }
 
-func (n *networks) address(ref string) (api.Address, error) {
-	a, ok := byRef(n.public, ref, addressName)
+func (n *networks) address(owner, ref string) (api.Address, error) {
+	a, ok := byRef(n.public, owner, ref, addressTitle)
 	return a, missing(ok, "public address", "address", ref)
 }
 
@@ -198,10 +159,10 @@ func (n *networks) wake() {
 }
 
 // put records an object of the network; the error for a taken name says which field.
-func (e *Engine) put(ctx context.Context, kind store.Kind, id, name string, doc any) error {
-	err := e.cfg.Store.PutObject(ctx, kind, id, name, doc)
+func (e *Engine) put(ctx context.Context, kind store.Kind, id string, t title, doc any) error {
+	err := e.cfg.Store.PutObject(ctx, kind, id, t.account, t.name, doc)
 	if errors.Is(err, store.ErrNameTaken) {
-		taken := api.Errorf(api.Conflict, "a %s named %q exists", kind, name)
+		taken := api.Errorf(api.Conflict, "a %s named %q exists", kind, t.name)
 		taken.Field = "name"
 		return taken.WithNext("choose another name")
 	}

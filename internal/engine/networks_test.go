@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/network"
 	"cis/internal/store"
 )
@@ -497,7 +498,7 @@ func TestAnAutomaticAddressComesAndGoesWithItsInstance(t *testing.T) {
 	}
 	b.refuses(place("x", api.NetworkSpec{PublicAddress: "auto"}), api.Exhausted, "network.publicAddress", "every public address is taken")
 	// An address whose instance never came to be on record is found at the next start.
-	stranger := api.Address{ID: "eip-1", Name: "lost", Address: "203.0.113.20", InstanceID: "i-0"}
+	stranger := api.Address{ID: "eip-1", Account: account.Default, Name: "lost", Address: "203.0.113.20", InstanceID: "i-0"}
 	if err := b.keepAddress(t.Context(), stranger); err != nil {
 		t.Fatal(err)
 	}

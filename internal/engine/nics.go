@@ -156,7 +156,9 @@ func (n *networks) nic(b store.Sandbox) network.NIC {
 	ip6, _ := netip.ParseAddr(b.Address6)
 	nic := network.NIC{ID: b.ID, VPC: api.DefaultName, Address: ip, Address6: ip6, Groups: []string{defaultGroup}}
 	if s := n.subnets[b.Subnet]; s != nil {
-		nic.VPC = s.VPC
+		if v, err := n.vpc(s.Account, s.VPC); err == nil {
+			nic.VPC = networkID(v)
+		}
 	}
 	if b.Isolation == api.IsolationVM {
 		nic.Kind = network.Tap

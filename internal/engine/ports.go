@@ -9,20 +9,20 @@ import (
 
 // claimPorts chooses the ports that are left open, those of before where they are still
 // free, and refuses ones that other instances have. n.mu is held; nothing is taken yet.
-func (n *networks) claimPorts(id string, want, before []api.PublishedPort) ([]api.PublishedPort, error) {
+func (n *networks) claimPorts(account, id string, want, before []api.PublishedPort) ([]api.PublishedPort, error) {
 	taken := n.portsOfOthers(id)
 	ports := slices.Clone(want)
 	for i := range ports {
 		if ports[i].HostPort == 0 {
 			continue
 		}
-		if owner := userOf(&ports[i], taken); owner != "" {
+		if owner := userOf(&ports[i], taken); owner != nil {
 			field := fmt.Sprintf("network.ports[%d].hostPort", i)
-			err := api.Errorf(api.Conflict, "port %d/%s of the host is used by instance %s", ports[i].HostPort, ports[i].Protocol, owner)
+			err := api.Errorf(api.Conflict, "port %d/%s of the host is used by %s", ports[i].HostPort, ports[i].Protocol, owner.to(account))
 			err.Field = field
 			return nil, err.WithNext("choose another, or leave it out for a free one")
 		}
-		taken = append(taken, ownedPort{ports[i], id})
+		taken = append(taken, ownedPort{PublishedPort: ports[i], account: account, instance: id})
 	}
 	for i := range ports {
 		if ports[i].HostPort != 0 {
@@ -31,13 +31,13 @@ func (n *networks) claimPorts(id string, want, before []api.PublishedPort) ([]ap
 		if len(before) == len(want) {
 			ports[i].HostPort = before[i].HostPort
 		}
-		if ports[i].HostPort == 0 || userOf(&ports[i], taken) != "" {
+		if ports[i].HostPort == 0 || userOf(&ports[i], taken) != nil {
 			var err error
 			if ports[i].HostPort, err = n.freePort(ports[i], taken); err != nil {
 				return nil, err
 			}
 		}
-		taken = append(taken, ownedPort{ports[i], id})
+		taken = append(taken, ownedPort{PublishedPort: ports[i], account: account, instance: id})
 	}
 	return ports, nil
 }
@@ -45,28 +45,36 @@ func (n *networks) claimPorts(id string, want, before []api.PublishedPort) ([]ap
 // ownedPort is a port of the host and the name of the instance that has it.
 type ownedPort struct {
 	api.PublishedPort
-	owner string
+	account, instance string
+}
+
+// to names the owner to an account.
+func (o *ownedPort) to(account string) string {
+	if o.account == account {
+		return "instance " + o.instance
+	}
+	return "another account"
 }
 
 func (n *networks) portsOfOthers(id string) (taken []ownedPort) {
 	for other, m := range n.members {
 		if other != id {
 			for _, p := range m.ports {
-				taken = append(taken, ownedPort{p, m.name})
+				taken = append(taken, ownedPort{p, m.account, m.name})
 			}
 		}
 	}
 	return taken
 }
 
-// userOf is the owner of a port that clashes, or "".
-func userOf(p *api.PublishedPort, taken []ownedPort) string {
+// userOf is what clashes with a port, or nil.
+func userOf(p *api.PublishedPort, taken []ownedPort) *ownedPort {
 	for i := range taken {
 		if p.Clashes(&taken[i].PublishedPort) {
-			return taken[i].owner
+			return &taken[i]
 		}
 	}
-	return ""
+	return nil
 }
 
 // freePort finds a port of the host that no program and no instance has.
@@ -77,7 +85,7 @@ func (n *networks) freePort(p api.PublishedPort, taken []ownedPort) (int, error)
 			return 0, err
 		}
 		p.HostPort = int(port)
-		if userOf(&p, taken) == "" {
+		if userOf(&p, taken) == nil {
 			return p.HostPort, nil
 		}
 	}
@@ -88,8 +96,12 @@ func (n *networks) freePort(p api.PublishedPort, taken []ownedPort) (int, error)
 func (n *networks) reclaimPorts(id string, want, before []api.PublishedPort) ([]api.PublishedPort, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	ports, err := n.claimPorts(id, want, before)
-	if m := n.members[id]; m != nil && err == nil {
+	m := n.members[id]
+	if m == nil {
+		return nil, noInstance(id)
+	}
+	ports, err := n.claimPorts(m.account, id, want, before)
+	if err == nil {
 		m.ports = ports
 	}
 	return ports, err

@@ -7,18 +7,19 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/store"
 )
 
 // publicCursor is the name of the cursor of the public addresses.
 const publicCursor = "public"
 
-// Addresses lists the public addresses by name.
-func (e *Engine) Addresses(context.Context) ([]api.Address, error) {
+// Addresses lists the account's public addresses by name.
+func (e *Engine) Addresses(ctx context.Context) ([]api.Address, error) {
 	n := e.networks
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	all := sorted(n.public, addressName)
+	all := sorted(n.public, account.Of(ctx).Account, addressTitle)
 	for i := range all {
 		all[i] = n.shown(all[i])
 	}
@@ -26,11 +27,11 @@ func (e *Engine) Addresses(context.Context) ([]api.Address, error) {
 }
 
 // Address returns a public address by name or ID.
-func (e *Engine) Address(_ context.Context, ref string) (api.Address, error) {
+func (e *Engine) Address(ctx context.Context, ref string) (api.Address, error) {
 	n := e.networks
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	a, err := n.address(ref)
+	a, err := n.address(account.Of(ctx).Account, ref)
 	return n.shown(a), err
 }
 
@@ -49,6 +50,9 @@ func (e *Engine) CreateAddress(ctx context.Context, a api.Address) (api.Address,
 		return a, err
 	}
 	defer unlock()
+	if err := oneAccount(ctx); err != nil {
+		return a, err
+	}
 	return e.newAddress(ctx, a)
 }
 
@@ -58,7 +62,7 @@ func (e *Engine) newAddress(ctx context.Context, a api.Address) (api.Address, er
 	if err != nil {
 		return a, err
 	}
-	a.ID, a.Address, a.CreatedAt = newShortID("eip-"), ip.String(), time.Now().UTC()
+	a.ID, a.Account, a.Address, a.CreatedAt = newShortID("eip-"), account.Of(ctx).Account, ip.String(), time.Now().UTC()
 	if a.Name == "" {
 		a.Name = a.ID
 	}
@@ -68,7 +72,7 @@ func (e *Engine) newAddress(ctx context.Context, a api.Address) (api.Address, er
 // keepAddress records an address as it is now.
 func (e *Engine) keepAddress(ctx context.Context, a api.Address) error {
 	a.Instance = "" // shown by the ID
-	if err := e.put(ctx, store.KindAddress, a.ID, a.Name, a); err != nil {
+	if err := e.put(ctx, store.KindAddress, a.ID, addressTitle(a), a); err != nil {
 		return err
 	}
 	n := e.networks
@@ -88,7 +92,7 @@ func (e *Engine) choosePublic(ctx context.Context, want string) (netip.Addr, err
 	}
 	used := e.networks.usedPublic()
 	if want != "" {
-		return wantedPublic(pool, used, want)
+		return wantedPublic(account.Of(ctx).Account, pool, used, want)
 	}
 	cursors, err := e.cfg.Store.Cursors(ctx)
 	if err != nil {
@@ -101,25 +105,28 @@ func (e *Engine) choosePublic(ctx context.Context, want string) (netip.Addr, err
 	return ip, e.cfg.Store.SetCursor(ctx, publicCursor, toUint(ip))
 }
 
-func (n *networks) usedPublic() map[netip.Addr]string {
+func (n *networks) usedPublic() map[netip.Addr]api.Address {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	used := map[netip.Addr]string{}
+	used := map[netip.Addr]api.Address{}
 	for _, a := range n.public {
 		if ip, err := netip.ParseAddr(a.Address); err == nil {
-			used[ip] = a.Name
+			used[ip] = a
 		}
 	}
 	return used
 }
 
-func wantedPublic(pool []netip.Prefix, used map[netip.Addr]string, want string) (netip.Addr, error) {
+func wantedPublic(owner string, pool []netip.Prefix, used map[netip.Addr]api.Address, want string) (netip.Addr, error) {
 	ip, err := netip.ParseAddr(want)
 	if err != nil {
 		return ip, api.FieldError("address", "must be an IPv4 address, not %q", want)
 	}
-	if owner, ok := used[ip]; ok {
-		taken := api.Errorf(api.Conflict, "%s is public address %s already", ip, owner)
+	if a, ok := used[ip]; ok {
+		taken := api.Errorf(api.Conflict, "%s is public address %s already", ip, a.Name)
+		if a.Account != owner {
+			taken = api.Errorf(api.Conflict, "%s is taken", ip)
+		}
 		taken.Field = "address"
 		return ip, taken
 	}
@@ -132,7 +139,7 @@ func wantedPublic(pool []netip.Prefix, used map[netip.Addr]string, want string) 
 }
 
 // nextPublic is the first free address of the pool after the cursor, else of all.
-func nextPublic(pool []netip.Prefix, used map[netip.Addr]string, cursor uint32) (first netip.Addr, ok bool) {
+func nextPublic(pool []netip.Prefix, used map[netip.Addr]api.Address, cursor uint32) (first netip.Addr, ok bool) {
 	for _, p := range pool {
 		for ip := p.Masked().Addr(); p.Contains(ip); ip = ip.Next() {
 			if _, taken := used[ip]; taken {
@@ -184,6 +191,9 @@ func (e *Engine) BindAddress(ctx context.Context, ref, instance string) (api.Add
 	rec, err := e.find(ctx, instance)
 	if err != nil {
 		return api.Address{}, inField(err, "instance")
+	}
+	if err := oneAccount(ctx); err != nil { // else the two may be of different ones
+		return api.Address{}, err
 	}
 	return e.rebind(ctx, ref, rec.ID)
 }

@@ -121,7 +121,7 @@ func (e *Engine) allInstances(ctx context.Context) (all []*store.Instance, err e
 	var at time.Time
 	var id string
 	for {
-		page, err := e.cfg.Store.ListInstances(ctx, at, id, nil, maxPage)
+		page, err := e.cfg.Store.ListInstances(ctx, "", at, id, nil, maxPage)
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/image"
 	"cis/internal/store"
 )
@@ -21,6 +22,9 @@ const dockerConfigKey = ".dockerconfigjson"
 
 // PutSecret records a secret, in place of one of the same name.
 func (e *Engine) PutSecret(ctx context.Context, s api.Secret) (api.Secret, error) {
+	if err := oneAccount(ctx); err != nil {
+		return s, err
+	}
 	if s.Type == "" {
 		s.Type = api.SecretOpaque
 	}
@@ -30,7 +34,7 @@ func (e *Engine) PutSecret(ctx context.Context, s api.Secret) (api.Secret, error
 		}
 	}
 	s.CreatedAt = time.Now().UTC()
-	if err := e.cfg.Store.PutSecret(ctx, s); err != nil {
+	if err := e.cfg.Store.PutSecret(ctx, account.Of(ctx).Account, s); err != nil {
 		return s, err
 	}
 	return shown(s), nil
@@ -38,7 +42,7 @@ func (e *Engine) PutSecret(ctx context.Context, s api.Secret) (api.Secret, error
 
 // Secrets lists the secrets, without their values.
 func (e *Engine) Secrets(ctx context.Context) ([]api.Secret, error) {
-	all, err := e.cfg.Store.Secrets(ctx)
+	all, err := e.cfg.Store.Secrets(ctx, account.Of(ctx).Account)
 	for i := range all {
 		all[i] = shown(all[i])
 	}
@@ -47,22 +51,25 @@ func (e *Engine) Secrets(ctx context.Context) ([]api.Secret, error) {
 
 // RemoveSecret removes a secret that no live instance names.
 func (e *Engine) RemoveSecret(ctx context.Context, name string) error {
-	if user := e.secretUser(name); user != "" {
+	if user := e.secretUser(account.Of(ctx).Account, name); user != "" {
 		return api.Errorf(api.Conflict, "secret %s is used by instance %s", name, user).WithNext("stop the instance first: `cis stop %s`", user)
 	}
-	err := e.cfg.Store.DeleteSecret(ctx, name)
+	err := e.cfg.Store.DeleteSecret(ctx, account.Of(ctx).Account, name)
 	if errors.Is(err, store.ErrNotFound) {
 		return noSecret(name)
 	}
 	return err
 }
 
-// secretUser is a live instance that names the secret.
-func (e *Engine) secretUser(name string) string {
+// secretUser is a live instance of an account that names the secret.
+func (e *Engine) secretUser(owner, name string) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range e.lives {
 		rec, _ := l.snapshot()
+		if rec.Account != owner {
+			continue
+		}
 		if slices.Contains(rec.Spec.ImagePullSecrets, name) ||
 			slices.ContainsFunc(rec.Spec.Volumes, func(v api.Volume) bool { return v.Secret != nil && v.Secret.SecretName == name }) {
 			return rec.Spec.Name
@@ -82,7 +89,7 @@ func noSecret(name string) *api.Error {
 
 // checkSecret refuses a field that names a missing secret or one of another type.
 func (e *Engine) checkSecret(ctx context.Context, field, name string, kind api.SecretType) error {
-	s, err := e.cfg.Store.Secret(ctx, name)
+	s, err := e.cfg.Store.Secret(ctx, account.Of(ctx).Account, name)
 	if errors.Is(err, store.ErrNotFound) {
 		missing := noSecret(name)
 		missing.Code, missing.Field = api.Invalid, field
@@ -95,12 +102,12 @@ func (e *Engine) checkSecret(ctx context.Context, field, name string, kind api.S
 }
 
 // registryAuths are the credentials to try, the request's own first.
-func (e *Engine) registryAuths(ctx context.Context, secrets []string, own *api.RegistryAuth) (auths []image.Auth, err error) {
+func (e *Engine) registryAuths(ctx context.Context, owner string, secrets []string, own *api.RegistryAuth) (auths []image.Auth, err error) {
 	if own != nil {
 		auths = append(auths, image.Auth{Registry: own.Registry, Username: own.Username, Password: own.Password, Token: own.Token})
 	}
 	for _, name := range secrets {
-		s, err := e.cfg.Store.Secret(ctx, name)
+		s, err := e.cfg.Store.Secret(ctx, owner, name)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil, noSecret(name)
 		}

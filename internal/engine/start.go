@@ -146,7 +146,7 @@ func (l *life) adopt(sb *sandbox, standby bool) error {
 	if before.Status.Address != sb.Address {
 		l.e.networks.swap(sb.Subnet, before.Status.Address, sb.Address)
 	}
-	l.e.names.set(l.e.networks.vpcOf(l.id).Name, before.Spec.Name, sb.Address, sb.Address6)
+	l.e.names.set(networkID(l.e.networks.vpcOf(l.id)), before.Spec.Name, sb.Address, sb.Address6)
 	return nil
 }
 
@@ -177,7 +177,7 @@ func (l *life) hand(ctx context.Context, w *agentpb.Workload) error {
 func (l *life) resume() error {
 	ctx := l.e.ctx
 	rec, _ := l.snapshot()
-	l.e.names.set(l.e.networks.vpcOf(l.id).Name, rec.Spec.Name, l.sandbox.Address, l.sandbox.Address6)
+	l.e.names.set(networkID(l.e.networks.vpcOf(l.id)), rec.Spec.Name, l.sandbox.Address, l.sandbox.Address6)
 	if err := l.redial(ctx); err != nil {
 		return err
 	}
@@ -278,7 +278,7 @@ func (l *life) fetchOne(ctx context.Context, rec store.Instance, c api.Container
 			return lease, nil
 		}
 	}
-	auths, err := l.e.registryAuths(ctx, rec.Spec.ImagePullSecrets, rec.Run.RegistryAuth)
+	auths, err := l.e.registryAuths(ctx, rec.Account, rec.Spec.ImagePullSecrets, rec.Run.RegistryAuth)
 	if err != nil {
 		return nil, err
 	}

@@ -6,27 +6,28 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/store"
 )
 
-// Subnets lists the subnets by name.
-func (e *Engine) Subnets(context.Context) ([]api.Subnet, error) {
+// Subnets lists the account's subnets by name.
+func (e *Engine) Subnets(ctx context.Context) ([]api.Subnet, error) {
 	n := e.networks
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var all []api.Subnet
-	for _, s := range sorted(n.subnets, subnetName) {
+	for _, s := range sorted(n.subnets, account.Of(ctx).Account, subnetTitle) {
 		all = append(all, s.shown())
 	}
 	return all, nil
 }
 
 // Subnet returns a subnet by name or ID.
-func (e *Engine) Subnet(_ context.Context, ref string) (api.Subnet, error) {
+func (e *Engine) Subnet(ctx context.Context, ref string) (api.Subnet, error) {
 	n := e.networks
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s, err := n.subnet(ref)
+	s, err := n.subnet(account.Of(ctx).Account, ref)
 	if err != nil {
 		return api.Subnet{}, err
 	}
@@ -47,16 +48,29 @@ func (e *Engine) CreateSubnet(ctx context.Context, s api.Subnet) (api.Subnet, er
 		return s, err
 	}
 	defer unlock()
+	if err := oneAccount(ctx); err != nil {
+		return s, err
+	}
+	s.Account = account.Of(ctx).Account
 	if err := e.networks.fit(&s); err != nil {
 		return s, err
 	}
 	s.ID, s.CreatedAt = newShortID("subnet-"), time.Now().UTC()
-	if err := e.put(ctx, store.KindSubnet, s.ID, s.Name, s); err != nil {
+	made, err := e.makeSubnet(ctx, s)
+	if err != nil {
 		return s, err
 	}
-	made := &subnet{s, newAddresses(s.Range(), 0)}
-	e.networks.keepSubnet(made)
 	return made.shown(), nil
+}
+
+// makeSubnet records a subnet; the networks are locked.
+func (e *Engine) makeSubnet(ctx context.Context, s api.Subnet) (*subnet, error) {
+	made := &subnet{s, newAddresses(s.Range(), 0)}
+	if err := e.put(ctx, store.KindSubnet, s.ID, subnetTitle(made), s); err != nil {
+		return nil, err
+	}
+	e.networks.keepSubnet(made)
+	return made, nil
 }
 
 func (n *networks) keepSubnet(s *subnet) {
@@ -69,7 +83,7 @@ func (n *networks) keepSubnet(s *subnet) {
 func (n *networks) fit(s *api.Subnet) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	v, err := n.vpc(s.VPC)
+	v, err := n.vpc(s.Account, s.VPC)
 	if err != nil {
 		return inField(err, "vpc")
 	}
@@ -80,7 +94,7 @@ func (n *networks) fit(s *api.Subnet) error {
 		return api.FieldError("cidr", "%s is not inside %s of VPC %s", mine, whole, v.Name)
 	}
 	used := map[string]bool{}
-	for _, other := range n.subnetsOf(v.Name) {
+	for _, other := range n.subnetsOf(v) {
 		if other.Range().Overlaps(mine) {
 			err := api.Errorf(api.Conflict, "%s overlaps %s of subnet %s", mine, other.CIDR, other.Name)
 			err.Field = "cidr"
@@ -118,7 +132,7 @@ func (e *Engine) RemoveSubnet(ctx context.Context, ref string) error {
 		return err
 	}
 	defer unlock()
-	s, err := e.networks.dropSubnet(ctx, ref)
+	s, err := e.networks.dropSubnet(ctx, account.Of(ctx).Account, ref)
 	if err != nil {
 		return err
 	}
@@ -131,9 +145,9 @@ func (e *Engine) RemoveSubnet(ctx context.Context, ref string) error {
 
 // dropSubnet takes a subnet out, unless instances on record use it. It waits for the
 // sandboxes of ones that are gone.
-func (n *networks) dropSubnet(ctx context.Context, ref string) (*subnet, error) {
+func (n *networks) dropSubnet(ctx context.Context, owner, ref string) (*subnet, error) {
 	for {
-		s, changed, err := n.tryDropSubnet(ref)
+		s, changed, err := n.tryDropSubnet(owner, ref)
 		if err != nil || changed == nil {
 			return s, err
 		}
@@ -145,14 +159,14 @@ func (n *networks) dropSubnet(ctx context.Context, ref string) (*subnet, error) 
 	}
 }
 
-func (n *networks) tryDropSubnet(ref string) (*subnet, <-chan struct{}, error) {
+func (n *networks) tryDropSubnet(owner, ref string) (*subnet, <-chan struct{}, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s, err := n.subnet(ref)
+	s, err := n.subnet(owner, ref)
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.ID == defaultSubnet {
+	if s.Name == api.DefaultName {
 		return nil, nil, isDefault("subnet")
 	}
 	if err := n.inUse("subnet", s.Name, func(m *member) bool { return m.subnet == s.ID }); err != nil {

@@ -21,14 +21,14 @@ import (
 
 // volumes makes the workload's volumes: empty directories are the agent's to
 // make, inline files and secrets become a read-only image each.
-func (l *life) volumes(ctx context.Context, spec api.InstanceSpec) ([]agentpb.Volume, error) {
+func (l *life) volumes(ctx context.Context, in api.Instance) ([]agentpb.Volume, error) {
 	var out []agentpb.Volume
-	for _, v := range spec.Volumes {
+	for _, v := range in.Spec.Volumes {
 		if v.EmptyDir != nil {
 			out = append(out, agentpb.Volume{Name: v.Name, Memory: v.EmptyDir.Medium == "Memory", SizeLimit: v.EmptyDir.SizeLimit})
 			continue
 		}
-		files, err := l.files(ctx, v)
+		files, err := l.files(ctx, in.Account, v)
 		if err == nil {
 			var file string
 			file, err = l.volumeImage(v.Name, files)
@@ -48,9 +48,9 @@ type file struct {
 	data []byte
 }
 
-func (l *life) files(ctx context.Context, v api.Volume) (files []file, err error) {
+func (l *life) files(ctx context.Context, owner string, v api.Volume) (files []file, err error) {
 	if v.Secret != nil {
-		secret, err := l.e.cfg.Store.Secret(ctx, v.Secret.SecretName)
+		secret, err := l.e.cfg.Store.Secret(ctx, owner, v.Secret.SecretName)
 		if err != nil {
 			return nil, fmt.Errorf("secret %s: %w", v.Secret.SecretName, err)
 		}

@@ -10,24 +10,25 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/network"
 	"cis/internal/store"
 )
 
-// VPCs lists the VPCs by name.
-func (e *Engine) VPCs(context.Context) ([]api.VPC, error) {
+// VPCs lists the account's VPCs by name.
+func (e *Engine) VPCs(ctx context.Context) ([]api.VPC, error) {
 	n := e.networks
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return sorted(n.vpcs, vpcName), nil
+	return sorted(n.vpcs, account.Of(ctx).Account, vpcTitle), nil
 }
 
 // VPC returns a VPC by name or ID.
-func (e *Engine) VPC(_ context.Context, ref string) (api.VPC, error) {
+func (e *Engine) VPC(ctx context.Context, ref string) (api.VPC, error) {
 	n := e.networks
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.vpc(ref)
+	return n.vpc(account.Of(ctx).Account, ref)
 }
 
 // CreateVPC records a VPC and makes its network. It must be valid and have its defaults.
@@ -37,16 +38,24 @@ func (e *Engine) CreateVPC(ctx context.Context, v api.VPC) (api.VPC, error) {
 		return v, err
 	}
 	defer unlock()
-	v.ID, v.CIDR6, v.CreatedAt, v.Revision = newShortID("vpc-"), newCIDR6(), time.Now().UTC(), 1
-	if err := e.put(ctx, store.KindVPC, v.ID, v.Name, v); err != nil {
+	if err := oneAccount(ctx); err != nil {
 		return v, err
+	}
+	v.ID, v.Account, v.CIDR6, v.CreatedAt, v.Revision = newShortID("vpc-"), account.Of(ctx).Account, newCIDR6(), time.Now().UTC(), 1
+	return v, e.makeVPC(ctx, v)
+}
+
+// makeVPC records a VPC and makes its network; the networks are locked.
+func (e *Engine) makeVPC(ctx context.Context, v api.VPC) error {
+	if err := e.put(ctx, store.KindVPC, v.ID, vpcTitle(v), v); err != nil {
+		return err
 	}
 	if err := e.cfg.Network.EnsureVPC(ctx, e.networkOf(v)); err != nil {
 		ctx := context.WithoutCancel(ctx)
-		return v, errors.Join(err, e.cfg.Network.RemoveVPC(ctx, v.Name), e.cfg.Store.DeleteObject(ctx, store.KindVPC, v.ID))
+		return errors.Join(err, e.cfg.Network.RemoveVPC(ctx, networkID(v)), e.cfg.Store.DeleteObject(ctx, store.KindVPC, v.ID))
 	}
 	e.networks.keepVPC(v)
-	return v, nil
+	return nil
 }
 
 func (n *networks) keepVPC(v api.VPC) {
@@ -85,12 +94,12 @@ func (e *Engine) UpdateVPC(ctx context.Context, ref string, u api.VPCUpdate) (ap
 
 // changeVPC records a VPC and changes its network; what fails is undone.
 func (e *Engine) changeVPC(ctx context.Context, before, v api.VPC) error {
-	if err := e.put(ctx, store.KindVPC, v.ID, v.Name, v); err != nil {
+	if err := e.put(ctx, store.KindVPC, v.ID, vpcTitle(v), v); err != nil {
 		return err
 	}
 	if err := e.cfg.Network.EnsureVPC(ctx, e.networkOf(v)); err != nil {
 		ctx := context.WithoutCancel(ctx)
-		return errors.Join(err, e.put(ctx, store.KindVPC, v.ID, v.Name, before), e.cfg.Network.EnsureVPC(ctx, e.networkOf(before)))
+		return errors.Join(err, e.put(ctx, store.KindVPC, v.ID, vpcTitle(v), before), e.cfg.Network.EnsureVPC(ctx, e.networkOf(before)))
 	}
 	e.networks.keepVPC(v)
 	return nil
@@ -103,33 +112,33 @@ func (e *Engine) RemoveVPC(ctx context.Context, ref string) error {
 		return err
 	}
 	defer unlock()
-	v, err := e.networks.dropVPC(ref)
+	v, err := e.networks.dropVPC(account.Of(ctx).Account, ref)
 	if err != nil {
 		return err
 	}
-	if err = e.cfg.Network.RemoveVPC(ctx, v.Name); err == nil {
+	if err = e.cfg.Network.RemoveVPC(ctx, networkID(v)); err == nil {
 		err = e.cfg.Store.DeleteObject(ctx, store.KindVPC, v.ID)
 	}
 	if err != nil {
 		e.networks.keepVPC(v)
 		return err
 	}
-	e.groupsGone(v.Name)
+	e.groupsGone(networkID(v))
 	return nil
 }
 
 // dropVPC takes a VPC out, unless it has subnets.
-func (n *networks) dropVPC(ref string) (api.VPC, error) {
+func (n *networks) dropVPC(owner, ref string) (api.VPC, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	v, err := n.vpc(ref)
+	v, err := n.vpc(owner, ref)
 	if err != nil {
 		return v, err
 	}
-	if v.ID == defaultVPC {
+	if v.Name == api.DefaultName {
 		return v, isDefault("VPC")
 	}
-	if in := n.subnetsOf(v.Name); len(in) > 0 {
+	if in := n.subnetsOf(v); len(in) > 0 {
 		var names []string
 		for _, s := range in {
 			names = append(names, s.Name)
@@ -145,11 +154,20 @@ func isDefault(kind string) error {
 	return api.Errorf(api.Conflict, "the default %s is always there", kind)
 }
 
-// networkOf is the network of a VPC, which goes by the VPC's name.
+// networkID is what the network of a VPC goes by: the name in the default account, whose
+// VPCs were there before accounts were, else the ID. No name looks like an ID.
+func networkID(v api.VPC) string {
+	if v.Account == account.Default {
+		return v.Name
+	}
+	return v.ID
+}
+
+// networkOf is the network of a VPC.
 func (e *Engine) networkOf(v api.VPC) network.VPC {
 	cidr, _ := netip.ParsePrefix(v.CIDR)
 	cidr6, _ := netip.ParsePrefix(v.CIDR6)
-	return network.VPC{ID: v.Name, CIDR: cidr, CIDR6: cidr6, HostReachable: v.HostReachable, Domain: domainOf(v.Name),
+	return network.VPC{ID: networkID(v), CIDR: cidr, CIDR6: cidr6, HostReachable: v.HostReachable, Domain: domainOf(v.Name),
 		DNS: resolver{e.names}, Egress: egressOf(v.Egress)}
 }
 

@@ -21,7 +21,7 @@ import (
 // must know.
 func (l *life) workload(ctx context.Context, rec store.Instance) (*agentpb.Workload, error) {
 	spec := rec.Spec
-	volumes, err := l.volumes(ctx, spec)
+	volumes, err := l.volumes(ctx, rec.Instance)
 	if err != nil {
 		return nil, err
 	}

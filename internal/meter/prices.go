@@ -226,12 +226,10 @@ func readSizes(at string, list []fileSize) (map[size]*big.Rat, error) {
 	return sizes, nil
 }
 
-var plainDecimal = regexp.MustCompile(`^(0|[1-9][0-9]{0,11})(\.[0-9]{1,12})?$`)
-
 func parseDecimal(field, text string) (*big.Rat, error) {
-	if !plainDecimal.MatchString(text) {
+	r, ok := api.Decimal(text).Rat()
+	if !ok {
 		return nil, api.FieldError(field, "must be a plain decimal number from 0, such as 0.12, not %q", text)
 	}
-	r, _ := new(big.Rat).SetString(text) // it is one
 	return r, nil
 }

@@ -32,8 +32,8 @@ func (s *Store) AddEvent(ctx context.Context, e api.Event, then func(api.Event))
 		} else if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		res, err := tx.Exec(`INSERT INTO events (instance,name,container,type,reason,message,first_seen,last_seen,count)
-			VALUES (?,?,?,?,?,?,?,?,?)`, e.InstanceID, e.Instance, e.Container, e.Type, e.Reason, e.Message,
+		res, err := tx.Exec(`INSERT INTO events (account,instance,name,container,type,reason,message,first_seen,last_seen,count)
+			VALUES (?,?,?,?,?,?,?,?,?,?)`, e.Account, e.InstanceID, e.Instance, e.Container, e.Type, e.Reason, e.Message,
 			e.FirstSeen.UnixNano(), e.LastSeen.UnixNano(), e.Count)
 		if err != nil {
 			return err
@@ -48,11 +48,15 @@ func (s *Store) AddEvent(ctx context.Context, e api.Event, then func(api.Event))
 	return e, nil
 }
 
-// Events returns up to limit events with an ID after since, oldest first, of one
-// instance (by ID) or of all.
-func (s *Store) Events(ctx context.Context, instance string, since int64, limit int) ([]api.Event, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT id,instance,name,container,type,reason,message,first_seen,last_seen,count
-		FROM events WHERE id>? AND (?='' OR instance=?) ORDER BY id LIMIT ?`, since, instance, instance, limit)
+// Events returns up to limit events of an account (empty: of all) with an ID after since,
+// oldest first, of one instance (by ID) or (empty) of all.
+func (s *Store) Events(ctx context.Context, account, instance string, since int64, limit int) ([]api.Event, error) {
+	where, args := owned(account)
+	if instance != "" {
+		where, args = where+" AND instance=?", append(args, instance)
+	}
+	rows, err := s.read.QueryContext(ctx, `SELECT id,account,instance,name,container,type,reason,message,first_seen,last_seen,count
+		FROM events WHERE id>? AND `+where+" ORDER BY id LIMIT ?", append(append([]any{since}, args...), limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
@@ -61,7 +65,7 @@ func (s *Store) Events(ctx context.Context, instance string, since int64, limit 
 	for rows.Next() {
 		var e api.Event
 		var first, last int64
-		if err := rows.Scan(&e.ID, &e.InstanceID, &e.Instance, &e.Container, &e.Type, &e.Reason, &e.Message, &first, &last, &e.Count); err != nil {
+		if err := rows.Scan(&e.ID, &e.Account, &e.InstanceID, &e.Instance, &e.Container, &e.Type, &e.Reason, &e.Message, &first, &last, &e.Count); err != nil {
 			return nil, fmt.Errorf("read events: %w", err)
 		}
 		e.FirstSeen, e.LastSeen = time.Unix(0, first).UTC(), time.Unix(0, last).UTC()

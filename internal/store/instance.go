@@ -52,7 +52,7 @@ type Run struct {
 // ErrNotFound: there is no such record.
 var ErrNotFound = errors.New("not on record")
 
-// ErrNameTaken: another instance has the name.
+// ErrNameTaken: another one of the account has the name.
 var ErrNameTaken = errors.New("the name is taken")
 
 // CreateInstance records a new instance, durably, with the client token that made
@@ -66,15 +66,15 @@ func (s *Store) CreateInstance(ctx context.Context, in *Instance, token *Token, 
 			return err
 		}
 		if token != nil {
-			if err := token.insert(tx, in.ID); err != nil {
+			if err := token.insert(tx, in.Account, in.ID); err != nil {
 				return err
 			}
 		}
-		_, err = tx.Exec("INSERT INTO instances (id,name,phase,created_at,revision,doc,run) VALUES (?,?,?,?,?,?,?)",
-			in.ID, in.Spec.Name, in.Status.Phase, in.CreatedAt.UnixNano(), revision, doc, run)
+		_, err = tx.Exec("INSERT INTO instances (id,account,name,phase,created_at,revision,doc,run) VALUES (?,?,?,?,?,?,?,?)",
+			in.ID, in.Account, in.Spec.Name, in.Status.Phase, in.CreatedAt.UnixNano(), revision, doc, run)
 		return err
 	}, then)
-	if err != nil && strings.Contains(err.Error(), "instances.name") {
+	if err != nil && strings.Contains(err.Error(), "instances.account") {
 		return ErrNameTaken
 	}
 	if err != nil {
@@ -128,28 +128,49 @@ func (s *Store) DeleteInstance(ctx context.Context, in *Instance, then func()) e
 	return nil
 }
 
-// FindInstance finds by name, by ID, or by an unambiguous beginning of an ID of
-// at least 4 characters. More than one match is an Invalid api.Error.
-func (s *Store) FindInstance(ctx context.Context, ref string) (*Instance, error) {
-	found, err := s.query(ctx, "name=? OR id=? LIMIT 1", ref, ref)
+// Instance returns the one with an ID, whoever owns it.
+func (s *Store) Instance(ctx context.Context, id string) (*Instance, error) {
+	return one(s.query(ctx, "id=?", id))
+}
+
+// FindInstance finds an account's instance by name, by ID, or by an unambiguous beginning
+// of an ID of at least 4 characters. More than one match is an Invalid api.Error.
+func (s *Store) FindInstance(ctx context.Context, account, ref string) (*Instance, error) {
+	mine, args := owned(account)
+	found, err := s.query(ctx, mine+" AND (name=? OR id=?) LIMIT 2", append(args, ref, ref)...)
 	if err == nil && len(found) == 0 && len(ref) >= 4 && strings.HasPrefix(ref, "i-") {
-		found, err = s.query(ctx, "id>=? AND id<? LIMIT 2", ref, ref+"\x7f")
+		found, err = s.query(ctx, mine+" AND id>=? AND id<? LIMIT 2", append(args, ref, ref+"\x7f")...)
 	}
-	switch {
-	case err != nil:
+	if len(found) > 1 {
+		return nil, api.Errorf(api.Invalid, "%q is more than one instance", ref).WithNext("give more of the ID, or the name and its account")
+	}
+	return one(found, err)
+}
+
+func one(found []*Instance, err error) (*Instance, error) {
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
 		return nil, err
-	case len(found) == 0:
-		return nil, ErrNotFound
-	case len(found) > 1:
-		return nil, api.Errorf(api.Invalid, "%q is the beginning of more than one instance's ID", ref).WithNext("give more of the ID, or the name")
 	}
 	return found[0], nil
 }
 
-// ListInstances returns up to limit instances of the given phases (none: all),
-// oldest first, that come after the place (creation time and ID) given.
-func (s *Store) ListInstances(ctx context.Context, after time.Time, afterID string, phases []api.Phase, limit int) ([]*Instance, error) {
-	where, args := "(created_at,id)>(?,?)", []any{nanos(after), afterID}
+// owned is the condition that a row is an account's; the empty account means all of them.
+func owned(account string) (where string, args []any) {
+	if account == "" {
+		return "true", nil
+	}
+	return "account=?", []any{account}
+}
+
+// ListInstances returns up to limit instances of an account (empty: of all) and of the
+// given phases (none: all), oldest first, that come after the place (creation time and ID)
+// given.
+func (s *Store) ListInstances(ctx context.Context, account string, after time.Time, afterID string, phases []api.Phase, limit int) ([]*Instance, error) {
+	where, args := owned(account)
+	where, args = where+" AND (created_at,id)>(?,?)", append(args, nanos(after), afterID)
 	if len(phases) > 0 {
 		where += " AND phase IN (?" + strings.Repeat(",?", len(phases)-1) + ")"
 		for _, p := range phases {
@@ -159,9 +180,10 @@ func (s *Store) ListInstances(ctx context.Context, after time.Time, afterID stri
 	return s.query(ctx, where+" ORDER BY created_at,id LIMIT ?", append(args, limit)...)
 }
 
-// CountInstances counts by phase.
-func (s *Store) CountInstances(ctx context.Context) (map[api.Phase]int, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT phase, count(*) FROM instances GROUP BY phase")
+// CountInstances counts those of an account (empty: of all) by phase.
+func (s *Store) CountInstances(ctx context.Context, account string) (map[api.Phase]int, error) {
+	where, args := owned(account)
+	rows, err := s.read.QueryContext(ctx, "SELECT phase, count(*) FROM instances WHERE "+where+" GROUP BY phase", args...)
 	if err != nil {
 		return nil, fmt.Errorf("count instances: %w", err)
 	}

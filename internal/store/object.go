@@ -19,18 +19,18 @@ const (
 	KindAddress       Kind = "address"
 )
 
-// PutObject records an object, durably, in place of the one with that ID. A name that
-// another of its kind has is ErrNameTaken.
-func (s *Store) PutObject(ctx context.Context, kind Kind, id, name string, doc any) error {
+// PutObject records an object of an account, durably, in place of the one with that ID. A
+// name that another of its kind and account has is ErrNameTaken.
+func (s *Store) PutObject(ctx context.Context, kind Kind, id, account, name string, doc any) error {
 	data, err := json.Marshal(doc)
 	if err == nil {
 		err = s.update(ctx, s.durable, func(tx *sql.Tx) error {
-			_, err := tx.Exec(`INSERT INTO objects (kind,id,name,doc) VALUES (?,?,?,?)
-				ON CONFLICT (kind,id) DO UPDATE SET name=excluded.name, doc=excluded.doc`, kind, id, name, string(data))
+			_, err := tx.Exec(`INSERT INTO objects (kind,id,account,name,doc) VALUES (?,?,?,?,?)
+				ON CONFLICT (kind,id) DO UPDATE SET name=excluded.name, doc=excluded.doc`, kind, id, account, name, string(data))
 			return err
 		})
 	}
-	if err != nil && strings.Contains(err.Error(), "objects.name") {
+	if err != nil && strings.Contains(err.Error(), "objects.account") {
 		return ErrNameTaken
 	}
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Store) DeleteObject(ctx context.Context, kind Kind, id string) error {
 	return nil
 }
 
-// Objects returns all of a kind, which are of type T, by name.
+// Objects returns all of a kind, which are of type T, by name, whoever owns them.
 func Objects[T any](ctx context.Context, s *Store, kind Kind) ([]T, error) {
 	rows, err := s.read.QueryContext(ctx, "SELECT doc FROM objects WHERE kind=? ORDER BY name", kind)
 	if err != nil {

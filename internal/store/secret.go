@@ -11,14 +11,14 @@ import (
 	"cis/api"
 )
 
-// PutSecret records a secret, durably, in place of one of the same name.
-func (s *Store) PutSecret(ctx context.Context, sec api.Secret) error {
+// PutSecret records a secret of an account, durably, in place of one of the same name.
+func (s *Store) PutSecret(ctx context.Context, account string, sec api.Secret) error {
 	data, err := json.Marshal(sec.Data)
 	if err == nil {
 		err = s.update(ctx, s.durable, func(tx *sql.Tx) error {
-			_, err := tx.Exec(`INSERT INTO secrets (name,type,data,created_at) VALUES (?,?,?,?)
-				ON CONFLICT (name) DO UPDATE SET type=excluded.type, data=excluded.data`,
-				sec.Name, sec.Type, string(data), sec.CreatedAt.UnixNano())
+			_, err := tx.Exec(`INSERT INTO secrets (account,name,type,data,created_at) VALUES (?,?,?,?,?)
+				ON CONFLICT (account,name) DO UPDATE SET type=excluded.type, data=excluded.data`,
+				account, sec.Name, sec.Type, string(data), sec.CreatedAt.UnixNano())
 			return err
 		})
 	}
@@ -28,9 +28,9 @@ func (s *Store) PutSecret(ctx context.Context, sec api.Secret) error {
 	return nil
 }
 
-// Secret returns a secret with its data.
-func (s *Store) Secret(ctx context.Context, name string) (api.Secret, error) {
-	row := s.read.QueryRowContext(ctx, "SELECT name,type,data,created_at FROM secrets WHERE name=?", name)
+// Secret returns a secret of an account with its data.
+func (s *Store) Secret(ctx context.Context, account, name string) (api.Secret, error) {
+	row := s.read.QueryRowContext(ctx, "SELECT name,type,data,created_at FROM secrets WHERE account=? AND name=?", account, name)
 	sec, err := scanSecret(row.Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return sec, ErrNotFound
@@ -41,9 +41,9 @@ func (s *Store) Secret(ctx context.Context, name string) (api.Secret, error) {
 	return sec, nil
 }
 
-// Secrets returns all of them by name, with their data.
-func (s *Store) Secrets(ctx context.Context) ([]api.Secret, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT name,type,data,created_at FROM secrets ORDER BY name")
+// Secrets returns those of an account by name, with their data.
+func (s *Store) Secrets(ctx context.Context, account string) ([]api.Secret, error) {
+	rows, err := s.read.QueryContext(ctx, "SELECT name,type,data,created_at FROM secrets WHERE account=? ORDER BY name", account)
 	if err != nil {
 		return nil, fmt.Errorf("read secrets: %w", err)
 	}
@@ -59,10 +59,10 @@ func (s *Store) Secrets(ctx context.Context) ([]api.Secret, error) {
 	return all, rows.Err()
 }
 
-// DeleteSecret removes a secret, durably.
-func (s *Store) DeleteSecret(ctx context.Context, name string) error {
+// DeleteSecret removes a secret of an account, durably.
+func (s *Store) DeleteSecret(ctx context.Context, account, name string) error {
 	return s.update(ctx, s.durable, func(tx *sql.Tx) error {
-		return affected(tx.Exec("DELETE FROM secrets WHERE name=?", name))
+		return affected(tx.Exec("DELETE FROM secrets WHERE account=? AND name=?", account, name))
 	})
 }
 

@@ -1,4 +1,4 @@
-// Package store is the durable record: instances, the sandboxes made for them,
+// Package store is the durable record: accounts, instances, the sandboxes made for them,
 // events, secrets, the network and what was used, in one SQLite file.
 //
 // A write that a caller was told of survives a crash of the process and of the
@@ -25,7 +25,7 @@ var schemas embed.FS
 
 // version of the schema. schema/N.sql turns a record of version N-1 into one of version N,
 // and is never changed once it was released; 0 is an empty file.
-const version = 3
+const version = 4
 
 // Store is an open record. Its methods may be called at once.
 type Store struct {

@@ -24,7 +24,7 @@ func open1(t *testing.T) (*Store, string) {
 }
 
 func instance(n int) *Instance {
-	return &Instance{Instance: api.Instance{ID: fmt.Sprintf("i-%012x", n), CreatedAt: time.Unix(int64(n%1e6), 0).UTC(),
+	return &Instance{Instance: api.Instance{ID: fmt.Sprintf("i-%012x", n), Account: "default", CreatedAt: time.Unix(int64(n%1e6), 0).UTC(),
 		Spec: api.InstanceSpec{Name: fmt.Sprintf("n%d", n)}, Status: api.InstanceStatus{Phase: api.PhasePending}}}
 }
 
@@ -73,7 +73,7 @@ func TestInstancesSurviveReopening(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	got, err := s.FindInstance(t.Context(), "n1")
+	got, err := s.FindInstance(t.Context(), "default", "n1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +102,10 @@ func TestNamesAndTokensAreUnique(t *testing.T) {
 	if err := s.DeleteInstance(t.Context(), instance(1), nothing); err != nil {
 		t.Fatal(err)
 	}
-	if tok, err := s.Token(t.Context(), "a", time.Unix(0, 0)); err != nil || tok.Instance != instance(1).ID || tok.Hash != "h" {
+	if tok, err := s.Token(t.Context(), "default", "a", time.Unix(0, 0)); err != nil || tok.Instance != instance(1).ID || tok.Hash != "h" {
 		t.Errorf("by token: %+v, %v", tok, err)
 	}
-	if _, err := s.Token(t.Context(), "a", time.Unix(1, 0)); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Token(t.Context(), "default", "a", time.Unix(1, 0)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an expired token: %v", err)
 	}
 	if err := s.CreateInstance(t.Context(), instance(3), tokenOf("a", 1+3600), nothing); err != nil {
@@ -114,7 +114,7 @@ func TestNamesAndTokensAreUnique(t *testing.T) {
 	if err := s.ForgetTokens(t.Context(), time.Unix(7200, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Token(t.Context(), "a", time.Unix(0, 0)); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Token(t.Context(), "default", "a", time.Unix(0, 0)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a forgotten token: %v", err)
 	}
 }
@@ -129,15 +129,15 @@ func TestFindByPartOfID(t *testing.T) {
 	for ref, want := range map[string]string{
 		"i-def": "i-def000000001", "i-abc000000002": "i-abc000000002", fmt.Sprintf("n%d", 0xabc000000001): "i-abc000000001",
 	} {
-		if got, err := s.FindInstance(t.Context(), ref); err != nil || got.ID != want {
+		if got, err := s.FindInstance(t.Context(), "default", ref); err != nil || got.ID != want {
 			t.Errorf("find %q: %v, %v", ref, got, err)
 		}
 	}
-	if _, err := s.FindInstance(t.Context(), "i-abc"); api.CodeOf(err) != api.Invalid {
+	if _, err := s.FindInstance(t.Context(), "default", "i-abc"); api.CodeOf(err) != api.Invalid {
 		t.Errorf("ambiguous: %v", err)
 	}
 	for _, ref := range []string{"", "i-", "i-d", "i-1", "%"} {
-		if _, err := s.FindInstance(t.Context(), ref); !errors.Is(err, ErrNotFound) {
+		if _, err := s.FindInstance(t.Context(), "default", ref); !errors.Is(err, ErrNotFound) {
 			t.Errorf("find %q: %v", ref, err)
 		}
 	}
@@ -158,7 +158,7 @@ func TestListPages(t *testing.T) {
 	var at time.Time
 	var id string
 	for {
-		page, err := s.ListInstances(t.Context(), at, id, nil, 3)
+		page, err := s.ListInstances(t.Context(), "default", at, id, nil, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestListPages(t *testing.T) {
 	if fmt.Sprint(names) != "[n1 n2 n3 n4 n5 n6 n7 n8 n9 n10]" {
 		t.Errorf("in pages: %v", names)
 	}
-	failed, err := s.ListInstances(t.Context(), time.Time{}, "", []api.Phase{api.PhaseFailed}, 100)
+	failed, err := s.ListInstances(t.Context(), "default", time.Time{}, "", []api.Phase{api.PhaseFailed}, 100)
 	if err != nil || len(failed) != 5 {
 		t.Errorf("failed ones: %d, %v", len(failed), err)
 	}
@@ -191,7 +191,7 @@ func TestUpdateOfWhatIsGone(t *testing.T) {
 
 func TestEqualEventsAreCounted(t *testing.T) {
 	s, _ := open1(t)
-	e := api.Event{InstanceID: "i-1", Instance: "a", Container: "main", Type: api.EventWarning, Reason: "BackOff", Message: "m"}
+	e := api.Event{Account: "default", InstanceID: "i-1", Instance: "a", Container: "main", Type: api.EventWarning, Reason: "BackOff", Message: "m"}
 	var last api.Event
 	for n := range 3 {
 		e.LastSeen = time.Unix(int64(100+n), 0).UTC()
@@ -205,14 +205,14 @@ func TestEqualEventsAreCounted(t *testing.T) {
 	if _, err := s.AddEvent(t.Context(), other, func(api.Event) {}); err != nil {
 		t.Fatal(err)
 	}
-	all, err := s.Events(t.Context(), "i-1", 0, 10)
+	all, err := s.Events(t.Context(), "default", "i-1", 0, 10)
 	if err != nil || len(all) != 2 {
 		t.Fatalf("%d events, %v", len(all), err)
 	}
 	if got := all[0]; got != last || got.Count != 3 || got.FirstSeen.Unix() != 100 || got.LastSeen.Unix() != 102 {
 		t.Errorf("counted event: %+v", got)
 	}
-	if later, _ := s.Events(t.Context(), "", last.ID, 10); len(later) != 1 || later[0].Message != "another" {
+	if later, _ := s.Events(t.Context(), "default", "", last.ID, 10); len(later) != 1 || later[0].Message != "another" {
 		t.Errorf("after the last: %+v", later)
 	}
 }
@@ -236,16 +236,16 @@ func TestSandboxesAndSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	sec := api.Secret{Name: "x", Type: api.SecretOpaque, Data: map[string][]byte{"k": {0, 255}}, CreatedAt: time.Unix(1, 0).UTC()}
-	if err := s.PutSecret(t.Context(), sec); err != nil {
+	if err := s.PutSecret(t.Context(), "default", sec); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.Secret(t.Context(), "x"); err != nil || string(got.Data["k"]) != "\x00\xff" {
+	if got, err := s.Secret(t.Context(), "default", "x"); err != nil || string(got.Data["k"]) != "\x00\xff" {
 		t.Errorf("secret %+v, %v", got, err)
 	}
-	if err := s.DeleteSecret(t.Context(), "x"); err != nil {
+	if err := s.DeleteSecret(t.Context(), "default", "x"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Secret(t.Context(), "x"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Secret(t.Context(), "default", "x"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("removed secret: %v", err)
 	}
 }
@@ -298,17 +298,17 @@ func TestAnOlderRecordIsCarriedOver(t *testing.T) {
 func TestObjects(t *testing.T) {
 	s, _ := open1(t)
 	for _, v := range []api.VPC{{ID: "vpc-2", Name: "b"}, {ID: "vpc-1", Name: "a"}} {
-		if err := s.PutObject(t.Context(), KindVPC, v.ID, v.Name, v); err != nil {
+		if err := s.PutObject(t.Context(), KindVPC, v.ID, "default", v.Name, v); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.PutObject(t.Context(), KindVPC, "vpc-3", "a", api.VPC{}); !errors.Is(err, ErrNameTaken) {
+	if err := s.PutObject(t.Context(), KindVPC, "vpc-3", "default", "a", api.VPC{}); !errors.Is(err, ErrNameTaken) {
 		t.Errorf("same name: %v", err)
 	}
-	if err := s.PutObject(t.Context(), KindSubnet, "subnet-1", "a", api.Subnet{Name: "a"}); err != nil {
+	if err := s.PutObject(t.Context(), KindSubnet, "subnet-1", "default", "a", api.Subnet{Name: "a"}); err != nil {
 		t.Errorf("the name of another kind: %v", err)
 	}
-	if err := s.PutObject(t.Context(), KindVPC, "vpc-1", "a", api.VPC{Name: "a", CIDR: "10.0.0.0/8"}); err != nil {
+	if err := s.PutObject(t.Context(), KindVPC, "vpc-1", "default", "a", api.VPC{Name: "a", CIDR: "10.0.0.0/8"}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := Objects[api.VPC](t.Context(), s, KindVPC)
@@ -370,7 +370,7 @@ func BenchmarkList500(b *testing.B) {
 		s.CreateInstance(b.Context(), instance(n), nil, nothing)
 	}
 	for b.Loop() {
-		if l, err := s.ListInstances(b.Context(), time.Time{}, "", nil, 500); err != nil || len(l) != 500 {
+		if l, err := s.ListInstances(b.Context(), "default", time.Time{}, "", nil, 500); err != nil || len(l) != 500 {
 			b.Fatal(err)
 		}
 	}

@@ -21,22 +21,22 @@ type Token struct {
 }
 
 // insert records the token in the transaction that records its instance.
-func (t *Token) insert(tx *sql.Tx, instance string) error {
+func (t *Token) insert(tx *sql.Tx, account, instance string) error {
 	life := t.Expires.Sub(t.Created)
-	if _, err := tx.Exec("DELETE FROM tokens WHERE token=? AND created_at<=?", t.Token, t.Created.Add(-life).UnixNano()); err != nil {
+	if _, err := tx.Exec("DELETE FROM tokens WHERE account=? AND token=? AND created_at<=?", account, t.Token, t.Created.Add(-life).UnixNano()); err != nil {
 		return err
 	}
-	_, err := tx.Exec("INSERT INTO tokens (token,instance,hash,created_at) VALUES (?,?,?,?)",
-		t.Token, instance, t.Hash, t.Created.UnixNano())
+	_, err := tx.Exec("INSERT INTO tokens (account,token,instance,hash,created_at) VALUES (?,?,?,?,?)",
+		account, t.Token, instance, t.Hash, t.Created.UnixNano())
 	return err
 }
 
-// Token returns what a client token was used for after the given time.
-func (s *Store) Token(ctx context.Context, token string, after time.Time) (Token, error) {
+// Token returns what an account used a client token for after the given time.
+func (s *Store) Token(ctx context.Context, account, token string, after time.Time) (Token, error) {
 	t := Token{Token: token}
 	var created int64
-	err := s.read.QueryRowContext(ctx, "SELECT instance,hash,created_at FROM tokens WHERE token=? AND created_at>?",
-		token, after.UnixNano()).Scan(&t.Instance, &t.Hash, &created)
+	err := s.read.QueryRowContext(ctx, "SELECT instance,hash,created_at FROM tokens WHERE account=? AND token=? AND created_at>?",
+		account, token, after.UnixNano()).Scan(&t.Instance, &t.Hash, &created)
 	if errors.Is(err, sql.ErrNoRows) {
 		return t, ErrNotFound
 	}

@@ -46,8 +46,8 @@ func (in *Instance) beginUsage(tx *sql.Tx, addresses string) error {
 		return err
 	}
 	start := in.Run.Clock.Start.UnixNano()
-	_, err = tx.Exec(`INSERT INTO usage (sandbox,instance,name,labels,isolation,cpu,memory,storage,run,started_at,seen_at,addresses)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`, in.Run.Sandbox, in.ID, in.Spec.Name, labels, in.Status.Isolation, in.Spec.CPU, in.Spec.Memory,
+	_, err = tx.Exec(`INSERT INTO usage (account,sandbox,instance,name,labels,isolation,cpu,memory,storage,run,started_at,seen_at,addresses)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`, in.Account, in.Run.Sandbox, in.ID, in.Spec.Name, labels, in.Status.Isolation, in.Spec.CPU, in.Spec.Memory,
 		in.Spec.EphemeralStorage, in.Run.Number, start, start, addresses)
 	return err
 }
@@ -160,14 +160,16 @@ func openUsage(tx *sql.Tx) (open []string, err error) {
 	return open, rows.Err()
 }
 
-// Usage calls fn for each interval, of one instance by ID or (empty) of all, that has a
-// part from one time to before another.
-func (s *Store) Usage(ctx context.Context, from, to time.Time, instance string, fn func(meter.Interval)) error {
+// Usage calls fn for each interval of an account (empty: of all), of one instance by ID or
+// (empty) of all, that has a part from one time to before another.
+func (s *Store) Usage(ctx context.Context, account string, from, to time.Time, instance string, fn func(meter.Interval)) error {
 	query := `SELECT sandbox,instance,name,labels,isolation,cpu,memory,storage,run,started_at,ended_at,seen_at,addresses,
 		(SELECT json_group_array(json_array(hour,bytes)) FROM usage_sent s WHERE s.sandbox=u.sandbox AND hour>? AND hour<?)
-		FROM usage u WHERE started_at<? AND (ended_at IS NULL OR ended_at>?)`
+		FROM usage u WHERE started_at<? AND (ended_at IS NULL OR ended_at>?) AND `
+	mine, whose := owned(account)
 	// An hour may begin before what was sent in it.
 	args := []any{nanos(from.Add(-time.Hour)), nanos(to.Add(time.Hour)), nanos(to), nanos(from)}
+	query, args = query+mine, append(args, whose...)
 	if instance != "" {
 		query, args = query+" AND instance=?", append(args, instance)
 	}

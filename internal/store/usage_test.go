@@ -17,7 +17,7 @@ func at(seconds int) time.Time { return time.Unix(1_800_000_000+int64(seconds), 
 func metered(t *testing.T, s *Store) map[string]meter.Interval {
 	t.Helper()
 	all := map[string]meter.Interval{}
-	err := s.Usage(t.Context(), at(-1e6), at(1e6), "", func(i meter.Interval) { all[i.Sandbox] = i })
+	err := s.Usage(t.Context(), "default", at(-1e6), at(1e6), "", func(i meter.Interval) { all[i.Sandbox] = i })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestUsageIsClippedAndForgotten(t *testing.T) {
 		want     int
 	}{{0, 10, "", 0}, {0, 11, "", 1}, {19, 30, "", 1}, {20, 30, "", 0}, {0, 31, "", 2}, {0, 31, "i-000000000001", 2}, {0, 31, "i-2", 0}, {1e5, 1e6, "", 1}} {
 		n := 0
-		if err := s.Usage(t.Context(), at(tt.from), at(tt.to), tt.id, func(meter.Interval) { n++ }); err != nil || n != tt.want {
+		if err := s.Usage(t.Context(), "default", at(tt.from), at(tt.to), tt.id, func(meter.Interval) { n++ }); err != nil || n != tt.want {
 			t.Errorf("%+v: %d, %v", tt, n, err)
 		}
 	}
