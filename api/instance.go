@@ -415,6 +415,8 @@ const (
 	ReasonPostStartError    = "PostStartHookError"
 	ReasonSandboxLost       = "SandboxLost"
 	ReasonStopped           = "Stopped"
+	// ReasonBudgetSpent: stopped, since the account's budget is used up.
+	ReasonBudgetSpent = "BudgetSpent"
 	// ReasonNotStarted: something before it failed, so it was never started.
 	ReasonNotStarted = "NotStarted"
 )

@@ -1,37 +1,48 @@
 package engine
 
 import (
+	"fmt"
+	"strconv"
 	"sync"
 
 	"cis/api"
 )
 
-// demand is what an instance takes of the host.
+// demand is what an instance takes of the host, and of its account's quota.
 type demand struct {
-	cpu    api.CPU
-	memory api.Bytes
+	account string
+	cpu     api.CPU
+	memory  api.Bytes
 	// overhead is memory beside the instance's own.
 	overhead api.Bytes
 }
 
 // demandOf is what an instance of a size takes of the host, with the sandbox it gets.
-func (e *Engine) demandOf(iso api.Isolation, cpu api.CPU, memory api.Bytes) demand {
-	d := demand{cpu: cpu, memory: memory}
-	if m, err := e.machine(iso); err == nil { // without its machine it does not come to live
-		d.overhead = m.Overhead(memory)
+func (e *Engine) demandOf(owner string, spec api.InstanceSpec) demand {
+	d := demand{account: owner, cpu: spec.CPU, memory: spec.Memory}
+	if m, err := e.machine(spec.Isolation); err == nil { // without its machine it does not come to live
+		d.overhead = m.Overhead(spec.Memory)
 	}
 	return d
 }
 
-// capacity counts what live instances were given of the host.
+// capacity counts what live instances were given of the host, and of their accounts' quotas.
 type capacity struct {
-	mu     sync.Mutex
-	limits Limits
-	cpu    api.CPU
-	memory api.Bytes
+	mu       sync.Mutex
+	limits   Limits
+	cpu      api.CPU
+	memory   api.Bytes
+	accounts map[string]holding
 }
 
-func newCapacity(l Limits) *capacity { return &capacity{limits: l} }
+// holding is what an account's live instances were promised.
+type holding struct {
+	instances int
+	cpu       api.CPU
+	memory    api.Bytes
+}
+
+func newCapacity(l Limits) *capacity { return &capacity{limits: l, accounts: map[string]holding{}} }
 
 // total is what may be given in all.
 func (c *capacity) total() (api.CPU, api.Bytes) {
@@ -39,9 +50,12 @@ func (c *capacity) total() (api.CPU, api.Bytes) {
 }
 
 // admit takes what is demanded, or says what is missing and what would fit.
-func (c *capacity) admit(d demand) error {
+func (c *capacity) admit(d demand, q api.Quota) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.accounts[d.account].fits(d, q); err != nil {
+		return err
+	}
 	allCPU, allMemory := c.total()
 	freeCPU, freeMemory := allCPU-c.cpu, allMemory-c.memory
 	fits := max(0, (freeMemory-d.overhead)/api.MiB*api.MiB)
@@ -54,22 +68,58 @@ func (c *capacity) admit(d demand) error {
 			d.memory, d.overhead, max(0, freeMemory/api.MiB), allMemory/api.MiB).
 			WithNext("ask for at most %s, or wait for an instance to end", fits)
 	}
-	c.cpu += d.cpu
-	c.memory += d.memory + d.overhead
+	c.add(d, 1)
+	return nil
+}
+
+// fits refuses what is beyond the quota, and says by how much.
+func (h holding) fits(d demand, q api.Quota) error {
+	over := func(field string, asked, used, limit any) error {
+		e := api.Errorf(api.Exhausted, "the quota of account %s is %s: %s asked for, %s in use", d.account, limit, asked, used)
+		e.Field = field
+		return e.WithNext("end another instance, or have the quota raised: `cis quota set %s`", d.account)
+	}
+	switch {
+	case q.Instances != nil && h.instances+1 > *q.Instances:
+		return over("quota.instances", "one more", strconv.Itoa(h.instances), fmt.Sprintf("%d instances", *q.Instances))
+	case q.CPU != nil && h.cpu+d.cpu > *q.CPU:
+		return over("quota.cpu", d.cpu, h.cpu, q.CPU.String()+" cores")
+	case q.Memory != nil && h.memory+d.memory > *q.Memory:
+		return over("quota.memory", d.memory, h.memory, q.Memory.String()+" of memory")
+	}
 	return nil
 }
 
 // take counts an instance that is on record already.
-func (c *capacity) take(d demand) { c.add(d.cpu, d.memory+d.overhead) }
-
-// release gives back what admit or take took.
-func (c *capacity) release(d demand) { c.add(-d.cpu, -d.memory-d.overhead) }
-
-func (c *capacity) add(cpu api.CPU, memory api.Bytes) {
+func (c *capacity) take(d demand) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cpu += cpu
-	c.memory += memory
+	c.add(d, 1)
+}
+
+// release gives back what admit or take took.
+func (c *capacity) release(d demand) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.add(d, -1)
+}
+
+// add counts a demand once more or less; mu is held.
+func (c *capacity) add(d demand, times int) {
+	c.cpu += d.cpu * api.CPU(times)
+	c.memory += (d.memory + d.overhead) * api.Bytes(times)
+	h := c.accounts[d.account]
+	h.instances += times
+	h.cpu += d.cpu * api.CPU(times)
+	h.memory += d.memory * api.Bytes(times)
+	c.accounts[d.account] = h
+}
+
+// held is what an account's live instances were promised.
+func (c *capacity) held(account string) holding {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.accounts[account]
 }
 
 // info describes it for people.

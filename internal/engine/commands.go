@@ -253,11 +253,11 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 		return api.Instance{}, err
 	}
 	arrived := time.Now()
-	if err := e.check(ctx, rec.Spec); err != nil {
+	if err := e.check(ctx, rec.Account, rec.Spec); err != nil {
 		return api.Instance{}, err
 	}
-	need := e.demandOf(rec.Spec.Isolation, rec.Spec.CPU, rec.Spec.Memory)
-	if err := e.capacity.admit(need); err != nil {
+	need := e.demandOf(rec.Account, rec.Spec)
+	if err := e.admitDemand(need); err != nil {
 		return api.Instance{}, err
 	}
 	ports, err := e.networks.reclaimPorts(rec.ID, rec.Spec.Network.Ports, rec.Status.Ports)

@@ -32,7 +32,7 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 			return instanceOf(old), false, err
 		}
 	}
-	if err := e.check(ctx, req.InstanceSpec); err != nil {
+	if err := e.check(ctx, account.Of(ctx).Account, req.InstanceSpec); err != nil {
 		return api.Instance{}, false, err
 	}
 	id := newID("i-")
@@ -53,8 +53,8 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 
 // admit takes what the instance needs of the host and of the network, and records it.
 func (e *Engine) admit(ctx context.Context, id string, req api.CreateInstance, token *store.Token) (*store.Instance, error) {
-	need := e.demandOf(req.Isolation, req.CPU, req.Memory)
-	if err := e.capacity.admit(need); err != nil {
+	need := e.demandOf(account.Of(ctx).Account, req.InstanceSpec)
+	if err := e.admitDemand(need); err != nil {
 		return nil, err
 	}
 	var status api.InstanceStatus
@@ -106,24 +106,33 @@ func (e *Engine) recordInstance(ctx context.Context, id string, req api.CreateIn
 }
 
 // check refuses what the record or the host rules out, before anything is made.
-func (e *Engine) check(ctx context.Context, spec api.InstanceSpec) error {
+func (e *Engine) check(ctx context.Context, owner string, spec api.InstanceSpec) error {
 	if _, err := e.machine(spec.Isolation); err != nil {
 		return err
 	}
+	if err := e.admits(ctx, owner, spec); err != nil {
+		return err
+	}
 	for i, name := range spec.ImagePullSecrets {
-		if err := e.checkSecret(ctx, fmt.Sprintf("imagePullSecrets[%d]", i), name, api.SecretRegistry); err != nil {
+		if err := e.checkSecret(ctx, owner, fmt.Sprintf("imagePullSecrets[%d]", i), name, api.SecretRegistry); err != nil {
 			return err
 		}
 	}
 	for i, v := range spec.Volumes {
 		if v.Secret != nil {
 			field := fmt.Sprintf("volumes[%d].secret.secretName", i)
-			if err := e.checkSecret(ctx, field, v.Secret.SecretName, ""); err != nil {
+			if err := e.checkSecret(ctx, owner, field, v.Secret.SecretName, ""); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// admitDemand takes what an instance needs, if the host and the quota have it.
+func (e *Engine) admitDemand(d demand) error {
+	a, _ := e.identities.account(d.account)
+	return e.capacity.admit(d, a.Quota)
 }
 
 // repeated finds the instance that a client token made already, if any.

@@ -95,3 +95,41 @@ func (e *Engine) putDefaultGroup(ctx context.Context, owner, id string) error {
 	e.networks.keepGroup(g)
 	return nil
 }
+
+// furnishNetwork makes the default network of an account as far as it is missing; the
+// networks are locked.
+func (e *Engine) furnishNetwork(ctx context.Context, owner string) error {
+	v, err := e.VPC(ctx, api.DefaultName)
+	if api.CodeOf(err) == api.NotFound {
+		v = e.newDefaultVPC(owner, newShortID("vpc-"))
+		err = e.makeVPC(ctx, v)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = e.Subnet(ctx, api.DefaultName); api.CodeOf(err) == api.NotFound {
+		_, err = e.makeSubnet(ctx, newDefaultSubnet(v, newShortID("subnet-")))
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = e.SecurityGroup(ctx, api.DefaultName); api.CodeOf(err) == api.NotFound {
+		err = e.putDefaultGroup(ctx, owner, newShortID("sg-"))
+	}
+	return err
+}
+
+// removeDefaults removes the default network of the caller's account, as far as it is there.
+func (e *Engine) removeDefaults(ctx context.Context) error {
+	unlock, err := e.lockNetworks(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, remove := range []func(context.Context, string, bool) error{e.removeSubnet, e.removeVPC, e.removeGroup} {
+		if err := remove(ctx, api.DefaultName, true); err != nil && api.CodeOf(err) != api.NotFound {
+			return err
+		}
+	}
+	return nil
+}

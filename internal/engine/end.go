@@ -123,7 +123,7 @@ func (l *life) finish(err error) {
 	rec, _ := l.snapshot()
 	l.e.names.remove(networkID(l.e.networks.vpcOf(l.id)), rec.Spec.Name)
 	switch {
-	case rec.Run.StopReason == api.ReasonStopped:
+	case rec.Run.StopReason == api.ReasonStopped, rec.Run.StopReason == api.ReasonBudgetSpent:
 		l.event(api.EventNormal, "", "Stopped", rec.Run.StopMessage)
 	case rec.Status.Phase == api.PhaseFailed:
 		l.event(api.EventWarning, "", "Failed", rec.Status.Message)

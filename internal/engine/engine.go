@@ -77,7 +77,9 @@ type Config struct {
 	// Standby says which sandboxes wait ready.
 	Standby StandbyConfig
 	// Prices of what is used; nil: none.
-	Prices  *meter.Prices
+	Prices *meter.Prices
+	// Sealer seals the secrets of keys.
+	Sealer  *account.Sealer
 	Version string
 }
 
@@ -98,14 +100,16 @@ type Limits struct {
 
 // Engine is a running engine.
 type Engine struct {
-	cfg       Config
-	log       *slog.Logger
-	networks  *networks
-	capacity  *capacity
-	names     *names
-	pool      *pool
-	instances *hub[api.WatchEvent[api.Instance]]
-	events    *hub[api.Event]
+	cfg        Config
+	log        *slog.Logger
+	networks   *networks
+	capacity   *capacity
+	identities *identities
+	names      *names
+	pool       *pool
+	instances  *hub[api.WatchEvent[api.Instance]]
+	events     *hub[api.Event]
+	audit      *hub[api.AuditEntry]
 
 	// ctx ends at Close; lives then leave their sandboxes as they are.
 	ctx    context.Context
@@ -115,7 +119,8 @@ type Engine struct {
 	// tokens is held by creates that have a client token.
 	tokens sync.Mutex
 
-	// changes is held while VPCs, subnets, groups and addresses change, wiring, by
+	// changes is held while accounts, users and keys change, or VPCs, subnets, groups and
+	// addresses, wiring, by
 	// instance, while a NIC does.
 	changes, wiring keylock.Lock
 
@@ -132,6 +137,8 @@ type Engine struct {
 	// births is held, by ID, where an instance gets a life or loses its record.
 	births keylock.Lock
 
+	spending spending
+
 	mu    sync.Mutex
 	lives map[string]*life
 	// departed are lives that were removed at their end, for a while.
@@ -144,7 +151,7 @@ type Engine struct {
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, log: cfg.Log, capacity: newCapacity(cfg.Limits), names: newNames(),
-		instances: newHub[api.WatchEvent[api.Instance]](), events: newHub[api.Event](),
+		instances: newHub[api.WatchEvent[api.Instance]](), events: newHub[api.Event](), audit: newHub[api.AuditEntry](),
 		inForce: inForce{}, lives: map[string]*life{}, departed: map[string]*life{},
 	}
 	// What the engine does by itself is for every account.
@@ -213,13 +220,15 @@ func (e *Engine) forgetOld(ctx context.Context, now time.Time) error {
 	return errors.Join(err,
 		e.cfg.Store.ForgetTokens(ctx, now.Add(-tokenLife)),
 		e.cfg.Store.ForgetEvents(ctx, now.Add(-eventLife)),
-		e.cfg.Store.ForgetUsage(ctx, now.Add(-usageLife)))
+		e.cfg.Store.ForgetUsage(ctx, now.Add(-usageLife)),
+		e.cfg.Store.ForgetAudit(ctx, now.Add(-auditLife)))
 }
 
 const (
 	tokenLife = 24 * time.Hour
 	eventLife = 24 * time.Hour
 	usageLife = 400 * 24 * time.Hour
+	auditLife = 400 * 24 * time.Hour
 )
 
 // machine returns the machine of an isolation, with auto resolved.

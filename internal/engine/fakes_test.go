@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/agent"
 	"cis/internal/agent/runtime/runtimetest"
 	"cis/internal/image"
@@ -322,12 +323,16 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 		CIDR:   netip.MustParsePrefix("10.0.0.0/24"),
 		Limits: Limits{CPUs: 2, Memory: 4 * api.GiB, CPUOvercommit: 16, Pids: 100, AnySize: true},
 	}
+	var err error
+	if b.config.Sealer, err = account.OpenSealer(filepath.Join(b.dir, "sealing.key")); err != nil {
+		t.Fatal(err)
+	}
 	for _, f := range change {
 		f(&b.config)
 	}
 	b.open()
 	t.Cleanup(func() { b.close() })
-	_, err := b.images.Import(t.Context(), rootfs(t), image.ImportOptions{Ref: "programs"})
+	_, err = b.images.Import(t.Context(), rootfs(t), image.ImportOptions{Ref: "programs"})
 	if err != nil {
 		t.Fatal(err)
 	}

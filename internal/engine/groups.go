@@ -140,7 +140,12 @@ func (e *Engine) RemoveSecurityGroup(ctx context.Context, ref string) error {
 		return err
 	}
 	defer unlock()
-	g, err := e.networks.dropGroup(account.Of(ctx).Account, ref)
+	return e.removeGroup(ctx, ref, false)
+}
+
+// removeGroup is RemoveSecurityGroup while the networks are locked; whole: the default one, too.
+func (e *Engine) removeGroup(ctx context.Context, ref string, whole bool) error {
+	g, err := e.networks.dropGroup(account.Of(ctx).Account, ref, whole)
 	if err != nil {
 		return err
 	}
@@ -152,14 +157,14 @@ func (e *Engine) RemoveSecurityGroup(ctx context.Context, ref string) error {
 }
 
 // dropGroup takes a group out, unless somebody uses it.
-func (n *networks) dropGroup(owner, ref string) (api.SecurityGroup, error) {
+func (n *networks) dropGroup(owner, ref string, whole bool) (api.SecurityGroup, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	g, err := n.group(owner, ref)
 	if err != nil {
 		return g, err
 	}
-	if g.Name == api.DefaultName {
+	if g.Name == api.DefaultName && !whole {
 		return g, isDefault("security group")
 	}
 	if err := n.inUse("security group", g.Name, func(m *member) bool { return slices.Contains(m.groups, g.ID) }); err != nil {

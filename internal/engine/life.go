@@ -94,7 +94,7 @@ func (l *life) run() {
 			continue
 		}
 		rec, _ := l.snapshot()
-		l.e.capacity.release(l.e.demandOf(rec.Spec.Isolation, rec.Spec.CPU, rec.Spec.Memory))
+		l.e.capacity.release(l.e.demandOf(rec.Account, rec.Spec))
 		l.e.networks.freePorts(l.id)
 		if forgotten != nil {
 			l.forgetLater(forgotten)

@@ -25,6 +25,7 @@ func (e *Engine) meter(ctx context.Context) {
 			return
 		case <-tick.C:
 			e.mark(ctx)
+			e.holdBudgets(ctx)
 		}
 	}
 }

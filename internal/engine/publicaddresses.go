@@ -58,6 +58,9 @@ func (e *Engine) CreateAddress(ctx context.Context, a api.Address) (api.Address,
 
 // newAddress records an address; the networks are locked.
 func (e *Engine) newAddress(ctx context.Context, a api.Address) (api.Address, error) {
+	if err := e.fitsAddresses(account.Of(ctx).Account); err != nil {
+		return a, err
+	}
 	ip, err := e.choosePublic(ctx, a.Address)
 	if err != nil {
 		return a, err

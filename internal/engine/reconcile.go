@@ -27,12 +27,15 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if e.identities, err = loadIdentities(ctx, e.cfg.Store); err != nil {
+		return err
+	}
 	if err := e.openNetworks(ctx, instances); err != nil {
 		return err
 	}
 	for _, in := range instances {
 		if !in.Status.Phase.Finished() {
-			e.capacity.take(e.demandOf(in.Spec.Isolation, in.Spec.CPU, in.Spec.Memory))
+			e.capacity.take(e.demandOf(in.Account, in.Spec))
 		}
 	}
 	kept, dropped := e.sort(sandboxes, instances)
@@ -44,6 +47,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	}
 	// Without the default network there is nothing to serve.
 	if err := e.cfg.Network.EnsureVPC(ctx, e.networkOf(e.networks.vpcOf(""))); err != nil {
+		return err
+	}
+	if err := e.openAccounts(ctx); err != nil {
 		return err
 	}
 	e.reconcileNetwork(ctx, kept)

@@ -88,8 +88,8 @@ func noSecret(name string) *api.Error {
 }
 
 // checkSecret refuses a field that names a missing secret or one of another type.
-func (e *Engine) checkSecret(ctx context.Context, field, name string, kind api.SecretType) error {
-	s, err := e.cfg.Store.Secret(ctx, account.Of(ctx).Account, name)
+func (e *Engine) checkSecret(ctx context.Context, owner, field, name string, kind api.SecretType) error {
+	s, err := e.cfg.Store.Secret(ctx, owner, name)
 	if errors.Is(err, store.ErrNotFound) {
 		missing := noSecret(name)
 		missing.Code, missing.Field = api.Invalid, field

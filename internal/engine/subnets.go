@@ -132,7 +132,12 @@ func (e *Engine) RemoveSubnet(ctx context.Context, ref string) error {
 		return err
 	}
 	defer unlock()
-	s, err := e.networks.dropSubnet(ctx, account.Of(ctx).Account, ref)
+	return e.removeSubnet(ctx, ref, false)
+}
+
+// removeSubnet is RemoveSubnet while the networks are locked; whole: the default one, too.
+func (e *Engine) removeSubnet(ctx context.Context, ref string, whole bool) error {
+	s, err := e.networks.dropSubnet(ctx, account.Of(ctx).Account, ref, whole)
 	if err != nil {
 		return err
 	}
@@ -145,9 +150,9 @@ func (e *Engine) RemoveSubnet(ctx context.Context, ref string) error {
 
 // dropSubnet takes a subnet out, unless instances on record use it. It waits for the
 // sandboxes of ones that are gone.
-func (n *networks) dropSubnet(ctx context.Context, owner, ref string) (*subnet, error) {
+func (n *networks) dropSubnet(ctx context.Context, owner, ref string, whole bool) (*subnet, error) {
 	for {
-		s, changed, err := n.tryDropSubnet(owner, ref)
+		s, changed, err := n.tryDropSubnet(owner, ref, whole)
 		if err != nil || changed == nil {
 			return s, err
 		}
@@ -159,14 +164,14 @@ func (n *networks) dropSubnet(ctx context.Context, owner, ref string) (*subnet, 
 	}
 }
 
-func (n *networks) tryDropSubnet(owner, ref string) (*subnet, <-chan struct{}, error) {
+func (n *networks) tryDropSubnet(owner, ref string, whole bool) (*subnet, <-chan struct{}, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s, err := n.subnet(owner, ref)
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.Name == api.DefaultName {
+	if s.Name == api.DefaultName && !whole {
 		return nil, nil, isDefault("subnet")
 	}
 	if err := n.inUse("subnet", s.Name, func(m *member) bool { return m.subnet == s.ID }); err != nil {

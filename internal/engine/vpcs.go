@@ -112,7 +112,12 @@ func (e *Engine) RemoveVPC(ctx context.Context, ref string) error {
 		return err
 	}
 	defer unlock()
-	v, err := e.networks.dropVPC(account.Of(ctx).Account, ref)
+	return e.removeVPC(ctx, ref, false)
+}
+
+// removeVPC is RemoveVPC while the networks are locked; whole: the default one, too.
+func (e *Engine) removeVPC(ctx context.Context, ref string, whole bool) error {
+	v, err := e.networks.dropVPC(account.Of(ctx).Account, ref, whole)
 	if err != nil {
 		return err
 	}
@@ -128,14 +133,14 @@ func (e *Engine) RemoveVPC(ctx context.Context, ref string) error {
 }
 
 // dropVPC takes a VPC out, unless it has subnets.
-func (n *networks) dropVPC(owner, ref string) (api.VPC, error) {
+func (n *networks) dropVPC(owner, ref string, whole bool) (api.VPC, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	v, err := n.vpc(owner, ref)
 	if err != nil {
 		return v, err
 	}
-	if v.Name == api.DefaultName {
+	if v.Name == api.DefaultName && !whole {
 		return v, isDefault("VPC")
 	}
 	if in := n.subnetsOf(v); len(in) > 0 {

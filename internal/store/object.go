@@ -52,23 +52,5 @@ func (s *Store) DeleteObject(ctx context.Context, kind Kind, id string) error {
 
 // Objects returns all of a kind, which are of type T, by name, whoever owns them.
 func Objects[T any](ctx context.Context, s *Store, kind Kind) ([]T, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT doc FROM objects WHERE kind=? ORDER BY name", kind)
-	if err != nil {
-		return nil, fmt.Errorf("read each %s: %w", kind, err)
-	}
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		var data []byte
-		var doc T
-		err := rows.Scan(&data)
-		if err == nil {
-			err = json.Unmarshal(data, &doc)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read each %s: %w", kind, err)
-		}
-		all = append(all, doc)
-	}
-	return all, rows.Err()
+	return docs[T](ctx, s, "SELECT doc FROM objects WHERE kind=? ORDER BY name", kind)
 }

@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"context"
+
+	"cis/api"
+)
+
+// Quota tells what an account may own at a time, and what it does.
+func (e *Engine) Quota(ctx context.Context, name string) (api.QuotaStatus, error) {
+	a, err := e.Account(ctx, name)
+	if err != nil {
+		return api.QuotaStatus{}, err
+	}
+	held := e.capacity.held(name)
+	addresses := e.networks.countPublic(name)
+	q := api.QuotaStatus{Account: name, Limits: a.Quota, Budget: a.Budget,
+		Used: api.Quota{Instances: &held.instances, CPU: &held.cpu, Memory: &held.memory, Addresses: &addresses}}
+	if a.Budget != nil {
+		q.Spent, err = e.spent(ctx, name)
+	}
+	return q, err
+}
+
+// fitsAddresses refuses one more public address than the quota has.
+func (e *Engine) fitsAddresses(name string) error {
+	a, _ := e.identities.account(name)
+	have := e.networks.countPublic(name)
+	if a.Quota.Addresses == nil || have < *a.Quota.Addresses {
+		return nil
+	}
+	err := api.Errorf(api.Exhausted, "the quota of account %s is %d public addresses, %d are in use", name, *a.Quota.Addresses, have)
+	err.Field = "quota.addresses"
+	return err.WithNext("remove one, or have the quota raised: `cis quota set %s`", name)
+}
+
+func (n *networks) countPublic(owner string) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(sorted(n.public, owner, addressTitle))
+}
