@@ -6,12 +6,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -23,6 +21,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/client"
 	"cis/internal/server"
 	"cis/internal/server/servertest"
@@ -153,9 +152,11 @@ func TestWatchEndsWithTheCaller(t *testing.T) {
 
 func TestHTTPS(t *testing.T) {
 	ca, certificate := authority(t)
-	tokens, err := server.ParseTokens(strings.NewReader(fmt.Sprintf("ann:%x", sha256.Sum256([]byte("secret")))))
-	if err != nil {
-		t.Fatal(err)
+	find := func(_ context.Context, token string) (account.Caller, error) {
+		if token != "secret" {
+			return account.Caller{}, api.Errorf(api.Unauthenticated, "not known")
+		}
+		return account.Caller{Account: account.Default, User: "ann", Key: "k", Role: api.RoleOperator}, nil
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -165,7 +166,7 @@ func TestHTTPS(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- s.Serve(ctx, server.Listener{Listener: l, Auth: tokens.Authenticate, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}})
+		done <- s.Serve(ctx, server.Listener{Listener: l, Auth: server.Bearer(find), TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}})
 	}()
 	connect := func(o client.Options) *client.Client {
 		o.Host = "https://" + l.Addr().String()

@@ -23,7 +23,11 @@ type config struct {
 	prefix          string
 	socket          string
 	// https listens beside the socket when set.
-	https, tlsCert, tlsKey, tokens string
+	https, tlsCert, tlsKey string
+
+	// sealingKey is the file of the key that seals secrets; rateLimit is per key and operation.
+	sealingKey string
+	rateLimit  int
 
 	vpcCIDR, links  netip.Prefix
 	publicAddresses prefixes
@@ -72,10 +76,11 @@ func parseConfig(args []string) (*config, error) {
 	fs.StringVar(&c.runDir, "run-dir", "/run/cis", "directory of sockets and of what a reboot may take")
 	fs.StringVar(&c.prefix, "prefix", "cis", "begins the name of every namespace, link, nftables table and cgroup made on the host")
 	fs.StringVar(&c.socket, "listen", "", "unix socket of the API (default RUN-DIR/cis.sock)")
-	fs.StringVar(&c.https, "https-listen", "", "address of the API over https, such as :7443; needs -tls-cert, -tls-key and -tokens")
+	fs.StringVar(&c.https, "https-listen", "", "address of the API over https, such as :7443; needs -tls-cert and -tls-key")
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate file for https")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "key file for https")
-	fs.StringVar(&c.tokens, "tokens", "", "file of bearer tokens for https: a line NAME:SHA256-HEX each")
+	fs.StringVar(&c.sealingKey, "sealing-key", "", "file of the key that seals the secrets of keys; made if it is missing (default DATA-DIR/sealing.key)")
+	fs.IntVar(&c.rateLimit, "rate-limit", 20, "requests a second that each key may make of each operation; 0: any number")
 	fs.TextVar(&c.vpcCIDR, "cidr", c.vpcCIDR, "IPv4 range of the default VPC and its subnet")
 	fs.Var(&c.publicAddresses, "public-addresses", "CIDR[,CIDR...]: IPv4 addresses that can be bound to instances; repeatable (default: none)")
 	fs.TextVar(&c.links, "link-cidr", c.links, "IPv4 range of the links between host and networks")
@@ -112,6 +117,9 @@ func parseConfig(args []string) (*config, error) {
 	if c.socket == "" {
 		c.socket = filepath.Join(c.runDir, "cis.sock")
 	}
+	if c.sealingKey == "" {
+		c.sealingKey = filepath.Join(c.dataDir, "sealing.key")
+	}
 	if !isSet(fs, "standby") {
 		standby.Set("2")
 	}
@@ -129,8 +137,10 @@ func (c *config) check() error {
 	switch {
 	case !c.vpcCIDR.Addr().Is4() || c.vpcCIDR.Bits() > 28:
 		return errors.New("-cidr must be an IPv4 range of /28 or larger")
-	case c.https != "" && (c.tlsCert == "" || c.tlsKey == "" || c.tokens == ""):
-		return errors.New("-https-listen needs -tls-cert, -tls-key and -tokens")
+	case c.https != "" && (c.tlsCert == "" || c.tlsKey == ""):
+		return errors.New("-https-listen needs -tls-cert and -tls-key")
+	case c.rateLimit < 0:
+		return errors.New("-rate-limit must not be negative")
 	case c.isolation != api.IsolationAuto && c.isolation != api.IsolationVM && c.isolation != api.IsolationGVisor:
 		return errors.New("-isolation must be auto, vm or gvisor")
 	case c.cpuOvercommit < 1 || c.cpuOvercommit > 1000:

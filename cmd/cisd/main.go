@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/engine"
 	"cis/internal/image"
 	"cis/internal/machine/gvisor"
@@ -110,6 +111,10 @@ func serve(ctx context.Context, c *config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	sealer, err := account.OpenSealer(c.sealingKey)
+	if err != nil {
+		return fmt.Errorf("-sealing-key: %w", err)
+	}
 	record, err := store.Open(ctx, filepath.Join(c.dataDir, "record.db"))
 	if err != nil {
 		return err
@@ -143,7 +148,7 @@ func serve(ctx context.Context, c *config, log *slog.Logger) (err error) {
 		Store: record, Images: images, Network: vpcs, Log: log, Version: version,
 		Machines: isolations.machines, Default: isolations.auto,
 		DataDir: c.dataDir, RunDir: c.runDir, CIDR: c.vpcCIDR, PublicAddresses: c.publicAddresses, Limits: limits, Standby: c.standby,
-		Prices: prices,
+		Prices: prices, Sealer: sealer,
 	})
 	if err != nil {
 		return err
@@ -186,11 +191,11 @@ func newGVisor(c *config, log *slog.Logger) (*gvisor.Machine, error) {
 func networkState(c *config) string { return filepath.Join(c.dataDir, "network.json") }
 
 func listenAndServe(ctx context.Context, c *config, eng *engine.Engine, limits engine.Limits, log *slog.Logger) error {
-	listeners, err := listen(c)
+	listeners, err := listen(c, eng)
 	if err != nil {
 		return err
 	}
-	srv := server.New(server.Config{Engine: eng, Log: log, Version: version,
+	srv := server.New(server.Config{Engine: eng, Log: log, Version: version, Limiter: account.NewLimiter(c.rateLimit),
 		Defaults: api.Defaults{Size: limits.DefaultSize, Sizes: limits.Sizes, SizesOnly: !limits.AnySize,
 			MaxCPU: api.CPU(limits.CPUs * 1000), MaxMemory: limits.Memory}})
 	log.Info("serving", "socket", c.socket, "https", c.https, "version", version)
@@ -198,7 +203,7 @@ func listenAndServe(ctx context.Context, c *config, eng *engine.Engine, limits e
 }
 
 // listen opens the socket and, if asked for, the https port.
-func listen(c *config) ([]server.Listener, error) {
+func listen(c *config, eng *engine.Engine) ([]server.Listener, error) {
 	socket, err := server.ListenUnix(c.socket, "cis")
 	if err != nil {
 		return nil, err
@@ -206,10 +211,6 @@ func listen(c *config) ([]server.Listener, error) {
 	listeners := []server.Listener{{Listener: socket}}
 	if c.https == "" {
 		return listeners, nil
-	}
-	tokens, err := server.LoadTokens(c.tokens)
-	if err != nil {
-		return nil, err
 	}
 	cert, err := tls.LoadX509KeyPair(c.tlsCert, c.tlsKey)
 	if err != nil {
@@ -219,7 +220,7 @@ func listen(c *config) ([]server.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-https-listen: %w", err)
 	}
-	return append(listeners, server.Listener{Listener: port, Auth: tokens.Authenticate,
+	return append(listeners, server.Listener{Listener: port, Auth: server.Bearer(eng.TokenCaller),
 		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}}), nil
 }
 

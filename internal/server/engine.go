@@ -9,8 +9,10 @@ import (
 )
 
 // Engine is what the server needs of the engine. A ref is an instance's name,
-// ID, or an unambiguous beginning of its ID. Errors are *api.Error.
+// ID, or an unambiguous beginning of its ID. Errors are *api.Error. Everything is about what
+// the caller's account owns: ctx carries the caller (package account).
 type Engine interface {
+	Identities
 	// Create records an instance and starts it. The second result is false when
 	// the client token named an instance that exists already. The spec is
 	// validated and has its defaults.
@@ -101,6 +103,35 @@ type Engine interface {
 	Price(ctx context.Context, opts api.PriceOptions) (api.Price, error)
 
 	Info(ctx context.Context) (api.Info, error)
+}
+
+// Identities are accounts, their users and keys, and what was done by whom.
+type Identities interface {
+	// Accounts lists the accounts that the caller may act for.
+	Accounts(ctx context.Context) ([]api.Account, error)
+	Account(ctx context.Context, name string) (api.Account, error)
+	CreateAccount(ctx context.Context, a api.Account) (api.Account, error)
+	UpdateAccount(ctx context.Context, name string, u api.AccountUpdate) (api.Account, error)
+	RemoveAccount(ctx context.Context, name string) error
+	// Quota tells what an account may own, and what it does.
+	Quota(ctx context.Context, name string) (api.QuotaStatus, error)
+
+	Users(ctx context.Context) ([]api.User, error)
+	CreateUser(ctx context.Context, u api.User) (api.User, error)
+	UpdateUser(ctx context.Context, name string, u api.UserUpdate) (api.User, error)
+	RemoveUser(ctx context.Context, name string) error
+
+	Keys(ctx context.Context) ([]api.Key, error)
+	// CreateKey and RotateKey give the new key with its secret.
+	CreateKey(ctx context.Context, k api.Key) (api.Key, error)
+	UpdateKey(ctx context.Context, id string, u api.KeyUpdate) (api.Key, error)
+	RotateKey(ctx context.Context, id string, r api.KeyRotation) (api.Key, error)
+	RemoveKey(ctx context.Context, id string) error
+
+	// Note puts what was done on record.
+	Note(ctx context.Context, entry api.AuditEntry)
+	Audit(ctx context.Context, opts api.AuditOptions) (api.List[api.AuditEntry], error)
+	WatchAudit(ctx context.Context, opts api.AuditOptions, fn func(api.AuditEntry) error) error
 }
 
 // What the engine's methods take, by the names of this package.

@@ -21,8 +21,8 @@ func (r *request) take(w http.ResponseWriter, b body) error {
 	return b.Validate()
 }
 
-// create answers a request that makes something.
-func create[T any](w http.ResponseWriter, r *request, make func(context.Context, T) (T, error)) error {
+// create answers a request that makes something, which ref names.
+func create[T any](w http.ResponseWriter, r *request, make func(context.Context, T) (T, error), ref func(T) string) error {
 	var asked T
 	if err := r.take(w, any(&asked).(body)); err != nil {
 		return err
@@ -31,6 +31,7 @@ func create[T any](w http.ResponseWriter, r *request, make func(context.Context,
 	if err != nil {
 		return err
 	}
+	w.Header().Set("Location", r.URL.Path+"/"+ref(got))
 	return writeJSON(w, http.StatusCreated, got)
 }
 
@@ -50,7 +51,7 @@ func (s *Server) listVPCs(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) createVPC(w http.ResponseWriter, r *request) error {
-	return create(w, r, s.Engine.CreateVPC)
+	return create(w, r, s.Engine.CreateVPC, func(v api.VPC) string { return v.ID })
 }
 
 func (s *Server) getVPC(w http.ResponseWriter, r *request) error {
@@ -86,7 +87,7 @@ func (s *Server) listSubnets(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) createSubnet(w http.ResponseWriter, r *request) error {
-	return create(w, r, s.Engine.CreateSubnet)
+	return create(w, r, s.Engine.CreateSubnet, func(s api.Subnet) string { return s.ID })
 }
 
 func (s *Server) getSubnet(w http.ResponseWriter, r *request) error {
@@ -104,7 +105,7 @@ func (s *Server) listGroups(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) createGroup(w http.ResponseWriter, r *request) error {
-	return create(w, r, s.Engine.CreateSecurityGroup)
+	return create(w, r, s.Engine.CreateSecurityGroup, func(g api.SecurityGroup) string { return g.ID })
 }
 
 func (s *Server) getGroup(w http.ResponseWriter, r *request) error {
@@ -126,7 +127,7 @@ func (s *Server) listAddresses(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) createAddress(w http.ResponseWriter, r *request) error {
-	return create(w, r, s.Engine.CreateAddress)
+	return create(w, r, s.Engine.CreateAddress, func(a api.Address) string { return a.ID })
 }
 
 func (s *Server) getAddress(w http.ResponseWriter, r *request) error {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -57,17 +56,6 @@ func FuzzQuery(f *testing.F) {
 			if d := grace(given); err == nil && d != nil && (*d < 0 || *d > time.Hour) {
 				t.Fatalf("%q gives a grace of %v", raw, *d)
 			}
-		}
-	})
-}
-
-func FuzzParseTokens(f *testing.F) {
-	f.Add("# a\nann:" + strings.Repeat("0f", 32) + "\n")
-	f.Add("ann:\n:\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		tokens, err := ParseTokens(strings.NewReader(text))
-		if err == nil && len(tokens.entries) == 0 {
-			t.Fatal("a file without tokens is accepted")
 		}
 	})
 }

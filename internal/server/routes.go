@@ -22,6 +22,10 @@ type Route struct {
 	Body     any
 	BodyType string
 	Replies  []Reply
+	// Role that it asks of callers; empty: viewer of a GET, operator of what changes something.
+	// System: only who runs the service may call it.
+	Role   api.Role
+	System bool
 	// Stream: it goes on after the reply's header, and ends when the server stops.
 	Stream bool
 
@@ -66,7 +70,7 @@ func upgrades() []Reply {
 
 // Routes lists the operations of /v1 and those beside it.
 func Routes() []Route {
-	return append(append(append(instanceRoutes(), streamRoutes()...), networkRoutes()...), append(meterRoutes(), otherRoutes()...)...)
+	return append(append(append(instanceRoutes(), streamRoutes()...), networkRoutes()...), append(append(identityRoutes(), meterRoutes()...), otherRoutes()...)...)
 }
 
 func limitParam() Param { return intParam("limit", "most items in a page; 500 by default", 1, 1000) }
@@ -138,23 +142,23 @@ func streamRoutes() []Route {
 					"(1 stdout, 2 stderr, 3 an error in JSON at the end), three zeros, the length as 32 bits big-endian", "text", "frames")},
 			Replies: []Reply{{Status: http.StatusOK, Doc: "the output", Type: typeText},
 				{Status: http.StatusOK, Doc: "with format=frames", Type: typeFrames}}, handle: (*Server).instanceLogs},
-		{Method: "GET", Path: "/v1/instances/{ref}/exec", Name: "execInstance", Tag: tag,
+		{Method: "GET", Path: "/v1/instances/{ref}/exec", Name: "execInstance", Tag: tag, Role: api.RoleOperator,
 			Summary: "Run a command in a container", Stream: true,
 			Query: []Param{stringParam("command", "the program, then each of its arguments").repeated().required(), containerParam(), envParam(),
 				stringParam("workingDir", "an absolute path; the container's by default"),
 				stringParam("user", "name or number, optionally with :group; the container's by default"),
 				boolParam("tty", "give the command a terminal"), stdin},
 			Replies: upgrades(), handle: (*Server).execInstance},
-		{Method: "GET", Path: "/v1/instances/{ref}/attach", Name: "attachInstance", Tag: tag,
+		{Method: "GET", Path: "/v1/instances/{ref}/attach", Name: "attachInstance", Tag: tag, Role: api.RoleOperator,
 			Summary: "Join the program of a container", Stream: true,
 			Query: []Param{containerParam(), boolParam("replay", "begin with the output since the program's start"), stdin,
 				boolParam("tty", "the program has a terminal: all output comes as standard output")},
 			Replies: upgrades(), handle: (*Server).attachInstance},
-		{Method: "GET", Path: "/v1/instances/{ref}/port-forward", Name: "forwardPort", Tag: tag,
+		{Method: "GET", Path: "/v1/instances/{ref}/port-forward", Name: "forwardPort", Tag: tag, Role: api.RoleOperator,
 			Summary: "Join with a port of an instance", Stream: true,
 			Query:   []Param{intParam("port", "the port, 1 to 65535", 1, 65535).required()},
 			Replies: upgrades(), handle: (*Server).forwardPort},
-		{Method: "GET", Path: "/v1/instances/{ref}/archive", Name: "copyOut", Tag: tag,
+		{Method: "GET", Path: "/v1/instances/{ref}/archive", Name: "copyOut", Tag: tag, Role: api.RoleOperator,
 			Summary: "Read a file or directory of a container as a tar stream", Stream: true,
 			Query:   []Param{pathParam(), containerParam()},
 			Replies: []Reply{{Status: http.StatusOK, Doc: "the archive", Type: typeTar}}, handle: (*Server).copyOut},
@@ -198,7 +202,7 @@ func otherRoutes() []Route {
 		{Method: "GET", Path: "/openapi.json", Name: "openapi", Tag: "system",
 			Summary: "Describe this API in OpenAPI 3.1", Replies: []Reply{{Status: http.StatusOK, Doc: "the description", Type: typeJSON}},
 			handle: (*Server).openapi},
-		{Method: "GET", Path: "/metrics", Name: "metrics", Tag: "system",
+		{Method: "GET", Path: "/metrics", Name: "metrics", Tag: "system", System: true,
 			Summary: "Figures in the Prometheus text format", Replies: []Reply{{Status: http.StatusOK, Doc: "the figures", Type: typeText}},
 			handle: (*Server).showMetrics},
 		{Method: "GET", Path: healthPath, Name: "health", Tag: "system",

@@ -59,9 +59,10 @@ func (s *Server) httpServer(l Listener) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Server{
-		Handler:   s.Handler(l.Auth),
-		TLSConfig: l.TLS,
-		Protocols: &protocols,
+		Handler:     s.Handler(l.Auth),
+		ConnContext: withPeer,
+		TLSConfig:   l.TLS,
+		Protocols:   &protocols,
 		// Streams live as long as they like; only what comes before them is timed.
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,

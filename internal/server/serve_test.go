@@ -2,44 +2,19 @@ package server_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"cis/api"
 	"cis/internal/server"
 	"cis/internal/server/servertest"
 )
-
-func TestTokens(t *testing.T) {
-	sum := func(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) }
-	tokens, err := server.ParseTokens(strings.NewReader("# operators\n\nann:" + sum("one") + "\nbob:" + sum("two") + "\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for header, want := range map[string]string{"Bearer one": "ann", "bearer two": "bob", "Bearer three": "", "Basic one": "", "one": "", "": "", "Bearer ": ""} {
-		name, err := tokens.Authenticate(&http.Request{Header: http.Header{"Authorization": {header}}})
-		if name != want || (err == nil) != (want != "") || err != nil && api.CodeOf(err) != api.Unauthenticated {
-			t.Errorf("%q gives %q, %v", header, name, err)
-		}
-	}
-	for _, text := range []string{"", "ann", "ann:", ":" + sum("x"), "ann:" + sum("x")[:62], "ann:" + sum("x") + "00", "ann:" + strings.Repeat("z", 64)} {
-		if _, err := server.ParseTokens(strings.NewReader(text)); err == nil {
-			t.Errorf("%q is accepted", text)
-		}
-	}
-	if _, err := server.LoadTokens(filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("a missing file is accepted")
-	}
-}
 
 func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "cis.sock")

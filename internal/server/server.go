@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 )
 
 // Config is what a Server is made of.
@@ -19,6 +20,8 @@ type Config struct {
 	Log *slog.Logger
 	// Version of cisd.
 	Version string
+	// Limiter bounds how often a key does what.
+	Limiter *account.Limiter
 	// Defaults that specs are filled in and checked with.
 	Defaults api.Defaults
 }
@@ -37,6 +40,9 @@ type Server struct {
 
 // New makes a Server. Serve runs it; Handler is for those who run it themselves.
 func New(c Config) *Server {
+	if c.Limiter == nil {
+		c.Limiter = account.NewLimiter(0)
+	}
 	s := &Server{Config: c, mux: http.NewServeMux(), metrics: newMetrics()}
 	s.life, s.end = context.WithCancel(context.Background())
 	for _, route := range Routes() {
@@ -46,9 +52,6 @@ func New(c Config) *Server {
 	}
 	return s
 }
-
-// Authenticate tells who makes a request, or why that is not proven.
-type Authenticate func(*http.Request) (caller string, err error)
 
 // Handler answers requests; auth checks each of them, but for /healthz. A nil
 // auth trusts every caller, as is right for a socket that its mode protects.
@@ -70,11 +73,13 @@ func (s *Server) Handler(auth Authenticate) http.Handler {
 				panic(http.ErrAbortHandler) // net/http breaks the connection off
 			}
 		}()
-		if auth != nil && r.URL.Path != healthPath {
-			if _, err := auth(r); err != nil {
+		if r.URL.Path != healthPath {
+			c, err := s.enter(r, auth)
+			if err != nil {
 				s.fail(w, r, err)
 				return
 			}
+			r = r.WithContext(withCaller(r.Context(), c))
 		}
 		handler, pattern := s.mux.Handler(r)
 		if pattern == "" {
@@ -88,19 +93,39 @@ func (s *Server) Handler(auth Authenticate) http.Handler {
 
 // serveRoute does one operation.
 func (s *Server) serveRoute(route *Route, w http.ResponseWriter, r *http.Request) {
-	query, err := parseQuery(r.URL.RawQuery, route.Query)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
 	if route.Stream {
 		ctx, cancel := s.streamContext(r.Context())
 		defer cancel()
 		r = r.WithContext(ctx)
 	}
-	if err := route.handle(s, w, &request{Request: r, query: query}); err != nil {
+	if err := s.permitted(route, w, r); err != nil {
 		s.fail(w, r, err)
 	}
+}
+
+// permitted does an operation that the caller may do, and puts it on record.
+func (s *Server) permitted(route *Route, w http.ResponseWriter, r *http.Request) error {
+	if route.Path == healthPath {
+		return route.handle(s, w, &request{Request: r})
+	}
+	c := callerOf(r.Context())
+	err := s.permit(route, c)
+	var query values
+	if err == nil {
+		query, err = parseQuery(r.URL.RawQuery, route.Query)
+	}
+	if err != nil {
+		s.note(route, w, r, c, "", err)
+		return err
+	}
+	if route.Stream {
+		s.note(route, w, r, c, begun, nil)
+	}
+	err = route.handle(s, w, &request{Request: r, query: query})
+	if !route.Stream || err != nil {
+		s.note(route, w, r, c, "ok", err)
+	}
+	return err
 }
 
 // streamContext also ends, with errShutdown, when the server begins to stop.

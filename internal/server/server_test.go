@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/server"
 	"cis/internal/server/servertest"
 )
@@ -252,7 +253,7 @@ func TestMetrics(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	rec := newWorld(func(*http.Request) (string, error) { return "", api.Errorf(api.Forbidden, "no") }).do("GET", "/healthz", "")
+	rec := newWorld(func(*http.Request) (account.Caller, error) { return account.Caller{}, api.Errorf(api.Forbidden, "no") }).do("GET", "/healthz", "")
 	if rec.Code != 200 || rec.Body.String() != "ok\n" {
 		t.Errorf("got %d, %q", rec.Code, rec.Body)
 	}
