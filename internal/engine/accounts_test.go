@@ -11,6 +11,7 @@ import (
 
 	"cis/api"
 	"cis/internal/account"
+	"cis/internal/image"
 	"cis/internal/meter"
 )
 
@@ -30,6 +31,9 @@ func (b *bench) account(a api.Account) context.Context {
 		b.t.Fatal(err)
 	}
 	ok[api.Account](b.t)(b.CreateAccount(system(b.t, account.Default), a))
+	if _, err := b.images.Import(b.t.Context(), rootfs(b.t), image.ImportOptions{Owner: a.Name, Ref: "programs"}); err != nil {
+		b.t.Fatal(err)
+	}
 	return as(b.t, a.Name)
 }
 
@@ -345,6 +349,44 @@ func TestQuotaSizesAndBudgetBoundAnAccount(t *testing.T) {
 	b.update(us, api.AccountUpdate{Budget: &api.Budget{}})
 	if _, err := b.Start(us, "a"); err != nil {
 		t.Errorf("without a budget: %v", err)
+	}
+}
+
+func TestImagesAreEachAccountsOwn(t *testing.T) {
+	b := newBench(t)
+	if _, err := b.CreateAccount(system(t, account.Default), api.Account{Name: "us"}); err != nil {
+		t.Fatal(err)
+	}
+	us := as(t, "us")
+	req := request("a", "echo")
+	req.Containers[0].ImagePullPolicy = api.PullNever // what the operator imported is not theirs
+	if _, _, err := b.Create(us, req); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := b.Wait(us, "a"); err != nil || in.Status.Phase != api.PhaseFailed {
+		t.Errorf("%+v, %v", in.Status, err)
+	}
+	if got := ok[[]api.Image](t)(b.Images(us)); len(got) != 0 {
+		t.Errorf("they see %+v", got)
+	}
+	wantError(t, b.RemoveImage(us, "programs"), api.NotFound, "", "there is no image")
+	im, err := b.ImportImage(us, "mine", rootfs(t), func(api.Progress) {})
+	if err != nil || fmt.Sprint(im.Refs) != "[docker.io/library/mine:latest]" {
+		t.Fatalf("%+v, %v", im, err)
+	}
+	if got := ok[[]api.Image](t)(b.Images(t.Context())); len(got) != 1 || fmt.Sprint(got[0].Refs) != "[docker.io/library/programs:latest]" {
+		t.Errorf("the operator sees %+v", got)
+	}
+	size := api.Bytes(1)
+	b.update(us, api.AccountUpdate{Quota: &api.Quota{Images: &size}})
+	_, err = b.ImportImage(us, "more", rootfs(t), func(api.Progress) {})
+	wantError(t, err, api.Exhausted, "quota.images", "of images")
+	// A name of the one goes without the other's; the image with the last of all.
+	if err := b.RemoveImage(us, im.Digest); err != nil {
+		t.Fatal(err)
+	}
+	if got := ok[[]api.Image](t)(b.Images(t.Context())); len(got) != 1 {
+		t.Errorf("the operator has %+v left", got)
 	}
 }
 

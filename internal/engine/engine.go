@@ -49,9 +49,9 @@ type Network interface {
 type Images interface {
 	Ensure(ctx context.Context, req image.Request) (*image.Lease, error)
 	Lease(digest string) (*image.Lease, error)
-	List() []image.Image
-	Get(ref string) (image.Image, error)
-	Remove(ref string) error
+	All() []image.Image
+	List(owner string) []image.Image
+	Remove(owner, ref string) error
 	Import(ctx context.Context, r io.Reader, opts image.ImportOptions) ([]image.Image, error)
 	Collect(ctx context.Context) ([]image.Image, error)
 }

@@ -27,11 +27,12 @@ func (e *Engine) Exec(ctx context.Context, ref string, req api.ExecRequest, s ap
 	}
 	if req.User != "" {
 		rec, _ := l.snapshot()
-		image, err := e.cfg.Images.Get(rec.Run.Images[name])
+		lease, err := e.cfg.Images.Lease(rec.Run.Images[name])
 		if err != nil {
 			return 0, err
 		}
-		u, err := image.User(req.User)
+		u, err := lease.Image.User(req.User)
+		lease.Release()
 		if err != nil {
 			return 0, err
 		}

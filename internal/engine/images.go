@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -12,6 +13,9 @@ import (
 
 // PullImage fetches an image as the request's policy says.
 func (e *Engine) PullImage(ctx context.Context, req api.ImagePull, progress func(api.Progress)) (api.Image, error) {
+	if err := oneAccount(ctx); err != nil {
+		return api.Image{}, err
+	}
 	auths, err := e.registryAuths(ctx, account.Of(ctx).Account, req.Secrets, req.Auth)
 	if err != nil {
 		return api.Image{}, err
@@ -20,7 +24,7 @@ func (e *Engine) PullImage(ctx context.Context, req api.ImagePull, progress func
 	if policy == "" {
 		policy = api.PullAlways
 	}
-	lease, err := e.cfg.Images.Ensure(ctx, image.Request{Ref: req.Ref, Policy: policy, Auths: auths,
+	lease, err := e.ensureImage(ctx, account.Of(ctx).Account, image.Request{Ref: req.Ref, Policy: policy, Auths: auths,
 		Progress: func(p image.Progress) { progress(progressOf(p)) }})
 	if err != nil {
 		return api.Image{}, err
@@ -40,8 +44,24 @@ func progressOf(p image.Progress) api.Progress {
 // ImportImage reads an OCI layout, docker-archive or rootfs tar; of several
 // images in it the last is returned, and each is told to progress.
 func (e *Engine) ImportImage(ctx context.Context, ref string, r io.Reader, progress func(api.Progress)) (api.Image, error) {
+	if err := oneAccount(ctx); err != nil {
+		return api.Image{}, err
+	}
+	owner := account.Of(ctx).Account
+	if err := e.fitsImages(owner); err != nil {
+		return api.Image{}, err
+	}
 	progress(api.Progress{Status: "importing"})
-	images, err := e.cfg.Images.Import(ctx, r, image.ImportOptions{Ref: ref})
+	images, err := e.cfg.Images.Import(ctx, r, image.ImportOptions{Owner: imageOwner(owner), Ref: ref})
+	if err == nil {
+		err = e.fitsImages(owner)
+	}
+	if api.CodeOf(err) == api.Exhausted {
+		for _, im := range images {
+			err = errors.Join(err, e.cfg.Images.Remove(imageOwner(owner), im.Digest))
+		}
+		return api.Image{}, err
+	}
 	var last api.Image
 	for _, im := range images {
 		last = e.imageOf(im)
@@ -50,18 +70,50 @@ func (e *Engine) ImportImage(ctx context.Context, ref string, r io.Reader, progr
 	return last, err
 }
 
-// Images lists the images on disk.
-func (e *Engine) Images(context.Context) ([]api.Image, error) {
+// Images lists the account's images on disk.
+func (e *Engine) Images(ctx context.Context) ([]api.Image, error) {
 	all := []api.Image{}
-	for _, im := range e.cfg.Images.List() {
+	for _, im := range e.imagesOf(account.Of(ctx).Account) {
 		all = append(all, e.imageOf(im))
 	}
 	return all, nil
 }
 
-// RemoveImage removes a reference, and with its last one the image.
-func (e *Engine) RemoveImage(_ context.Context, ref string) error {
-	return e.cfg.Images.Remove(ref)
+func (e *Engine) imagesOf(owner string) []image.Image {
+	if owner == "" {
+		return e.cfg.Images.All()
+	}
+	return e.cfg.Images.List(imageOwner(owner))
+}
+
+// imageOwner is who an account is to the images: the default one is the operator.
+func imageOwner(name string) string {
+	if name == account.Default {
+		return ""
+	}
+	return name
+}
+
+// RemoveImage removes a reference of the account, and with the last of all the image.
+func (e *Engine) RemoveImage(ctx context.Context, ref string) error {
+	if err := oneAccount(ctx); err != nil {
+		return err
+	}
+	return e.cfg.Images.Remove(imageOwner(account.Of(ctx).Account), ref)
+}
+
+// ensureImage gets an image for an account, within its quota.
+func (e *Engine) ensureImage(ctx context.Context, owner string, req image.Request) (*image.Lease, error) {
+	req.Owner = imageOwner(owner)
+	lease, err := e.cfg.Images.Ensure(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.fitsImages(owner); err != nil {
+		lease.Release()
+		return nil, errors.Join(err, e.cfg.Images.Remove(req.Owner, req.Ref))
+	}
+	return lease, nil
 }
 
 func (e *Engine) imageOf(im image.Image) api.Image {

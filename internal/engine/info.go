@@ -32,7 +32,7 @@ func (e *Engine) Info(ctx context.Context) (api.Info, error) {
 		Standby: e.pool.info(), Instances: counts, ImagesMaxSize: l.ImagesMaxSize,
 		Network: api.NetworkInfo{VPC: home.VPC, CIDR: home.CIDR, Gateway: network.Gateway.String(), Used: used, Available: free},
 	}
-	for _, im := range e.cfg.Images.List() {
+	for _, im := range e.imagesOf(account.Of(ctx).Account) {
 		info.Images++
 		info.ImagesSize += api.Bytes(im.DiskSize)
 	}

@@ -13,9 +13,9 @@ func (e *Engine) Quota(ctx context.Context, name string) (api.QuotaStatus, error
 		return api.QuotaStatus{}, err
 	}
 	held := e.capacity.held(name)
-	addresses := e.networks.countPublic(name)
+	addresses, images := e.networks.countPublic(name), e.imagesSize(name)
 	q := api.QuotaStatus{Account: name, Limits: a.Quota, Budget: a.Budget,
-		Used: api.Quota{Instances: &held.instances, CPU: &held.cpu, Memory: &held.memory, Addresses: &addresses}}
+		Used: api.Quota{Instances: &held.instances, CPU: &held.cpu, Memory: &held.memory, Addresses: &addresses, Images: &images}}
 	if a.Budget != nil {
 		q.Spent, err = e.spent(ctx, name)
 	}
@@ -38,4 +38,26 @@ func (n *networks) countPublic(owner string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(sorted(n.public, owner, addressTitle))
+}
+
+// imagesSize is what an account's images take on disk.
+func (e *Engine) imagesSize(name string) (size api.Bytes) {
+	for _, im := range e.imagesOf(name) {
+		size += api.Bytes(im.DiskSize)
+	}
+	return size
+}
+
+// fitsImages refuses more than the quota has for images.
+func (e *Engine) fitsImages(name string) error {
+	a, _ := e.identities.account(name)
+	if a.Quota.Images == nil {
+		return nil
+	}
+	if have := e.imagesSize(name); have > *a.Quota.Images {
+		err := api.Errorf(api.Exhausted, "the quota of account %s is %s of images, and they would take %s", name, *a.Quota.Images, have)
+		err.Field = "quota.images"
+		return err.WithNext("remove some: `cis image rm`, or have the quota raised: `cis quota set %s`", name)
+	}
+	return nil
 }

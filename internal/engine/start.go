@@ -284,7 +284,7 @@ func (l *life) fetchOne(ctx context.Context, rec store.Instance, c api.Container
 	}
 	pulling := false
 	begin := time.Now()
-	lease, err := l.e.cfg.Images.Ensure(ctx, image.Request{Ref: c.Image, Policy: c.ImagePullPolicy, Auths: auths,
+	lease, err := l.e.ensureImage(ctx, rec.Account, image.Request{Ref: c.Image, Policy: c.ImagePullPolicy, Auths: auths,
 		Progress: func(p image.Progress) {
 			if !pulling {
 				pulling = true

@@ -24,8 +24,8 @@ type Auth struct {
 }
 
 // candidates are the credentials to try for an image, in order: those of the
-// request for its registry, else docker's, else none.
-func (s *Store) candidates(ref name.Reference, auths []Auth) ([]Auth, error) {
+// request for its registry, else docker's for the operator, else none.
+func (s *Store) candidates(ref name.Reference, owner string, auths []Auth) ([]Auth, error) {
 	var found []Auth
 	for _, a := range auths {
 		if a.Registry == "" || sameRegistry(a.Registry, ref) {
@@ -33,7 +33,7 @@ func (s *Store) candidates(ref name.Reference, auths []Auth) ([]Auth, error) {
 			found = append(found, a)
 		}
 	}
-	if len(found) == 0 && s.opts.DockerConfig != "" {
+	if len(found) == 0 && owner == "" && s.opts.DockerConfig != "" {
 		a, err := dockerAuth(s.opts.DockerConfig, ref)
 		if err != nil {
 			return nil, err

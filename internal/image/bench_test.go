@@ -31,7 +31,7 @@ func BenchmarkPull(b *testing.B) {
 	s := openStore(b, Options{})
 	for b.Loop() {
 		ensure(b, s, f.host()+"/x").Release()
-		if err := s.Remove(f.host() + "/x"); err != nil {
+		if err := s.Remove("", f.host()+"/x"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"cis/api"
@@ -36,30 +37,48 @@ func (s *Store) Usage() (Usage, error) {
 	return u, err
 }
 
-// Remove takes away a name, and the image with its last name. By digest (or its
-// beginning) it removes the image with all its names. A leased image is a
-// Conflict, unless another name remains.
-func (s *Store) Remove(name string) error {
+// Remove takes away an owner's name, and the image with the last name that anybody has for
+// it. By digest (or its beginning) it takes away all names of the owner. A leased image is
+// a Conflict, unless another name remains.
+func (s *Store) Remove(owner, name string) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	s.mu.Lock()
-	e, err := s.find(name)
-	var digest, ref string
+	e, err := s.find(owner, name)
+	var digest string
+	var going []string
 	var last bool
 	if err == nil {
 		digest = e.image.Digest
-		if full, err := Normalize(name); err == nil && s.refs[full] == digest {
-			ref, last = full, len(e.refs) == 1
-		}
+		going = s.named(e, owner, name)
+		last = len(going) == len(e.names)
 	}
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if ref != "" && !last {
-		return s.changeRefs(func(refs map[string]string) { delete(refs, ref) })
+	if last {
+		return s.drop(digest)
 	}
-	return s.drop(digest)
+	return s.changeRefs(func(refs map[string]string) {
+		for _, name := range going {
+			delete(refs, name)
+		}
+	})
+}
+
+// named are the names of an image that an owner means by one of them or by its digest; mu
+// is held.
+func (s *Store) named(e *entry, owner, name string) (names []string) {
+	if full, err := Normalize(name); err == nil && s.refs[nameOf(owner, full)] == e.image.Digest {
+		return []string{nameOf(owner, full)}
+	}
+	for _, name := range e.names {
+		if _, mine := refOf(owner, name); mine {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // drop removes an image that is not leased. change is held.
@@ -72,15 +91,15 @@ func (s *Store) drop(digest string) error {
 	}
 	if n := e.leases; n > 0 {
 		name := digest
-		if len(e.refs) > 0 {
-			name = e.refs[0]
+		if len(e.names) > 0 {
+			name = e.names[0][strings.LastIndex(e.names[0], " ")+1:]
 		}
 		s.mu.Unlock()
 		return api.Errorf(api.Conflict, "image %s is in use (%d times)", name, n).
 			WithNext("delete the instances that use it first")
 	}
 	delete(s.images, digest)
-	names := len(e.refs)
+	names := len(e.names)
 	s.mu.Unlock()
 	if names > 0 {
 		err := s.changeRefs(func(refs map[string]string) {
@@ -146,7 +165,7 @@ func (s *Store) victim() (Image, bool) {
 		if e.leases > 0 {
 			continue
 		}
-		if len(e.refs) == 0 {
+		if len(e.names) == 0 {
 			return e.copy(), true
 		}
 		if oldest == nil || e.lastUsed.Before(oldest.lastUsed) {

@@ -70,7 +70,7 @@ func TestManyShareOnePull(t *testing.T) {
 	if reports.Load() < callers/2 {
 		t.Errorf("only %d reports of progress reached %d callers", reports.Load(), callers)
 	}
-	if err := s.Remove(f.host() + "/x"); err != nil {
+	if err := s.Remove("", f.host()+"/x"); err != nil {
 		t.Errorf("a lease is left: %v", err)
 	}
 	clean(t, s)
@@ -97,7 +97,7 @@ func TestAllCancelled(t *testing.T) {
 	l := ensure(t, s, f.host()+"/x")
 	l.Release()
 	l.Release()
-	if err := s.Remove(l.Image.Digest[7:20]); err != nil {
+	if err := s.Remove("", l.Image.Digest[7:20]); err != nil {
 		t.Errorf("a lease is left: %v", err)
 	}
 }
@@ -154,7 +154,7 @@ func TestStress(t *testing.T) {
 				ref := f.host() + "/x:" + tag
 				switch r.IntN(8) {
 				case 0:
-					if err := s.Remove(ref); err != nil && api.CodeOf(err) != api.NotFound && api.CodeOf(err) != api.Conflict {
+					if err := s.Remove("", ref); err != nil && api.CodeOf(err) != api.NotFound && api.CodeOf(err) != api.Conflict {
 						t.Errorf("remove: %v", err)
 					}
 				case 1:
@@ -164,7 +164,7 @@ func TestStress(t *testing.T) {
 				case 2:
 					f.add(tag, makeImage(t, false, gzipped, tarOf(t, "common", noise(20_000)), tarOf(t, "own", tag+string(rune('0'+r.IntN(5))))))
 				case 3:
-					s.List()
+					s.List("")
 				default:
 					ctx, cancel := context.WithTimeout(context.Background(), time.Duration(r.IntN(40))*time.Millisecond+time.Millisecond)
 					l, err := s.Ensure(ctx, Request{Ref: ref, Policy: []api.PullPolicy{api.PullAlways, api.PullIfNotPresent}[r.IntN(2)]})
@@ -187,16 +187,16 @@ func TestStress(t *testing.T) {
 	// Pulls that nobody waits for any more take a moment to end.
 	settled := func() bool { return s.building.Idle() }
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		for _, im := range s.List() {
-			if err := s.Remove(im.Digest); err != nil && api.CodeOf(err) != api.Conflict {
+		for _, im := range s.List("") {
+			if err := s.Remove("", im.Digest); err != nil && api.CodeOf(err) != api.Conflict {
 				t.Errorf("remove: %v", err)
 			}
 		}
-		if settled() && len(s.List()) == 0 {
+		if settled() && len(s.List("")) == 0 {
 			break
 		}
 	}
-	if list := s.List(); len(list) > 0 {
+	if list := s.List(""); len(list) > 0 {
 		t.Errorf("leases are left: %+v", list)
 	}
 	clean(t, s)

@@ -22,13 +22,14 @@
 // the whole or nothing.
 //
 // It never runs or mounts an image, unpacks none onto the host (see package
-// flatten), pushes nothing, and knows nothing of instances or accounts.
+// flatten), pushes nothing, and knows nothing of instances, and of accounts only that names
+// have owners (owner.go).
 //
 // Limits: sha256 digests; Docker schema 1 and foreign layers are refused; a
 // registry's token server must be the registry's own address or have a host
 // name, as a private address literal is refused by the registry library. Inside
 // gVisor an image's own device nodes are missing (gVisor shows them without their
 // numbers), and so are extended attributes (see Image.FullOffset). With
-// IfNotPresent and Never, whoever names a local image gets it: credentials are
+// IfNotPresent and Never, an owner gets what the owner has pulled before: credentials are
 // checked by the registry, so only Always checks them each time.
 package image

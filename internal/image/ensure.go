@@ -10,12 +10,15 @@ import (
 
 // Request is what Ensure is asked for.
 type Request struct {
+	// Owner of the image's name; empty: the operator. What another owner has pulled is
+	// pulled again, for proof, though not downloaded.
+	Owner string
 	// Ref is the image's reference, complete or not: see Normalize.
 	Ref string
 	// Policy says when to ask the registry; empty means IfNotPresent.
 	Policy api.PullPolicy
 	// Auths are tried in order, those for other registries left out. With
-	// none for the image's registry, docker's config.json is asked.
+	// none for the image's registry, docker's config.json is asked, if the operator asks.
 	Auths []Auth
 	// Progress is called now and then while a pull runs, by the goroutine
 	// that called Ensure.
@@ -38,7 +41,7 @@ func (s *Store) Ensure(ctx context.Context, req Request) (*Lease, error) {
 	}
 	full := canonical(ref)
 	if req.Policy != api.PullAlways {
-		if l := s.lease(func() string { return s.refs[full] }); l != nil {
+		if l := s.lease(func() string { return s.refs[nameOf(req.Owner, full)] }); l != nil {
 			return l, nil
 		}
 	}
@@ -51,17 +54,17 @@ func (s *Store) Ensure(ctx context.Context, req Request) (*Lease, error) {
 		return nil, api.FieldError("imagePullPolicy", "%.40q is not a pull policy", string(req.Policy)).
 			WithNext("use Always, IfNotPresent or Never")
 	}
-	auths, err := s.candidates(ref, req.Auths)
+	auths, err := s.candidates(ref, req.Owner, req.Auths)
 	if err != nil {
 		return nil, api.Errorf(api.Internal, "%w", err).WithNext("repair the file, or take it out of the server's configuration")
 	}
-	return s.pulls.do(ctx, flightKey(full, auths), req.Progress, func(ctx context.Context, t *tracker) (*Lease, error) {
-		return s.pull(ctx, ref, auths, t)
+	return s.pulls.do(ctx, flightKey(nameOf(req.Owner, full), auths), req.Progress, func(ctx context.Context, t *tracker) (*Lease, error) {
+		return s.pull(ctx, req.Owner, ref, auths, t)
 	})
 }
 
 // pull is the work that calls of Ensure share.
-func (s *Store) pull(ctx context.Context, ref name.Reference, auths []Auth, t *tracker) (*Lease, error) {
+func (s *Store) pull(ctx context.Context, owner string, ref name.Reference, auths []Auth, t *tracker) (*Lease, error) {
 	withAuth := auths[0] != Auth{}
 	src, err := s.resolve(ctx, ref, auths)
 	if err != nil {
@@ -71,7 +74,7 @@ func (s *Store) pull(ctx context.Context, ref name.Reference, auths []Auth, t *t
 	if err != nil {
 		return nil, pullError(ref, withAuth, err)
 	}
-	if err := s.tag(canonical(ref), src.digest); err != nil {
+	if err := s.tag(nameOf(owner, canonical(ref)), src.digest); err != nil {
 		lease.Release()
 		return nil, pullError(ref, withAuth, err)
 	}

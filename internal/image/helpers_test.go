@@ -279,8 +279,8 @@ func clean(t testing.TB, s *Store) {
 		}
 	}
 	list, _ := os.ReadDir(filepath.Join(s.dir, imagesDir))
-	if len(list) != len(s.List()) {
-		t.Errorf("%d directories for %d images", len(list), len(s.List()))
+	if len(list) != len(s.List("")) {
+		t.Errorf("%d directories for %d images", len(list), len(s.List("")))
 	}
 }
 

@@ -15,7 +15,8 @@ type Image struct {
 	// Digest is that of the platform's manifest, "sha256:…". Archives that
 	// have no manifest get one made of their config and layers.
 	Digest string
-	// Refs are its names, complete (docker.io/library/busybox:latest), sorted.
+	// Refs are the owner's names of it, complete (docker.io/library/busybox:latest), sorted.
+	// Where there is no owner, those of others have the owner and a space before them.
 	Refs []string
 	// Config is what the image says about running it.
 	Config ocispec.ImageConfig
@@ -56,8 +57,8 @@ func (im Image) User(spec string) (User, error) {
 
 // entry is an image in the store's index, guarded by Store.mu.
 type entry struct {
-	image     Image // without Refs and LastUsed
-	refs      []string
+	image     Image    // without Refs and LastUsed
+	names     []string // of all owners: see nameOf
 	leases    int
 	lastUsed  time.Time
 	persisted time.Time // the last use that image.json's mtime has
@@ -65,7 +66,7 @@ type entry struct {
 
 func (e *entry) copy() Image {
 	im := e.image
-	im.Refs = slices.Clone(e.refs)
+	im.Refs = slices.Clone(e.names)
 	im.LastUsed = e.lastUsed
 	return im
 }

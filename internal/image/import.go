@@ -18,6 +18,8 @@ import (
 
 // ImportOptions say how to take in an archive.
 type ImportOptions struct {
+	// Owner of the names; empty: the operator.
+	Owner string
 	// Ref names the image. It may be left out if the archive has names of its
 	// own, and must be if it holds several images.
 	Ref string
@@ -62,12 +64,12 @@ func (s *Store) importArchive(ctx context.Context, r io.Reader, opts ImportOptio
 	}
 	var images []Image
 	for _, im := range found {
-		lease, err := s.importOne(ctx, im)
+		lease, err := s.importOne(ctx, opts.Owner, im)
 		if err != nil {
 			return images, err
 		}
 		defer lease.Release()
-		done, err := s.Get(im.digest)
+		done, err := s.Get(opts.Owner, im.digest)
 		if err != nil {
 			return images, err
 		}
@@ -83,7 +85,7 @@ type imported struct {
 }
 
 // importOne makes the image unless it is here, and gives it its names.
-func (s *Store) importOne(ctx context.Context, im imported) (*Lease, error) {
+func (s *Store) importOne(ctx context.Context, owner string, im imported) (*Lease, error) {
 	unlock, err := s.building.Lock(ctx, im.digest)
 	if err != nil {
 		return nil, err
@@ -96,7 +98,7 @@ func (s *Store) importOne(ctx context.Context, im imported) (*Lease, error) {
 		}
 	}
 	for _, ref := range im.refs {
-		if err := s.tag(ref, im.digest); err != nil {
+		if err := s.tag(nameOf(owner, ref), im.digest); err != nil {
 			lease.Release()
 			return nil, err
 		}

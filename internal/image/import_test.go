@@ -142,7 +142,7 @@ func TestImportRefused(t *testing.T) {
 			s := openStore(t, Options{})
 			_, err := s.Import(context.Background(), bytes.NewReader(c.archive), ImportOptions{Ref: c.ref})
 			wantCode(t, err, api.Invalid, c.words)
-			if len(s.List()) != 0 {
+			if len(s.List("")) != 0 {
 				t.Error("an image was made")
 			}
 			clean(t, s)

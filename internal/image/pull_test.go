@@ -205,7 +205,7 @@ func TestDamage(t *testing.T) {
 			}
 			_, err := s.Ensure(context.Background(), Request{Ref: ref})
 			wantCode(t, err, api.Invalid, c.words)
-			if len(s.List()) != 0 {
+			if len(s.List("")) != 0 {
 				t.Error("an image was made")
 			}
 			clean(t, s)

@@ -173,6 +173,21 @@ func TestBasicAuth(t *testing.T) {
 
 	s := openStore(t, Options{})
 	ensure(t, s, ref, Auth{Registry: "other.example", Username: "a", Password: "b"}, Auth{Username: "user", Password: "wrong"}, Auth{Registry: addr, Username: "user", Password: "secret"}).Release()
+	// Another owner has to prove it anew, and cannot do so with the operator's file.
+	own := Request{Owner: "us", Ref: ref}
+	_, err = s.Ensure(ctx, own)
+	wantCode(t, err, api.Unauthenticated)
+	_, err = s.Ensure(ctx, Request{Owner: "us", Ref: ref, Policy: api.PullNever})
+	wantCode(t, err, api.NotFound)
+	own.Auths = []Auth{{Username: "user", Password: "secret"}}
+	if l, err := s.Ensure(ctx, own); err != nil {
+		t.Fatal(err)
+	} else {
+		l.Release()
+	}
+	if list := s.List("us"); len(list) != 1 || len(list[0].Refs) != 1 || len(s.All()) != 1 || len(s.List("them")) != 0 {
+		t.Errorf("one owner has %+v, all have %+v", list, s.All())
+	}
 	// The image is here, but Always asks the registry about whoever asks.
 	_, err = s.Ensure(ctx, Request{Ref: ref, Policy: api.PullAlways})
 	wantCode(t, err, api.Unauthenticated)
@@ -182,7 +197,10 @@ func TestBasicAuth(t *testing.T) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, addr, auth), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ensure(t, openStore(t, Options{DockerConfig: config}), ref).Release()
+	s = openStore(t, Options{DockerConfig: config})
+	_, err = s.Ensure(ctx, Request{Owner: "us", Ref: ref})
+	wantCode(t, err, api.Unauthenticated)
+	ensure(t, s, ref).Release()
 	ensure(t, openStore(t, Options{DockerConfig: "/does/not/exist"}), ref, Auth{Username: "user", Password: "secret"}).Release()
 	helper := filepath.Join(t.TempDir(), "docker-credential-test")
 	script := "#!/bin/sh\nread host\n[ \"$host\" = " + addr + " ] && echo '{\"Username\":\"user\",\"Secret\":\"secret\"}'\n"

@@ -180,13 +180,13 @@ func (s *Store) loadRefs() error {
 // gone. mu is held, or not needed yet.
 func (s *Store) setRefs(refs map[string]string) {
 	for _, e := range s.images {
-		e.refs = nil
+		e.names = nil
 	}
 	s.refs = map[string]string{}
 	for _, ref := range slices.Sorted(maps.Keys(refs)) {
 		if e := s.images[refs[ref]]; e != nil {
 			s.refs[ref] = refs[ref]
-			e.refs = append(e.refs, ref)
+			e.names = append(e.names, ref)
 		}
 	}
 }
@@ -226,13 +226,24 @@ func (s *Store) tag(ref, digest string) error {
 	return nil
 }
 
-// List returns every image, the last used first.
-func (s *Store) List() []Image {
+// All returns every image, whoever owns it, the last used first.
+func (s *Store) All() []Image {
+	return s.list(func(e *entry) (Image, bool) { return e.copy(), true })
+}
+
+// List returns the images of an owner, the last used first.
+func (s *Store) List(owner string) []Image {
+	return s.list(func(e *entry) (Image, bool) { return e.ownedBy(owner) })
+}
+
+func (s *Store) list(see func(*entry) (Image, bool)) []Image {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]Image, 0, len(s.images))
 	for _, e := range s.images {
-		list = append(list, e.copy())
+		if im, ok := see(e); ok {
+			list = append(list, im)
+		}
 	}
 	slices.SortFunc(list, func(a, b Image) int {
 		if c := b.LastUsed.Compare(a.LastUsed); c != 0 {
@@ -243,26 +254,24 @@ func (s *Store) List() []Image {
 	return list
 }
 
-// Get returns the image that a reference, a digest or the beginning of a digest
+// Get returns the owner's image that a reference, a digest or the beginning of a digest
 // (its hex part, with or without "sha256:") names. It is NotFound if there is
 // none, Invalid if a beginning fits several.
-func (s *Store) Get(name string) (Image, error) {
+func (s *Store) Get(owner, name string) (Image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, err := s.find(name)
+	e, err := s.find(owner, name)
 	if err != nil {
 		return Image{}, err
 	}
-	return e.copy(), nil
+	im, _ := e.ownedBy(owner)
+	return im, nil
 }
 
 // find is Get; mu is held.
-func (s *Store) find(name string) (*entry, error) {
-	if e := s.images[name]; e != nil {
-		return e, nil
-	}
+func (s *Store) find(owner, name string) (*entry, error) {
 	if ref, err := Normalize(name); err == nil {
-		if e := s.images[s.refs[ref]]; e != nil {
+		if e := s.images[s.refs[nameOf(owner, ref)]]; e != nil {
 			return e, nil
 		}
 	}
@@ -270,6 +279,9 @@ func (s *Store) find(name string) (*entry, error) {
 	var found *entry
 	for digest, e := range s.images {
 		if name == "" || prefix == "sha256:" || !strings.HasPrefix(digest, prefix) {
+			continue
+		}
+		if _, mine := e.ownedBy(owner); !mine {
 			continue
 		}
 		if found != nil {

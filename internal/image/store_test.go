@@ -24,22 +24,22 @@ func TestRemoveAndLeases(t *testing.T) {
 	s := openStore(t, Options{})
 	refA, refB := f.host()+"/x:a", f.host()+"/x:b"
 	la, lb := ensure(t, s, refA), ensure(t, s, refB)
-	if im, err := s.Get(refA); err != nil || len(im.Refs) != 2 {
+	if im, err := s.Get("", refA); err != nil || len(im.Refs) != 2 {
 		t.Fatalf("%+v, %v", im, err)
 	}
 	digest := la.Image.Digest
-	if err := s.Remove(refA); err != nil {
+	if err := s.Remove("", refA); err != nil {
 		t.Errorf("one of two names of an image in use: %v", err)
 	}
-	wantCode(t, s.Remove(refB), api.Conflict, "in use", "instances")
-	wantCode(t, s.Remove(digest), api.Conflict)
+	wantCode(t, s.Remove("", refB), api.Conflict, "in use", "instances")
+	wantCode(t, s.Remove("", digest), api.Conflict)
 	la.Release()
-	wantCode(t, s.Remove(refB), api.Conflict)
+	wantCode(t, s.Remove("", refB), api.Conflict)
 	lb.Release()
-	if err := s.Remove(refB); err != nil {
+	if err := s.Remove("", refB); err != nil {
 		t.Error(err)
 	}
-	wantCode(t, s.Remove(refB), api.NotFound)
+	wantCode(t, s.Remove("", refB), api.NotFound)
 	_, err := s.Lease(digest)
 	wantCode(t, err, api.NotFound)
 	if _, err := os.Stat(la.Image.Rootfs); !os.IsNotExist(err) {
@@ -57,23 +57,23 @@ func TestGetByPrefix(t *testing.T) {
 		f.add(string(c), im)
 		ensure(t, s, f.host()+"/x:"+string(c)).Release()
 		first[im.digest()[7:8]]++
-		if got, err := s.Get(im.digest()[:30]); err != nil || got.Digest != im.digest() {
+		if got, err := s.Get("", im.digest()[:30]); err != nil || got.Digest != im.digest() {
 			t.Errorf("%v, %v", got, err)
 		}
-		if got, err := s.Get(im.digest()[7:30]); err != nil || got.Digest != im.digest() {
+		if got, err := s.Get("", im.digest()[7:30]); err != nil || got.Digest != im.digest() {
 			t.Errorf("%v, %v", got, err)
 		}
 	}
 	for digit, n := range first {
-		if _, err := s.Get(digit); n > 1 {
+		if _, err := s.Get("", digit); n > 1 {
 			wantCode(t, err, api.Invalid, "more than one")
 		}
 	}
 	for _, name := range []string{"", "sha256:", "none", "zz:zz:zz"} {
-		_, err := s.Get(name)
+		_, err := s.Get("", name)
 		wantCode(t, err, api.NotFound)
 	}
-	if n := len(s.List()); n != 18 {
+	if n := len(s.List("")); n != 18 {
 		t.Errorf("%d images", n)
 	}
 }
@@ -105,7 +105,7 @@ func TestReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = openStoreIn(t, dir, Options{})
-	got, err := s.Get(ref)
+	got, err := s.Get("", ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,9 +125,9 @@ func TestReopen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, s.Remove(ref), api.Conflict)
+	wantCode(t, s.Remove("", ref), api.Conflict)
 	l.Release()
-	if err := s.Remove(ref); err != nil {
+	if err := s.Remove("", ref); err != nil {
 		t.Error(err)
 	}
 }
@@ -141,7 +141,7 @@ func TestCollect(t *testing.T) {
 		f.add(tag, simpleImage(t, tag))
 		leases = append(leases, ensure(t, s, f.host()+"/x:"+tag))
 	}
-	if n := len(s.List()); n != 4 {
+	if n := len(s.List("")); n != 4 {
 		t.Fatalf("%d images: leased ones were collected", n)
 	}
 	u, err := s.Usage()
@@ -171,7 +171,7 @@ func TestCollect(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Release()
-	if _, err := s.Get(leases[3].Image.Digest); api.CodeOf(err) != api.NotFound {
+	if _, err := s.Get("", leases[3].Image.Digest); api.CodeOf(err) != api.NotFound {
 		t.Errorf("the image without a name is still there: %v", err)
 	}
 	clean(t, s)
