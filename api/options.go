@@ -16,6 +16,13 @@ type ListOptions struct {
 	Continue string
 }
 
+// InstanceKeys are what an instance is looked for by.
+type InstanceKeys struct {
+	ID, Name, VPC, Address, PublicAddress string
+	Phase                                 Phase
+	Labels                                map[string]string
+}
+
 // EventOptions choose events.
 type EventOptions struct {
 	// Instance is a name, ID, or beginning of an ID; empty: all.

@@ -81,7 +81,7 @@ func (e *Engine) change(ctx context.Context, id string, fn func(*store.Instance)
 		if rec, err = e.cfg.Store.Instance(ctx, id); err == nil {
 			fn(rec)
 			err = e.cfg.Store.UpdateInstance(ctx, rec, true, func() {
-				e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
+				e.publish(api.WatchModified, rec.Instance)
 			})
 		}
 	}
@@ -268,7 +268,7 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 	reset(rec)
 	rec.Status.Ports = ports
 	err = e.cfg.Store.UpdateInstance(ctx, rec, true, func() {
-		e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: rec.Instance})
+		e.publish(api.WatchModified, rec.Instance)
 	})
 	if err != nil {
 		e.capacity.release(need)

@@ -89,7 +89,7 @@ func (e *Engine) recordInstance(ctx context.Context, id string, req api.CreateIn
 			Run:      store.Run{Number: 1, RemoveAfter: req.RemoveAfter, RegistryAuth: req.RegistryAuth},
 		}
 		err := e.cfg.Store.CreateInstance(ctx, rec, token, func() {
-			e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchAdded, Object: rec.Instance})
+			e.publish(api.WatchAdded, rec.Instance)
 		})
 		switch {
 		case err == nil:

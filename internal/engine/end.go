@@ -382,7 +382,7 @@ func (e *Engine) forget(ctx context.Context, rec store.Instance) error {
 		}
 	}
 	err = e.cfg.Store.DeleteInstance(ctx, &rec, func() {
-		e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchDeleted, Object: rec.Instance})
+		e.publish(api.WatchDeleted, rec.Instance)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil

@@ -104,6 +104,7 @@ type Engine struct {
 	log        *slog.Logger
 	networks   *networks
 	capacity   *capacity
+	catalog    *catalog
 	identities *identities
 	names      *names
 	pool       *pool
@@ -150,7 +151,7 @@ type Engine struct {
 // belongs to no record. It returns once that is under way.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
-		cfg: cfg, log: cfg.Log, capacity: newCapacity(cfg.Limits), names: newNames(),
+		cfg: cfg, log: cfg.Log, capacity: newCapacity(cfg.Limits), catalog: newCatalog(), names: newNames(),
 		instances: newHub[api.WatchEvent[api.Instance]](), events: newHub[api.Event](), audit: newHub[api.AuditEntry](),
 		inForce: inForce{}, lives: map[string]*life{}, departed: map[string]*life{},
 	}

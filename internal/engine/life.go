@@ -181,7 +181,7 @@ func (l *life) write(next *store.Instance, durable bool) error {
 	return l.e.cfg.Store.UpdateInstance(l.e.ctx, next, durable, func() {
 		l.rec = *next
 		l.wake()
-		l.e.instances.publish(api.WatchEvent[api.Instance]{Type: api.WatchModified, Object: next.Instance})
+		l.e.publish(api.WatchModified, next.Instance)
 	})
 }
 

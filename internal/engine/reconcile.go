@@ -34,6 +34,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		return err
 	}
 	for _, in := range instances {
+		e.catalog.apply(api.WatchAdded, in.Instance)
 		if !in.Status.Phase.Finished() {
 			e.capacity.take(e.demandOf(in.Account, in.Spec))
 		}

@@ -147,6 +147,18 @@ func (s *Store) FindInstance(ctx context.Context, account, ref string) (*Instanc
 	return one(found, err)
 }
 
+// InstancesByID returns those of the given IDs that are on record, oldest first.
+func (s *Store) InstancesByID(ctx context.Context, ids []string) ([]*Instance, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	return s.query(ctx, "id IN (?"+strings.Repeat(",?", len(ids)-1)+") ORDER BY created_at,id", args...)
+}
+
 func one(found []*Instance, err error) (*Instance, error) {
 	if err == nil && len(found) == 0 {
 		err = ErrNotFound
