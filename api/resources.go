@@ -120,25 +120,27 @@ type Version struct {
 	Go string `json:"go"`
 }
 
-// Info describes the host and the server.
+// Info describes the server, what the account can have of it and has, and the host.
 type Info struct {
-	Version       string          `json:"version"`
-	Host          string          `json:"host"`
-	Kernel        string          `json:"kernel"`
-	CPUs          int             `json:"cpus"`
-	Memory        Bytes           `json:"memory"`
-	DataDir       string          `json:"dataDir"`
-	DefaultSize   Size            `json:"defaultSize"`
-	Sizes         []Size          `json:"sizes,omitempty"`
-	AnySize       bool            `json:"anySize"`
-	Capacity      Capacity        `json:"capacity"`
-	Isolations    []IsolationInfo `json:"isolations"`
-	Standby       []StandbyInfo   `json:"standby"`
-	Network       NetworkInfo     `json:"network"`
-	Instances     map[Phase]int   `json:"instances"`
-	Images        int             `json:"images"`
-	ImagesSize    Bytes           `json:"imagesSize"`
-	ImagesMaxSize Bytes           `json:"imagesMaxSize"`
+	Version string `json:"version"`
+	// What is of the host is told to who runs the service alone.
+	Host          string        `json:"host,omitempty"`
+	Kernel        string        `json:"kernel,omitempty"`
+	CPUs          int           `json:"cpus,omitempty"`
+	Memory        Bytes         `json:"memory,omitzero"`
+	DataDir       string        `json:"dataDir,omitempty"`
+	Capacity      Capacity      `json:"capacity,omitzero"`
+	Standby       []StandbyInfo `json:"standby,omitempty"`
+	ImagesMaxSize Bytes         `json:"imagesMaxSize,omitzero"`
+
+	DefaultSize Size            `json:"defaultSize"`
+	Sizes       []Size          `json:"sizes,omitempty"`
+	AnySize     bool            `json:"anySize"`
+	Isolations  []IsolationInfo `json:"isolations"`
+	Network     NetworkInfo     `json:"network"`
+	Instances   map[Phase]int   `json:"instances"`
+	Images      int             `json:"images"`
+	ImagesSize  Bytes           `json:"imagesSize"`
 }
 
 // Capacity is what may be given to instances, and what is given.

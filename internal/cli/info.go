@@ -43,22 +43,27 @@ cis info -o json`),
 
 func (d *description) info(i *api.Info) {
 	d.line("Version", i.Version)
-	d.line("Host", i.Host)
-	d.line("Kernel", i.Kernel)
-	d.line("Processors", strconv.Itoa(i.CPUs))
-	d.line("Memory", size(i.Memory))
-	d.line("Data", i.DataDir)
+	ours := i.Host != ""
+	if ours {
+		d.line("Host", i.Host)
+		d.line("Kernel", i.Kernel)
+		d.line("Processors", strconv.Itoa(i.CPUs))
+		d.line("Memory", size(i.Memory))
+		d.line("Data", i.DataDir)
+	}
 	d.line("Images", fmt.Sprintf("%d, %s", i.Images, ofText(size(i.ImagesSize), i.ImagesMaxSize)))
 	d.section("Instances", func() {
 		for _, p := range []api.Phase{api.PhasePending, api.PhaseRunning, api.PhaseSucceeded, api.PhaseFailed} {
 			d.line(string(p), strconv.Itoa(i.Instances[p]))
 		}
 	})
-	d.section("Capacity", func() {
-		c := i.Capacity
-		d.line("Cpu", fmt.Sprintf("%s of %s given (overcommit %g)", c.CPUUsed, c.CPU, c.CPUOvercommit))
-		d.line("Memory", fmt.Sprintf("%s of %s given (%s kept for the host)", size(c.MemoryUsed), size(c.Memory), size(c.MemoryReserved)))
-	})
+	if ours {
+		d.section("Capacity", func() {
+			c := i.Capacity
+			d.line("Cpu", fmt.Sprintf("%s of %s given (overcommit %g)", c.CPUUsed, c.CPU, c.CPUOvercommit))
+			d.line("Memory", fmt.Sprintf("%s of %s given (%s kept for the host)", size(c.MemoryUsed), size(c.Memory), size(c.MemoryReserved)))
+		})
+	}
 	d.section("Sizes", func() {
 		d.line("Default", sizeLine(i.DefaultSize))
 		for _, s := range i.Sizes {

@@ -16,27 +16,42 @@ import (
 	"cis/internal/store"
 )
 
-// Info describes the host and what is given of it.
+// Info describes what the account can have and has, and the host to who runs the service.
 func (e *Engine) Info(ctx context.Context) (api.Info, error) {
-	counts, err := e.cfg.Store.CountInstances(ctx, account.Of(ctx).Account)
+	c := account.Of(ctx)
+	counts, err := e.cfg.Store.CountInstances(ctx, c.Account)
 	if err != nil {
 		return api.Info{}, err
 	}
 	l := e.cfg.Limits
-	host, _ := os.Hostname()
-	home := e.networks.subnetOf("")
-	used, free := home.addresses.usage()
-	info := api.Info{
-		Version: e.cfg.Version, Host: host, Kernel: kernelRelease(), CPUs: l.CPUs, Memory: l.Memory, DataDir: e.cfg.DataDir,
-		DefaultSize: l.DefaultSize, Sizes: l.Sizes, AnySize: l.AnySize, Capacity: e.capacity.info(), Isolations: e.isolations(ctx),
-		Standby: e.pool.info(), Instances: counts, ImagesMaxSize: l.ImagesMaxSize,
-		Network: api.NetworkInfo{VPC: home.VPC, CIDR: home.CIDR, Gateway: network.Gateway.String(), Used: used, Available: free},
-	}
-	for _, im := range e.imagesOf(account.Of(ctx).Account) {
+	info := api.Info{Version: e.cfg.Version, DefaultSize: l.DefaultSize, Sizes: l.Sizes, AnySize: l.AnySize,
+		Isolations: e.isolations(ctx), Instances: counts, Network: e.networks.home(c.Account)}
+	for _, im := range e.imagesOf(c.Account) {
 		info.Images++
 		info.ImagesSize += api.Bytes(im.DiskSize)
 	}
+	if a, _ := e.identities.account(c.Account); len(a.Sizes) > 0 {
+		info.Sizes, info.AnySize = a.Sizes, false
+	}
+	if !c.System {
+		return info, nil
+	}
+	info.Host, _ = os.Hostname()
+	info.Kernel, info.CPUs, info.Memory, info.DataDir = kernelRelease(), l.CPUs, l.Memory, e.cfg.DataDir
+	info.Capacity, info.Standby, info.ImagesMaxSize = e.capacity.info(), e.pool.info(), l.ImagesMaxSize
 	return info, nil
+}
+
+// home is the subnet of those of an account's instances that ask for none.
+func (n *networks) home(owner string) api.NetworkInfo {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.subnets[defaultSubnet]
+	if own, err := n.subnet(owner, api.DefaultName); err == nil && owner != "" {
+		s = own
+	}
+	used, free := s.addresses.usage()
+	return api.NetworkInfo{VPC: s.VPC, CIDR: s.CIDR, Gateway: network.Gateway.String(), Used: used, Available: free}
 }
 
 func (e *Engine) isolations(ctx context.Context) (all []api.IsolationInfo) {
