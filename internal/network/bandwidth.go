@@ -109,16 +109,10 @@ func shapeLink(h *netlink.Handle, link netlink.Link, rate uint64) error {
 	if rate != 0 {
 		return h.QdiscReplace(shaper(link, rate))
 	}
-	have, err := dump(func() ([]netlink.Qdisc, error) { return h.QdiscList(link) })
-	if err != nil {
-		return err
-	}
-	for _, q := range have {
-		if q.Type() == "tbf" {
-			return h.QdiscDel(q)
-		}
-	}
-	return nil
+	// Without a look first: the kernel lists the queues of one link no sooner than those
+	// of all. The queue that a link is born with counts as none.
+	root := netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT}
+	return ignoring(unix.ENOENT, h.QdiscDel(&netlink.GenericQdisc{QdiscAttrs: root}))
 }
 
 func (m *Manager) shapeOut(v *vpc, n NIC, outer netlink.Link) error {

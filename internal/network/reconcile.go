@@ -225,17 +225,22 @@ func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, groups []Group, wan
 // outerEnd is the end of a NIC in its VPC's namespace, with what belongs to it.
 type outerEnd struct {
 	link   netlink.Link
+	addrs  []netlink.Addr
 	routes []netlink.Route
 	neighs []netlink.Neigh
 	limits Bandwidth
 }
 
-// listOuter reads all outer ends in three dumps, whatever their number.
+// listOuter reads all outer ends in a few dumps, whatever their number.
 func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
 	h := v.space.route
 	links, err := dump(h.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
+	}
+	addrs, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(nil, netlink.FAMILY_V6) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	routes, err := dump(func() ([]netlink.Route, error) { return h.RouteList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -254,6 +259,11 @@ func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
 		if ownsLink(m.cfg.Prefix, l, "n") {
 			o := &outerEnd{link: l, limits: limits[l.Attrs().Index]}
 			byName[l.Attrs().Name], byIndex[l.Attrs().Index] = o, o
+		}
+	}
+	for _, a := range addrs {
+		if o := byIndex[a.LinkIndex]; o != nil {
+			o.addrs = append(o.addrs, a)
 		}
 	}
 	for _, r := range routes {
@@ -333,10 +343,7 @@ func (o *outerEnd) isOwn(r netlink.Route, n NIC) bool {
 	return slices.Contains(n.addrs(), dst.Addr()) && dst.IsSingleIP() || r.Protocol == unix.RTPROT_KERNEL
 }
 
-// hasGateway6 says whether the gateway's address is on the link, by the route that the
-// kernel makes with it.
+// hasGateway6 says whether the gateway's address is on the link.
 func (o *outerEnd) hasGateway6() bool {
-	return slices.ContainsFunc(o.routes, func(r netlink.Route) bool {
-		return r.Protocol == unix.RTPROT_KERNEL && prefixOf(r.Dst) == netip.PrefixFrom(Gateway6, 128)
-	})
+	return slices.ContainsFunc(o.addrs, func(a netlink.Addr) bool { return prefixOf(a.IPNet) == netip.PrefixFrom(Gateway6, 128) })
 }
