@@ -37,6 +37,7 @@ type Network interface {
 	UpdateNIC(ctx context.Context, n network.NIC) error
 	Detach(ctx context.Context, nicID string) error
 	Reconcile(ctx context.Context, want network.State) error
+	Mend(ctx context.Context, ask func(ctx context.Context, vpcID string) (want network.State, done func(), err error)) error
 	NetNS(vpcID string) (string, error)
 	FreePort(p network.Protocol) (uint16, error)
 	Flows(ctx context.Context, vpcID string) ([]network.Flow, error)
@@ -197,7 +198,7 @@ func (e *Engine) tend(ctx context.Context) {
 		case <-tick.C:
 		}
 		if err := e.mend(ctx); err != nil && ctx.Err() == nil {
-			e.log.Error("the network cannot be compared with the record", "error", err)
+			e.log.Error("the network is not all as it should be", "error", err)
 		}
 	}
 }

@@ -282,6 +282,28 @@ func (h *host) Reconcile(_ context.Context, want network.State) error {
 	return errors.Join(errs...)
 }
 
+func (h *host) Mend(ctx context.Context, ask func(context.Context, string) (network.State, func(), error)) error {
+	want, done, err := ask(ctx, "")
+	if err != nil {
+		return err
+	}
+	ids := make([]string, 0, len(want.VPCs))
+	for _, v := range want.VPCs {
+		ids = append(ids, v.ID)
+	}
+	err = h.Reconcile(ctx, want)
+	done()
+	for _, id := range ids {
+		want, done, failed := ask(ctx, id)
+		if failed != nil {
+			return failed
+		}
+		err = errors.Join(err, h.Reconcile(ctx, want))
+		done()
+	}
+	return err
+}
+
 // left is what there is on the host.
 func (h *host) left() (sandboxes, nics int) {
 	h.mu.Lock()

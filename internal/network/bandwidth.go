@@ -234,12 +234,9 @@ func (m *Manager) limits(v *vpc, links []netlink.Link) (map[int]Bandwidth, error
 	return limits, nil
 }
 
-// discardDetours removes the intermediate devices of NICs that are not wanted.
-func (m *Manager) discardDetours(v *vpc, wanted map[string]NIC) error {
-	links, err := dump(v.space.route.LinkList)
-	if err != nil {
-		return fmt.Errorf("list links: %w", err)
-	}
+// discardDetours removes, of the VPC's links, the intermediate devices of NICs that are
+// not wanted.
+func (m *Manager) discardDetours(v *vpc, links []netlink.Link, wanted map[string]NIC) error {
 	keep := map[string]bool{}
 	for id, n := range wanted {
 		keep[detourName(m.cfg.Prefix, id)] = n.Bandwidth.Out != 0
