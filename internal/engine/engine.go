@@ -39,10 +39,16 @@ type Network interface {
 	Reconcile(ctx context.Context, want network.State) error
 	Mend(ctx context.Context, ask func(ctx context.Context, vpcID string) (want network.State, done func(), err error)) error
 	NetNS(vpcID string) (string, error)
-	FreePort(p network.Protocol) (uint16, error)
+	HostPorts
 	Flows(ctx context.Context, vpcID string) ([]network.Flow, error)
 	Check(ctx context.Context, from, to network.Endpoint, p network.Protocol, port uint16) ([]network.Verdict, error)
 	Counters(ctx context.Context, nicID string) (rx, tx int64, err error)
+}
+
+// HostPorts is what the engine needs to know of the host's ports.
+type HostPorts interface {
+	FreePort(p network.Protocol) (uint16, error)
+	CheckPort(p network.Port) error
 }
 
 // Images is what the engine needs of package image.

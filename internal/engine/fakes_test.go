@@ -216,6 +216,17 @@ func (h *host) UpdateNIC(_ context.Context, n network.NIC) error {
 	return nil
 }
 
+// CheckPort finds a program at ports from 60000 on, and no other address of the host but 192.0.2.1.
+func (h *host) CheckPort(p network.Port) error {
+	switch {
+	case p.Host.IsValid() && p.Host != netip.MustParseAddr("192.0.2.1"):
+		return api.FieldError("ports", "%s is not an address of the host", p.Host)
+	case p.HostPort >= 60000:
+		return api.Errorf(api.Conflict, "port %s of the host is in use by sshd", p)
+	}
+	return nil
+}
+
 func (h *host) FreePort(network.Protocol) (uint16, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

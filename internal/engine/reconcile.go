@@ -135,7 +135,7 @@ func (e *Engine) allInstances(ctx context.Context) (all []*store.Instance, err e
 
 // openNetworks reads what is on record of the network, and who uses it.
 func (e *Engine) openNetworks(ctx context.Context, instances []*store.Instance) (err error) {
-	if e.networks, err = loadNetworks(ctx, e.cfg.Store, e.cfg.Network.FreePort); err != nil {
+	if e.networks, err = loadNetworks(ctx, e.cfg.Store, e.cfg.Network); err != nil {
 		return err
 	}
 	if err := e.ensureDefaults(ctx); err != nil {
