@@ -38,11 +38,18 @@ type Network interface {
 	UpdateNIC(ctx context.Context, n network.NIC) error
 	Detach(ctx context.Context, nicID string) error
 	Reconcile(ctx context.Context, want network.State) error
+	Mend(ctx context.Context, ask func(ctx context.Context, vpcID string) (want network.State, done func(), err error)) error
 	NetNS(vpcID string) (string, error)
-	FreePort(p network.Protocol) (uint16, error)
+	HostPorts
 	Flows(ctx context.Context, vpcID string) ([]network.Flow, error)
 	Check(ctx context.Context, from, to network.Endpoint, p network.Protocol, port uint16) ([]network.Verdict, error)
 	Counters(ctx context.Context, nicID string) (rx, tx int64, err error)
+}
+
+// HostPorts is what the engine needs to know of the host's ports.
+type HostPorts interface {
+	FreePort(p network.Protocol) (uint16, error)
+	CheckPort(p network.Port) error
 }
 
 // Images is what the engine needs of package image.
@@ -208,7 +215,7 @@ func (e *Engine) tend(ctx context.Context) {
 		case <-tick.C:
 		}
 		if err := e.mend(ctx); err != nil && ctx.Err() == nil {
-			e.log.Error("the network cannot be compared with the record", "error", err)
+			e.log.Error("the network is not all as it should be", "error", err)
 		}
 	}
 }

@@ -217,6 +217,17 @@ func (h *host) UpdateNIC(_ context.Context, n network.NIC) error {
 	return nil
 }
 
+// CheckPort finds a program at ports from 60000 on, and no other address of the host but 192.0.2.1.
+func (h *host) CheckPort(p network.Port) error {
+	switch {
+	case p.Host.IsValid() && p.Host != netip.MustParseAddr("192.0.2.1"):
+		return api.FieldError("ports", "%s is not an address of the host", p.Host)
+	case p.HostPort >= 60000:
+		return api.Errorf(api.Conflict, "port %s of the host is in use by sshd", p)
+	}
+	return nil
+}
+
 func (h *host) FreePort(network.Protocol) (uint16, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -281,6 +292,28 @@ func (h *host) Reconcile(_ context.Context, want network.State) error {
 		errs = append(errs, h.check(n))
 	}
 	return errors.Join(errs...)
+}
+
+func (h *host) Mend(ctx context.Context, ask func(context.Context, string) (network.State, func(), error)) error {
+	want, done, err := ask(ctx, "")
+	if err != nil {
+		return err
+	}
+	ids := make([]string, 0, len(want.VPCs))
+	for _, v := range want.VPCs {
+		ids = append(ids, v.ID)
+	}
+	err = h.Reconcile(ctx, want)
+	done()
+	for _, id := range ids {
+		want, done, failed := ask(ctx, id)
+		if failed != nil {
+			return failed
+		}
+		err = errors.Join(err, h.Reconcile(ctx, want))
+		done()
+	}
+	return err
 }
 
 // left is what there is on the host.

@@ -12,7 +12,6 @@ import (
 
 	"cis/api"
 	"cis/internal/account"
-	"cis/internal/network"
 	"cis/internal/store"
 )
 
@@ -25,8 +24,7 @@ type networks struct {
 	groups  map[string]api.SecurityGroup
 	public  map[string]api.Address
 	members map[string]*member // by the instance's ID
-	// findPort finds one that no program of the host has.
-	findPort func(network.Protocol) (uint16, error)
+	host    HostPorts
 	// changed is closed, and replaced, when somebody stops to use something.
 	changed chan struct{}
 }
@@ -38,9 +36,9 @@ type subnet struct {
 }
 
 // loadNetworks reads the record.
-func loadNetworks(ctx context.Context, s *store.Store, findPort func(network.Protocol) (uint16, error)) (*networks, error) {
+func loadNetworks(ctx context.Context, s *store.Store, host HostPorts) (*networks, error) {
 	n := &networks{vpcs: map[string]api.VPC{}, subnets: map[string]*subnet{}, groups: map[string]api.SecurityGroup{},
-		public: map[string]api.Address{}, members: map[string]*member{}, findPort: findPort, changed: make(chan struct{})}
+		public: map[string]api.Address{}, members: map[string]*member{}, host: host, changed: make(chan struct{})}
 	vpcs, err1 := store.Objects[api.VPC](ctx, s, store.KindVPC)
 	subnets, err2 := store.Objects[api.Subnet](ctx, s, store.KindSubnet)
 	groups, err3 := store.Objects[api.SecurityGroup](ctx, s, store.KindSecurityGroup)

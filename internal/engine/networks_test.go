@@ -394,6 +394,10 @@ func TestPublishedPorts(t *testing.T) {
 		t.Errorf("%+v", n.Ports)
 	}
 	b.refuses(place("b", api.NetworkSpec{Ports: []api.PublishedPort{port(1, 1), port(8080, 1)}}), api.Conflict, "network.ports[1].hostPort", "8080/TCP of the host is used by instance a")
+	b.refuses(place("b", api.NetworkSpec{Ports: []api.PublishedPort{port(1, 1), port(60000, 1)}}), api.Conflict, "network.ports[1].hostPort", "in use by sshd")
+	absent := port(1, 1)
+	absent.HostAddress = "192.0.2.2"
+	b.refuses(place("b", api.NetworkSpec{Ports: []api.PublishedPort{absent}}), api.Invalid, "network.ports[0].hostAddress", "not an address of the host")
 	udp := port(8080, 80)
 	udp.Protocol = "UDP"
 	b.create(place("c", api.NetworkSpec{Ports: []api.PublishedPort{udp}}))

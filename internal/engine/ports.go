@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -8,7 +9,8 @@ import (
 )
 
 // claimPorts chooses the ports that are left open, those of before where they are still
-// free, and refuses ones that other instances have. n.mu is held; nothing is taken yet.
+// free, and refuses ones that other instances or programs of the host have. n.mu is held;
+// nothing is taken yet.
 func (n *networks) claimPorts(account, id string, want, before []api.PublishedPort) ([]api.PublishedPort, error) {
 	taken := n.portsOfOthers(id)
 	ports := slices.Clone(want)
@@ -22,6 +24,9 @@ func (n *networks) claimPorts(account, id string, want, before []api.PublishedPo
 			err.Field = field
 			return nil, err.WithNext("choose another, or leave it out for a free one")
 		}
+		if err := n.checkPort(i, ports[i]); err != nil {
+			return nil, err
+		}
 		taken = append(taken, ownedPort{PublishedPort: ports[i], account: account, instance: id})
 	}
 	for i := range ports {
@@ -31,7 +36,7 @@ func (n *networks) claimPorts(account, id string, want, before []api.PublishedPo
 		if len(before) == len(want) {
 			ports[i].HostPort = before[i].HostPort
 		}
-		if ports[i].HostPort == 0 || userOf(&ports[i], taken) != nil {
+		if ports[i].HostPort == 0 || userOf(&ports[i], taken) != nil || n.checkPort(i, ports[i]) != nil {
 			var err error
 			if ports[i].HostPort, err = n.freePort(ports[i], taken); err != nil {
 				return nil, err
@@ -40,6 +45,21 @@ func (n *networks) claimPorts(account, id string, want, before []api.PublishedPo
 		taken = append(taken, ownedPort{PublishedPort: ports[i], account: account, instance: id})
 	}
 	return ports, nil
+}
+
+// checkPort refuses a port that the host has not, or a program of the host has.
+func (n *networks) checkPort(i int, p api.PublishedPort) error {
+	err := n.host.CheckPort(portsOf([]api.PublishedPort{p})[0])
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok {
+		return err
+	}
+	refused := *e
+	refused.Field = fmt.Sprintf("network.ports[%d].hostPort", i)
+	if e.Code == api.Invalid {
+		refused.Field = fmt.Sprintf("network.ports[%d].hostAddress", i)
+	}
+	return &refused
 }
 
 // ownedPort is a port of the host and the name of the instance that has it.
@@ -80,7 +100,7 @@ func userOf(p *api.PublishedPort, taken []ownedPort) *ownedPort {
 // freePort finds a port of the host that no program and no instance has.
 func (n *networks) freePort(p api.PublishedPort, taken []ownedPort) (int, error) {
 	for range 100 {
-		port, err := n.findPort(protocolOf(p.Protocol))
+		port, err := n.host.FreePort(protocolOf(p.Protocol))
 		if err != nil {
 			return 0, err
 		}

@@ -142,7 +142,7 @@ func (e *Engine) allInstances(ctx context.Context) (all []*store.Instance, err e
 
 // openNetworks reads what is on record of the network, and who uses it.
 func (e *Engine) openNetworks(ctx context.Context, instances []*store.Instance) (err error) {
-	if e.networks, err = loadNetworks(ctx, e.cfg.Store, e.cfg.Network.FreePort); err != nil {
+	if e.networks, err = loadNetworks(ctx, e.cfg.Store, e.cfg.Network); err != nil {
 		return err
 	}
 	if err := e.ensureDefaults(ctx); err != nil {
@@ -166,13 +166,9 @@ func (e *Engine) openNetworks(ctx context.Context, instances []*store.Instance) 
 
 // reconcileNetwork repairs what the record wants and removes the rest.
 func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox) {
-	want := network.State{VPCs: e.allVPCs(), Groups: map[string][]network.Group{}}
-	for _, v := range want.VPCs {
-		want.Groups[v.ID] = e.networks.groupsOf(v.ID)
-		e.noteGroups(v.ID, want.Groups[v.ID])
-	}
-	for _, b := range sandboxes {
-		want.NICs = append(want.NICs, e.networks.nic(b))
+	want := e.wantedNetwork(sandboxes)
+	for vpc, groups := range want.Groups {
+		e.noteGroups(vpc, groups)
 	}
 	if err := e.cfg.Network.Reconcile(ctx, want); err != nil {
 		// What one interface lacks must not keep the others from service.
@@ -180,21 +176,40 @@ func (e *Engine) reconcileNetwork(ctx context.Context, sandboxes []store.Sandbox
 	}
 }
 
+// wantedNetwork is what the record wants of the host's network.
+func (e *Engine) wantedNetwork(sandboxes []store.Sandbox) network.State {
+	want := network.State{VPCs: e.allVPCs(), Groups: map[string][]network.Group{}}
+	for _, v := range want.VPCs {
+		want.Groups[v.ID] = e.networks.groupsOf(v.ID)
+	}
+	for _, b := range sandboxes {
+		want.NICs = append(want.NICs, e.networks.nic(b))
+	}
+	return want
+}
+
 // mend repairs what somebody has changed by hand since the start.
-func (e *Engine) mend(ctx context.Context) error {
+func (e *Engine) mend(ctx context.Context) error { return e.cfg.Network.Mend(ctx, e.holdNetwork) }
+
+// holdNetwork is what the record wants of the host's network, which stays so until done
+// is called. The VPC, if one is named, is about to be brought to it.
+func (e *Engine) holdNetwork(ctx context.Context, vpc string) (want network.State, done func(), err error) {
 	unlock, err := e.lockNetworks(ctx)
 	if err != nil {
-		return err
+		return network.State{}, nil, err
 	}
-	defer unlock()
 	e.wires.Lock()
-	defer e.wires.Unlock()
+	done = func() { e.wires.Unlock(); unlock() }
 	sandboxes, err := e.cfg.Store.Sandboxes(ctx)
 	if err != nil {
-		return err
+		done()
+		return network.State{}, nil, err
 	}
-	e.reconcileNetwork(ctx, sandboxes)
-	return nil
+	want = e.wantedNetwork(sandboxes)
+	if groups, ok := want.Groups[vpc]; ok {
+		e.noteGroups(vpc, groups)
+	}
+	return want, done, nil
 }
 
 // removeStrangers destroys sandboxes on the host that are on no record.

@@ -105,13 +105,13 @@ func (v *vpc) admitAs(n NIC, link string, pr *profile, fresh bool) error {
 			return err
 		}
 		// An address has another profile by now.
-		return v.rules.keep(v.table, mine...)
+		return v.keep(mine...)
 	}
 	all, err := v.policy.contents()
 	if err != nil {
 		return err
 	}
-	return v.rules.keep(v.table, append(all, mine...)...)
+	return v.keep(append(all, mine...)...)
 }
 
 // contents are what the sets hold for the NIC, each scoped to what is its own.

@@ -109,16 +109,10 @@ func shapeLink(h *netlink.Handle, link netlink.Link, rate uint64) error {
 	if rate != 0 {
 		return h.QdiscReplace(shaper(link, rate))
 	}
-	have, err := dump(func() ([]netlink.Qdisc, error) { return h.QdiscList(link) })
-	if err != nil {
-		return err
-	}
-	for _, q := range have {
-		if q.Type() == "tbf" {
-			return h.QdiscDel(q)
-		}
-	}
-	return nil
+	// Without a look first: the kernel lists the queues of one link no sooner than those
+	// of all. The queue that a link is born with counts as none.
+	root := netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT}
+	return ignoring(unix.ENOENT, h.QdiscDel(&netlink.GenericQdisc{QdiscAttrs: root}))
 }
 
 func (m *Manager) shapeOut(v *vpc, n NIC, outer netlink.Link) error {
@@ -240,12 +234,9 @@ func (m *Manager) limits(v *vpc, links []netlink.Link) (map[int]Bandwidth, error
 	return limits, nil
 }
 
-// discardDetours removes the intermediate devices of NICs that are not wanted.
-func (m *Manager) discardDetours(v *vpc, wanted map[string]NIC) error {
-	links, err := dump(v.space.route.LinkList)
-	if err != nil {
-		return fmt.Errorf("list links: %w", err)
-	}
+// discardDetours removes, of the VPC's links, the intermediate devices of NICs that are
+// not wanted.
+func (m *Manager) discardDetours(v *vpc, links []netlink.Link, wanted map[string]NIC) error {
 	keep := map[string]bool{}
 	for id, n := range wanted {
 		keep[detourName(m.cfg.Prefix, id)] = n.Bandwidth.Out != 0

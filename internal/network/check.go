@@ -72,21 +72,93 @@ func (m *Manager) check(ctx context.Context, from, to Endpoint, proto Protocol, 
 	case source.vpc != nil && destination.vpc != nil && source.vpc != destination.vpc:
 		return []Verdict{{By: fmt.Sprintf("%s and %s are separate", source.vpc.ID, destination.vpc.ID)}}, ctx.Err()
 	}
-	v := source.vpc
-	if v == nil {
-		v = destination.vpc
+	if source.vpc == nil {
+		return destination.vpc.verdicts(p), ctx.Err()
 	}
-	v.policy.mu.Lock()
-	verdicts := v.judge(p)
-	v.policy.mu.Unlock()
-	if source.vpc == nil || destination.vpc != nil || v.exempts(p) {
-		return verdicts, ctx.Err()
+	if destination.vpc != nil {
+		return source.vpc.verdicts(p), ctx.Err()
 	}
-	own, err := m.isHosts(p.destination)
-	if own {
-		verdicts = append(verdicts, Verdict{By: fmt.Sprintf("%s is the host's own, and no egress rule of %s is for it alone", p.destination, v.ID)})
+	verdicts, err := m.checkOut(source.vpc, p)
+	if err == nil {
+		err = ctx.Err()
 	}
 	return verdicts, err
+}
+
+// checkOut is check for what a NIC of the VPC sends to an address.
+func (m *Manager) checkOut(v *vpc, p packet) ([]Verdict, error) {
+	if p.destination == Gateway || p.destination == Gateway6 {
+		return []Verdict{judgeGateway(p)}, nil
+	}
+	public, behind := m.publicAt(p.destination)
+	if behind == v { // it is translated before the rules see it
+		p.destination = public
+		return v.verdicts(p), nil
+	}
+	verdicts := v.verdicts(p)
+	if behind != nil {
+		p.source, p.destination = m.seenAs(v, p.source), public
+		return append(verdicts, behind.verdicts(p)...), nil
+	}
+	own, err := m.isHosts(p.destination)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case m.isPublished(p, own):
+		verdicts = append(verdicts, Verdict{true, fmt.Sprintf("port %d/%s of %s is published", p.port, p.protocol, p.destination)})
+	case own && !v.exempts(p):
+		verdicts = append(verdicts, Verdict{By: fmt.Sprintf("%s is the host's own, and no egress rule of %s is for it alone", p.destination, v.ID)})
+	}
+	return verdicts, nil
+}
+
+// judgeGateway says what the gateway answers of a NIC, whatever the rules.
+func judgeGateway(p packet) Verdict {
+	ping := p.destination == Gateway && p.protocol == ICMP && p.icmp>>8 == icmpEcho ||
+		p.destination == Gateway6 && p.protocol == ICMPv6 && p.icmp>>8 == icmp6Echo
+	names := p.destination == Gateway && (p.protocol == UDP || p.protocol == TCP) && p.port == dnsPort
+	if ping || names {
+		return Verdict{true, "the gateway answers it, whatever the rules"}
+	}
+	return Verdict{By: fmt.Sprintf("the gateway answers nothing but DNS at %s and ping", Gateway)}
+}
+
+// publicAt returns the private address that a public one stands for, and its VPC, or nil.
+func (m *Manager) publicAt(a netip.Addr) (private netip.Addr, of *vpc) {
+	m.edge.mu.Lock()
+	defer m.edge.mu.Unlock()
+	if p := m.edge.addresses[a]; p != nil {
+		return p.nic.addressIn(p.family()), p.vpc
+	}
+	return netip.Addr{}, nil
+}
+
+// seenAs is the address by which what a NIC sends is seen outside of its VPC: its public
+// one or, for IPv4, that of the VPC's end of the uplink.
+func (m *Manager) seenAs(v *vpc, private netip.Addr) netip.Addr {
+	m.edge.mu.Lock()
+	defer m.edge.mu.Unlock()
+	for _, a := range m.edge.addresses {
+		if a.first && a.vpc == v && a.nic.addressIn(a.family()) == private {
+			return a.address
+		}
+	}
+	if private.Is4() {
+		return v.end(ip4)
+	}
+	return private
+}
+
+// isPublished says whether the destination, which may be the host's own, is a published
+// port.
+func (m *Manager) isPublished(p packet, own bool) bool {
+	m.edge.mu.Lock()
+	defer m.edge.mu.Unlock()
+	return slices.ContainsFunc(m.edge.bySocket[socket{p.protocol, p.port}], func(o *publication) bool {
+		served := func(f family) bool { return f.number == familyOf(p.destination).number }
+		return (o.Host == p.destination || own && !o.Host.IsValid()) && slices.ContainsFunc(o.families(), served)
+	})
 }
 
 type located struct {
@@ -131,6 +203,13 @@ func allowed(verdicts []Verdict) bool {
 		}
 	}
 	return true
+}
+
+// verdicts is judge for who does not hold policy.mu.
+func (v *vpc) verdicts(p packet) []Verdict {
+	v.policy.mu.Lock()
+	defer v.policy.mu.Unlock()
+	return v.judge(p)
 }
 
 // judge says of the first packet of a connection what the rules in the kernel say.

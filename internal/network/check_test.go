@@ -1,8 +1,11 @@
 package network
 
 import (
+	"context"
+	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"cis/api"
 )
@@ -67,4 +70,76 @@ func TestCheckNamesTheRule(t *testing.T) {
 			t.Errorf("%s: %v, want %s", what, err, c.code)
 		}
 	}
+}
+
+// What Check says of ports, public addresses and the gateway is what the kernel does.
+func TestCheckOfWhatLeadsIn(t *testing.T) {
+	l := newLab(t)
+	m := l.open()
+	one, two := l.vpc("one"), l.vpc("two")
+	two.HostReachable = false
+	groups := []Group{
+		{ID: "web", Ingress: []Rule{tcp(80, 80, "")}, Egress: []Rule{{}}},
+		{ID: "known", Ingress: []Rule{tcp(80, 80, publicTwo+"/32")}, Egress: []Rule{{}}},
+		{ID: "shut", Egress: []Rule{tcp(22, 22, "")}},
+	}
+	l.ensure(m, one, groups...)
+	l.ensure(m, two, groups...)
+	web := nicAt("one", 2).in("web").known(publicOne)
+	web.Ports = []Port{{TCP, netip.Addr{}, 8080, 81}, {TCP, addr(hostAddr), 8081, 81}}
+	picky := nicAt("two", 2).in("known").known(publicTwo)
+	plain, shut := nicAt("one", 3).in("web"), nicAt("one", 4).in("shut")
+	spaces := map[string]*space{}
+	for _, n := range []NIC{web, picky, plain, shut} {
+		spaces[n.ID] = l.attach(m, n)
+	}
+	l.serve(spaces[web.ID], ":80")
+	l.serve(spaces[web.ID], ":81")
+	l.serve(spaces[picky.ID], ":80")
+	l.meet(publicOne)
+	l.meet(publicTwo)
+	for _, c := range []struct {
+		from NIC
+		to   string
+		port uint16
+		last Verdict
+	}{
+		{plain, publicOne, 80, Verdict{true, "ingress rule 1 of web"}},
+		{plain, publicOne, 81, Verdict{false, "ingress: no rule of web matches"}},
+		{picky, publicOne, 80, Verdict{true, "ingress rule 1 of web"}},
+		{web, publicOne, 80, Verdict{true, "ingress rule 1 of web"}},
+		{plain, publicTwo, 80, Verdict{false, "ingress: no rule of known matches"}}, // it is seen as the uplink
+		{web, publicTwo, 80, Verdict{false, "ingress: no rule of known matches"}},
+		{shut, publicOne, 80, Verdict{false, "egress: no rule of shut matches"}},
+		{plain, hostAddr, 8080, Verdict{true, "port 8080/tcp of " + hostAddr + " is published"}},
+		{web, hostAddr, 8081, Verdict{true, "port 8081/tcp of " + hostAddr + " is published"}},
+		{picky, hostAddr, 8080, Verdict{true, "port 8080/tcp of " + hostAddr + " is published"}},
+		{plain, hostAddr, 8082, Verdict{false, hostAddr + " is the host's own, and no egress rule of one is for it alone"}},
+		{plain, Gateway.String(), 53, Verdict{true, "the gateway answers it, whatever the rules"}},
+		{shut, Gateway.String(), 53, Verdict{true, "the gateway answers it, whatever the rules"}},
+		{plain, Gateway.String(), 80, Verdict{false, "the gateway answers nothing but DNS at 169.254.1.1 and ping"}},
+	} {
+		verdicts, err := m.Check(ctx, Endpoint{NIC: c.from.ID}, Endpoint{Address: addr(c.to)}, TCP, c.port)
+		check(t, err)
+		if !slices.Contains(verdicts, c.last) {
+			t.Errorf("%s to %s port %d: %v, want %v", c.from.ID, c.to, c.port, verdicts, c.last)
+		}
+		wait := blocked
+		if allowed(verdicts) {
+			wait = patience
+		}
+		conn, err := dialWithin(soonCtx(t, wait), spaces[c.from.ID].fd, "tcp", at(addr(c.to), c.port))
+		if err == nil {
+			conn.Close()
+		}
+		if (err == nil) != allowed(verdicts) {
+			t.Errorf("%s to %s port %d: %v, yet the kernel says %v", c.from.ID, c.to, c.port, verdicts, err)
+		}
+	}
+}
+
+func soonCtx(t *testing.T, wait time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
+	t.Cleanup(cancel)
+	return ctx
 }

@@ -67,10 +67,17 @@ func opening(flow *netlink.ConntrackFlow) packet {
 func (v *vpc) cut() error { return v.cutIf(v.involves) }
 
 // cutAll ends those of addresses that no NIC has, too. Hold policy.mu.
-func (v *vpc) cutAll() error { return v.cutIf(func(packet) bool { return true }) }
+func (v *vpc) cutAll() error {
+	err := v.cutIf(func(packet) bool { return true })
+	if err == nil {
+		clear(v.policy.stale)
+		v.policy.uncut = false
+	}
+	return err
+}
 
 func (v *vpc) cutIf(concerned func(packet) bool) error {
-	return v.space.forgetIf(func(flow *netlink.ConntrackFlow) bool {
+	err := v.space.forgetIf(func(flow *netlink.ConntrackFlow) bool {
 		p := opening(flow)
 		if v.isRouter(p.source) || v.isRouter(p.destination) || isPublished(flow) || !concerned(p) {
 			return false
@@ -79,6 +86,8 @@ func (v *vpc) cutIf(concerned func(packet) bool) error {
 		// if the next may pass.
 		return p.protocol.isICMP() || !allowed(v.judge(p))
 	})
+	v.policy.uncut = v.policy.uncut || err != nil
+	return err
 }
 
 func (v *vpc) involves(p packet) bool {

@@ -103,11 +103,11 @@ func (m *Manager) ensureEgress(v *vpc, was VPC) error {
 	if err := m.rules.keep(m.cfg.Prefix, opened...); err != nil {
 		return fmt.Errorf("open the host: %w", err)
 	}
-	if err := v.rules.keep(v.table, inside...); err != nil {
-		return fmt.Errorf("let traffic out: %w", err)
-	}
 	v.policy.mu.Lock()
 	defer v.policy.mu.Unlock()
+	if err := v.keep(inside...); err != nil {
+		return fmt.Errorf("let traffic out: %w", err)
+	}
 	same := was.HostReachable == v.HostReachable && was.Egress.Mode == v.Egress.Mode && slices.Equal(was.Egress.Allow, v.Egress.Allow)
 	if same || v.policy.groups == nil {
 		return nil

@@ -142,7 +142,7 @@ func (v *vpc) setGroups(groups []Group) error {
 	}
 	contents, err := p.contents()
 	if err == nil {
-		err = v.rules.keep(v.table, contents...)
+		err = v.keep(contents...)
 	}
 	if err != nil {
 		undo()

@@ -65,9 +65,10 @@ func checkAddress6(v *vpc, a netip.Addr) error {
 }
 
 // ensureAddr6 sets an address that is used at once: nobody else on the link could
-// have it.
+// have it. It comes without a route to itself as one on the link, which would be one
+// more that the kernel keeps for each NIC, in a list.
 func ensureAddr6(h *netlink.Handle, link netlink.Link, a netip.Addr) error {
-	err := h.AddrReplace(link, &netlink.Addr{IPNet: hostNet(a), Flags: unix.IFA_F_NODAD})
+	err := h.AddrReplace(link, &netlink.Addr{IPNet: hostNet(a), Flags: unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE})
 	if err != nil {
 		return fmt.Errorf("set address %s: %w", a, err)
 	}

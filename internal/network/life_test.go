@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -549,5 +550,35 @@ func testManyAtOnceLeakNothing(t *testing.T, kind NICKind) {
 	}
 	if p := v.policy; len(p.members) != 0 || len(p.profiles) > maxIdle || len(v.owners) != 0 || len(m.nics) != 0 {
 		t.Errorf("%d members, %d profiles, %d owners, %d NICs", len(p.members), len(p.profiles), len(v.owners), len(m.nics))
+	}
+}
+
+// Mend brings back what Reconcile would, and asks for what is wanted before each step.
+func TestMend(t *testing.T) {
+	l := newLab(t)
+	m := l.open()
+	a, b := nicAt("default", 2), nicAt("default", 3)
+	check(t, m.Reconcile(ctx, l.wants("default", a, b)))
+	check(t, m.vpcs["default"].space.route.LinkDel(m.outer(t, a)))
+	var steps []string
+	held := false
+	check(t, m.Mend(ctx, func(_ context.Context, vpc string) (State, func(), error) {
+		if held {
+			t.Error("asked while what is wanted is held")
+		}
+		held = true
+		steps = append(steps, vpc)
+		wanted := []NIC{a, b}
+		if vpc != "" {
+			wanted = wanted[:1] // the other has gone between the steps
+		}
+		return l.wants("default", wanted...), func() { held = false }, nil
+	}))
+	if want := []string{"", "default", ""}; !slices.Equal(steps, want) {
+		t.Errorf("steps %q, want %q", steps, want)
+	}
+	m.outer(t, a)
+	if link, err := findLink(m.vpcs["default"].space.route, outerName(l.prefix, b.ID)); link != nil || err != nil {
+		t.Errorf("the NIC that is not wanted any more: %v, %v", link, err)
 	}
 }

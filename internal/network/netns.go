@@ -22,7 +22,9 @@ const threadNS = "/proc/thread-self/ns/net"
 
 // prepareNetnsDir makes netnsDir a shared mount as `ip netns` does. Without it a
 // later `ip netns add` would bind the directory over itself, copy our mounts with
-// it, and so keep our namespaces alive after we removed them.
+// it, and so keep our namespaces alive after we removed them. An empty directory becomes
+// one in memory: in one on a disk, where /run is on one, a name takes the longer to make
+// the more have gone of late.
 func prepareNetnsDir() error {
 	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
 		return err
@@ -33,8 +35,17 @@ func prepareNetnsDir() error {
 	} else if err != unix.EINVAL {
 		return fmt.Errorf("share %s: %w", netnsDir, err)
 	}
-	if err := unix.Mount(netnsDir, netnsDir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("bind %s: %w", netnsDir, err)
+	entries, err := os.ReadDir(netnsDir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		err = unix.Mount(netnsDir, netnsDir, "none", unix.MS_BIND|unix.MS_REC, "")
+	} else {
+		err = unix.Mount("tmpfs", netnsDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755")
+	}
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", netnsDir, err)
 	}
 	if err := shared(); err != nil {
 		return fmt.Errorf("share %s: %w", netnsDir, err)

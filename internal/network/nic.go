@@ -313,16 +313,20 @@ func (m *Manager) makeNIC(v *vpc, n NIC) error {
 	return m.makeVeth(v, n)
 }
 
-// complete makes a NIC of a new outer end, which prepare makes ready. A failure
-// removes it.
+// complete makes a NIC of a new outer end, which prepare makes all of that cannot be
+// repaired later. A failure removes it.
+//
+// The outer end is down until then: each change of a link that is up has the kernel go
+// through all IPv6 routes of the namespace, which grow with its NICs.
 func (m *Manager) complete(v *vpc, n NIC, outer netlink.Link, prepare func() error) error {
 	err := prepare()
 	if err == nil {
-		err = m.ensureOuter(v, n, outer)
+		// A link without its alias is half made; one that has it lacks at most what
+		// ensureOuter gives it.
+		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.addrs()...))
 	}
 	if err == nil {
-		// The alias comes last: a link without it is half made.
-		err = v.space.route.LinkSetAlias(outer, nicAlias(n.ID, n.addrs()...))
+		err = m.ensureOuter(v, n, outer)
 	}
 	if err != nil {
 		return errors.Join(err, v.bar(n, outer.Attrs().Name), m.removeDetour(v, n.ID), deleteLink(v.space.route, outer))
@@ -344,6 +348,9 @@ func (m *Manager) ensureOuter(v *vpc, n NIC, outer netlink.Link) error {
 	h := v.space.route
 	if outer.Attrs().Flags&net.FlagUp == 0 {
 		if err := h.LinkSetUp(outer); err != nil {
+			return fmt.Errorf("bring link up: %w", err)
+		}
+		if err := awaitCarrier(h, outer); err != nil {
 			return fmt.Errorf("bring link up: %w", err)
 		}
 	}

@@ -23,6 +23,9 @@ type policy struct {
 	members  map[netip.Addr]*profile
 	// stale are addresses whose last NIC may have left connections behind.
 	stale map[netip.Addr]bool
+	// uncut says that connections may go on that the rules do not let through: since the
+	// rules changed, not all were looked at.
+	uncut bool
 }
 
 type profile struct {
@@ -38,7 +41,24 @@ type profile struct {
 const maxIdle = 8
 
 func newPolicy() *policy {
-	return &policy{profiles: map[string]*profile{}, members: map[netip.Addr]*profile{}, stale: map[netip.Addr]bool{}}
+	return &policy{profiles: map[string]*profile{}, members: map[netip.Addr]*profile{}, stale: map[netip.Addr]bool{}, uncut: true}
+}
+
+// keep makes sets of the VPC hold what they shall, in one transaction. Hold policy.mu.
+func (v *vpc) keep(contents ...content) error {
+	edits, err := v.rules.diff(v.table, contents...)
+	if err != nil || len(edits) == 0 {
+		return err
+	}
+	v.policy.uncut = true
+	return v.rules.apply(v.table, edits...)
+}
+
+// distrust has all connections looked at with the next Reconcile.
+func (p *policy) distrust() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.uncut = true
 }
 
 // reset forgets the NICs and their profiles, but for the addresses that they leave.

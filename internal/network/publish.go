@@ -193,7 +193,7 @@ func (m *Manager) claimPort(v *vpc, n NIC, p Port, old []*publication) (*publica
 	// A port that only changes its target stays held.
 	if i := slices.IndexFunc(old, func(o *publication) bool { return o.hold != nil && o.clashes(p) }); i >= 0 && old[i].Host == p.Host {
 		pub.hold = old[i].hold
-	} else if pub.hold, err = m.reserve(pub); err != nil {
+	} else if pub.hold, err = m.reserve(p, pub.families()); err != nil {
 		return nil, err
 	}
 	v.links[socket{p.Protocol, pub.link}] = pub

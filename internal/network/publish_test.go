@@ -210,3 +210,27 @@ func TestFreePort(t *testing.T) {
 		l.attach(m, nicAt("one", byte(2+i)).with(port(p, free, 80)))
 	}
 }
+
+func TestCheckPort(t *testing.T) {
+	l := newLab(t)
+	m := l.open()
+	l.ensure(m, l.vpc("one"))
+	l.serve(l.host, ":90")
+	l.attach(m, nicAt("one", 2).with(port(TCP, 8080, 80)))
+	absent := port(TCP, 8081, 80)
+	absent.Host = addr("192.0.2.77")
+	for _, c := range []struct {
+		port Port
+		code api.Code
+	}{
+		{port(TCP, 90, 80), api.Conflict}, {port(UDP, 90, 80), api.Conflict}, {port(TCP, 91, 80), ""}, {port(UDP, 91, 80), ""},
+		{port(TCP, 8080, 80), ""}, // a NIC's own
+		{absent, api.Invalid}, {port(ICMP, 8081, 80), api.Invalid},
+	} {
+		for range 2 { // nothing is held
+			if err := m.CheckPort(c.port); err != nil && api.CodeOf(err) != c.code || err == nil && c.code != "" {
+				t.Errorf("%s: %v, want %q", c.port, err, c.code)
+			}
+		}
+	}
+}

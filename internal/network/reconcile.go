@@ -27,41 +27,94 @@ type State struct {
 // no network until its next start. A tap that a machine holds is adopted like any. A failure with one of them does not keep it from
 // the rest; the error joins all.
 func (m *Manager) Reconcile(ctx context.Context, want State) error {
-	vpcs, nics := want.VPCs, make([]NIC, len(want.NICs))
-	for i, n := range want.NICs {
-		nics[i] = n.onThisKernel()
-	}
 	m.life.Lock()
 	defer m.life.Unlock()
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("reconcile network: %w", err)
 	}
-	byID := make(map[string]NIC, len(nics))
-	for _, n := range nics {
-		byID[n.ID] = n
+	want = want.onThisKernel()
+	errs := []error{m.reconcileHost(want)}
+	for _, v := range want.VPCs {
+		errs = append(errs, m.reconcileVPC(ctx, v.ID, want))
 	}
-	errs := []error{m.ensureHost(), m.hideOthers(byID), m.removeOtherVPCs(vpcs)}
-	for _, v := range vpcs {
-		errs = append(errs, m.ensureVPC(ctx, v))
-	}
-	wanted := map[string]map[string]NIC{} // by VPC, then by NIC id
-	for id := range m.vpcs {
-		wanted[id] = map[string]NIC{}
-	}
-	for _, n := range nics {
-		if of := wanted[n.VPC]; of != nil {
-			of[n.ID] = n
-			continue
+	return errors.Join(append(errs, m.sweep())...)
+}
+
+// Mend does what Reconcile does in steps, one for each VPC, so that what is to change
+// meanwhile does not wait for all. Each step asks for what shall exist, which must stay
+// so until done is called, and brings the VPC that it names to it, or for "" the host.
+func (m *Manager) Mend(ctx context.Context, ask func(ctx context.Context, vpcID string) (want State, done func(), err error)) error {
+	step := func(id string, f func(State) error) error {
+		want, done, err := ask(ctx, id)
+		if err != nil {
+			return fmt.Errorf("mend network: %w", err)
 		}
-		errs = append(errs, fmt.Errorf("reconcile NIC %s: VPC %s has no network", n.ID, n.VPC))
+		defer done()
+		m.life.Lock()
+		defer m.life.Unlock()
+		return f(want.onThisKernel())
 	}
-	errs = append(errs, m.removeOtherNICs(nics))
-	for id, of := range wanted {
-		if err := m.reconcileNICs(ctx, m.vpcs[id], want.Groups[id], of); err != nil {
+	var ids []string
+	errs := []error{step("", func(want State) error {
+		for _, v := range want.VPCs {
+			ids = append(ids, v.ID)
+		}
+		return m.reconcileHost(want)
+	})}
+	for _, id := range ids {
+		errs = append(errs, step(id, func(want State) error { return m.reconcileVPC(ctx, id, want) }))
+	}
+	return errors.Join(append(errs, step("", func(State) error { return m.sweep() }))...)
+}
+
+// onThisKernel is the state without the IPv6 addresses of NICs if the kernel has none.
+func (s State) onThisKernel() State {
+	if hasIPv6() {
+		return s
+	}
+	nics := make([]NIC, len(s.NICs))
+	for i, n := range s.NICs {
+		nics[i] = n.onThisKernel()
+	}
+	s.NICs = nics
+	return s
+}
+
+// reconcileHost makes the host's part be there, and takes away what is of no VPC and no
+// NIC that is wanted. Hold life for writing, as for reconcileVPC.
+func (m *Manager) reconcileHost(want State) error {
+	nics, known := make(map[string]NIC, len(want.NICs)), map[string]bool{}
+	for _, v := range want.VPCs {
+		known[v.ID] = true
+	}
+	errs := []error{m.ensureHost()}
+	for _, n := range want.NICs {
+		nics[n.ID] = n
+		if !known[n.VPC] {
+			errs = append(errs, fmt.Errorf("reconcile NIC %s: there is no VPC %s", n.ID, n.VPC))
+		}
+	}
+	return errors.Join(append(errs, m.hideOthers(nics), m.removeOtherVPCs(want.VPCs), m.removeOtherNICs(nics))...)
+}
+
+// reconcileVPC makes a VPC that is wanted have the wanted NICs and no others.
+func (m *Manager) reconcileVPC(ctx context.Context, id string, want State) error {
+	i := slices.IndexFunc(want.VPCs, func(v VPC) bool { return v.ID == id })
+	if i < 0 {
+		return nil // not any more
+	}
+	errs := []error{m.ensureVPC(ctx, want.VPCs[i])}
+	nics := map[string]NIC{}
+	for _, n := range want.NICs {
+		if n.VPC == id {
+			nics[n.ID] = n
+		}
+	}
+	if v := m.vpcs[id]; v != nil {
+		if err := m.reconcileNICs(ctx, v, want.Groups[id], nics); err != nil {
 			errs = append(errs, fmt.Errorf("reconcile VPC %s: %w", id, err))
 		}
 	}
-	errs = append(errs, m.sweep())
 	return errors.Join(errs...)
 }
 
@@ -118,11 +171,7 @@ func (m *Manager) closeOthers(uplinks map[string]bool) error {
 
 // removeOtherNICs forgets the NICs that are not in the list, and takes away the
 // names of their namespaces, by which their links go too.
-func (m *Manager) removeOtherNICs(nics []NIC) error {
-	wanted := make(map[string]NIC, len(nics))
-	for _, n := range nics {
-		wanted[n.ID] = n
-	}
+func (m *Manager) removeOtherNICs(wanted map[string]NIC) error {
 	m.forgetIf(func(n NIC) bool { return !wanted[n.ID].same(n) })
 	ids, err := listSpaces(nicSpaceName(m.cfg.Prefix, ""))
 	errs := []error{err}
@@ -170,20 +219,21 @@ func (v *vpc) reconcileGroups(groups []Group, wanted map[string]NIC) error {
 	}
 	contents, err := p.contents()
 	if err == nil {
-		err = v.rules.keep(v.table, append(contents, p.memberContents()...)...)
+		err = v.keep(append(contents, p.memberContents()...)...)
 	}
-	if err == nil {
+	if err == nil && p.uncut {
 		err = v.cutAll()
-	}
-	if err == nil {
-		clear(p.stale) // what they left is cut
 	}
 	return errors.Join(append(errs, err)...)
 }
 
 // reconcileNICs makes the VPC have the wanted NICs and no others.
 func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, groups []Group, wanted map[string]NIC) error {
-	have, err := m.listOuter(v)
+	links, err := dump(v.space.route.LinkList)
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	have, err := m.listOuter(v, links)
 	if err != nil {
 		return err
 	}
@@ -197,7 +247,7 @@ func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, groups []Group, wan
 			errs = append(errs, m.discard(v, o.link))
 		}
 	}
-	errs = append(errs, m.discardDetours(v, wanted))
+	errs = append(errs, m.discardDetours(v, links, wanted))
 	senders := map[string]content{ip4.suffix: {set: nicsSet(ip4)}, ip6.suffix: {set: nicsSet(ip6)}}
 	for name, n := range byLink {
 		if err := ctx.Err(); err != nil {
@@ -225,17 +275,19 @@ func (m *Manager) reconcileNICs(ctx context.Context, v *vpc, groups []Group, wan
 // outerEnd is the end of a NIC in its VPC's namespace, with what belongs to it.
 type outerEnd struct {
 	link   netlink.Link
+	addrs  []netlink.Addr
 	routes []netlink.Route
 	neighs []netlink.Neigh
 	limits Bandwidth
 }
 
-// listOuter reads all outer ends in three dumps, whatever their number.
-func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
+// listOuter tells, of the VPC's links, the outer ends, with what belongs to each: in a few
+// dumps, whatever their number.
+func (m *Manager) listOuter(v *vpc, links []netlink.Link) (map[string]*outerEnd, error) {
 	h := v.space.route
-	links, err := dump(h.LinkList)
+	addrs, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(nil, netlink.FAMILY_V6) })
 	if err != nil {
-		return nil, fmt.Errorf("list links: %w", err)
+		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	routes, err := dump(func() ([]netlink.Route, error) { return h.RouteList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -254,6 +306,11 @@ func (m *Manager) listOuter(v *vpc) (map[string]*outerEnd, error) {
 		if ownsLink(m.cfg.Prefix, l, "n") {
 			o := &outerEnd{link: l, limits: limits[l.Attrs().Index]}
 			byName[l.Attrs().Name], byIndex[l.Attrs().Index] = o, o
+		}
+	}
+	for _, a := range addrs {
+		if o := byIndex[a.LinkIndex]; o != nil {
+			o.addrs = append(o.addrs, a)
 		}
 	}
 	for _, r := range routes {
@@ -333,10 +390,7 @@ func (o *outerEnd) isOwn(r netlink.Route, n NIC) bool {
 	return slices.Contains(n.addrs(), dst.Addr()) && dst.IsSingleIP() || r.Protocol == unix.RTPROT_KERNEL
 }
 
-// hasGateway6 says whether the gateway's address is on the link, by the route that the
-// kernel makes with it.
+// hasGateway6 says whether the gateway's address is on the link.
 func (o *outerEnd) hasGateway6() bool {
-	return slices.ContainsFunc(o.routes, func(r netlink.Route) bool {
-		return r.Protocol == unix.RTPROT_KERNEL && prefixOf(r.Dst) == netip.PrefixFrom(Gateway6, 128)
-	})
+	return slices.ContainsFunc(o.addrs, func(a netlink.Addr) bool { return prefixOf(a.IPNet) == netip.PrefixFrom(Gateway6, 128) })
 }

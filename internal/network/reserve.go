@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,27 +26,27 @@ func (r *reservation) release() {
 	}
 }
 
-// reserve opens the publication's port on the host, and so finds out whether a program
+// reserve opens a port on the host, by the families in which it leads to a NIC, and so finds out whether a program
 // has it, and keeps others from it, which would wait there in vain. All packets to it are
 // translated before they get to a socket, but for those to ::1.
-func (m *Manager) reserve(p *publication) (*reservation, error) {
+func (m *Manager) reserve(p Port, in []family) (*reservation, error) {
 	held := &reservation{}
-	err := m.holdPort(held, p)
+	err := m.holdPort(held, p, in)
 	if err == nil && p.Protocol == TCP && !p.Host.IsValid() {
 		err = m.holdLoopback6(held, p.HostPort)
 	}
 	if err != nil {
 		held.release()
-		return nil, m.portTaken(p.Port, err)
+		return nil, m.portTaken(p, err)
 	}
 	return held, nil
 }
 
-func (m *Manager) holdPort(held *reservation, p *publication) error {
-	for _, f := range p.families() {
+func (m *Manager) holdPort(held *reservation, p Port, in []family) error {
+	for _, f := range in {
 		var c io.Closer
 		err := m.host.within(func() (err error) {
-			c, err = listenOn(f, p.Port)
+			c, err = listenOn(f, p)
 			return err
 		})
 		if err != nil {
@@ -96,6 +97,29 @@ func (m *Manager) portTaken(p Port, err error) error {
 			WithNext("choose another host port, or end that program")
 	}
 	return fmt.Errorf("reserve port %s: %w", p, err)
+}
+
+// CheckPort says whether a Port can be had of the host: its error names the program that
+// has it. What leads to a NIC already passes: whose it shall be is the caller's to know.
+func (m *Manager) CheckPort(p Port) error {
+	if err := p.check(); err != nil {
+		return fmt.Errorf("check port %s: %w", p, err)
+	}
+	m.edge.mu.Lock()
+	defer m.edge.mu.Unlock()
+	if slices.ContainsFunc(m.edge.bySocket[p.socket()], func(o *publication) bool { return p.clashes(o.Port) }) {
+		return nil
+	}
+	in := ip4
+	if p.Host.IsValid() {
+		in = familyOf(p.Host)
+	}
+	held, err := m.reserve(p, []family{in})
+	if err != nil {
+		return fmt.Errorf("check port %s: %w", p, err)
+	}
+	held.release()
+	return nil
 }
 
 // FreePort finds a port of the host that is free on all its addresses, for a Port whose

@@ -3,7 +3,6 @@ package network
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -74,7 +73,7 @@ func (m *Manager) makeLink(v *vpc, n NIC, fd int) error {
 	}
 	defer s.close()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr, attrs.MTU, attrs.Flags = outerName(m.cfg.Prefix, n.ID), gatewayMAC, m.mtu, net.FlagUp
+	attrs.Name, attrs.HardwareAddr, attrs.MTU = outerName(m.cfg.Prefix, n.ID), gatewayMAC, m.mtu
 	pair := &netlink.Veth{
 		LinkAttrs: attrs, PeerName: innerName, PeerHardwareAddr: nicMAC(n.Address), PeerMTU: uint32(m.mtu),
 		PeerTxQLen: -1, PeerNamespace: netlink.NsFd(fd),
@@ -82,12 +81,7 @@ func (m *Manager) makeLink(v *vpc, n NIC, fd int) error {
 	if err := v.space.route.LinkAdd(pair); err != nil {
 		return fmt.Errorf("make link: %w", err)
 	}
-	return m.complete(v, n, pair, func() error {
-		if err := ensureInner(s, n); err != nil {
-			return err
-		}
-		return awaitCarrier(v.space.route, pair)
-	})
+	return m.complete(v, n, pair, func() error { return ensureInner(s, n) })
 }
 
 // renewVeth sets the end that a sandbox takes over anew.

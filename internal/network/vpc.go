@@ -151,8 +151,12 @@ func (m *Manager) buildVPC(want VPC) error {
 		return err
 	}
 	// The rules come before the first link that could carry a packet past them.
-	if _, err := v.rules.ensure(vpcRules(v.table, want, m.cfg.Links)); err != nil {
+	changed, err := v.rules.ensure(vpcRules(v.table, want, m.cfg.Links))
+	if err != nil {
 		return err
+	}
+	if changed {
+		v.policy.distrust()
 	}
 	if err := m.edge.readVPC(v); err != nil {
 		return err
