@@ -13,6 +13,7 @@ import (
 	"cis/internal/account"
 	"cis/internal/image"
 	"cis/internal/meter"
+	"cis/internal/network"
 )
 
 // system is the context of who runs the service and acts for an account (empty: all).
@@ -122,6 +123,10 @@ func TestAccountsDoNotSeeEachOther(t *testing.T) {
 	}
 	if got := (resolver{b.names}).Lookup("default", "web"); got != nil {
 		t.Errorf("web is %v in the default account", got)
+	}
+	verdict := network.Verdict{By: "egress rule 1 of " + group.ID, VPC: a.VPC}
+	if mine, other := b.networks.byName(account.Of(us), verdict), b.networks.byName(account.Of(them), verdict); mine != "egress rule 1 of fw" || other != "the rules of another account" {
+		t.Errorf("a check tells %q and %q", mine, other)
 	}
 	// Who runs the service sees all of it.
 	everything := ok[api.List[api.Instance]](t)(b.List(system(t, ""), api.ListOptions{}))

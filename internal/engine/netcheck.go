@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/network"
 )
 
@@ -49,7 +50,7 @@ func (e *Engine) CheckNetwork(ctx context.Context, c api.NetworkCheck) (api.Netw
 	v.Allowed = true
 	for _, s := range steps {
 		v.Allowed = v.Allowed && s.Allowed
-		v.Steps = append(v.Steps, api.NetworkStep{Allowed: s.Allowed, By: e.networks.byName(s.By)})
+		v.Steps = append(v.Steps, api.NetworkStep{Allowed: s.Allowed, By: e.networks.byName(account.Of(ctx), s)})
 	}
 	v.Tried, v.Detail = l.try(ctx, c.Protocol, netip.AddrPortFrom(target.Address, uint16(c.Port)))
 	return v, nil
@@ -78,12 +79,24 @@ func noNIC(name string) error {
 	return api.Errorf(api.Conflict, "instance %s is not on the network now", name).WithNext("start it: `cis start %s`", name)
 }
 
-// byName puts the names of security groups in place of their IDs.
-func (n *networks) byName(text string) string {
+// byName says by what a verdict came, with the names of the caller's VPCs and security groups
+// in place of IDs. Of the rules of others it tells nothing.
+func (n *networks) byName(c account.Caller, s network.Verdict) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	text := s.By
+	for _, v := range n.vpcs {
+		switch {
+		case c.Owns(v.Account):
+			text = strings.ReplaceAll(text, v.ID, v.Name)
+		case networkID(v) == s.VPC:
+			return "the rules of another account"
+		}
+	}
 	for id, g := range n.groups {
-		text = strings.ReplaceAll(text, id, g.Name)
+		if c.Owns(g.Account) {
+			text = strings.ReplaceAll(text, id, g.Name)
+		}
 	}
 	return text
 }

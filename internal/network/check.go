@@ -27,6 +27,8 @@ type Verdict struct {
 	// By names the rule, or the lack of one: "egress rule 2 of sg-a", "ingress: no rule
 	// of sg-a, sg-b matches", "egress is off in vpc-a".
 	By string
+	// VPC is the other one where its rules decide, on the way in by a public address.
+	VPC string
 }
 
 // packet is the first of a connection.
@@ -98,7 +100,11 @@ func (m *Manager) checkOut(v *vpc, p packet) ([]Verdict, error) {
 	verdicts := v.verdicts(p)
 	if behind != nil {
 		p.source, p.destination = m.seenAs(v, p.source), public
-		return append(verdicts, behind.verdicts(p)...), nil
+		for _, theirs := range behind.verdicts(p) {
+			theirs.VPC = behind.ID
+			verdicts = append(verdicts, theirs)
+		}
+		return verdicts, nil
 	}
 	own, err := m.isHosts(p.destination)
 	if err != nil {
@@ -106,7 +112,7 @@ func (m *Manager) checkOut(v *vpc, p packet) ([]Verdict, error) {
 	}
 	switch {
 	case m.isPublished(p, own):
-		verdicts = append(verdicts, Verdict{true, fmt.Sprintf("port %d/%s of %s is published", p.port, p.protocol, p.destination)})
+		verdicts = append(verdicts, Verdict{Allowed: true, By: fmt.Sprintf("port %d/%s of %s is published", p.port, p.protocol, p.destination)})
 	case own && !v.exempts(p):
 		verdicts = append(verdicts, Verdict{By: fmt.Sprintf("%s is the host's own, and no egress rule of %s is for it alone", p.destination, v.ID)})
 	}
@@ -119,7 +125,7 @@ func judgeGateway(p packet) Verdict {
 		p.destination == Gateway6 && p.protocol == ICMPv6 && p.icmp>>8 == icmp6Echo
 	names := p.destination == Gateway && (p.protocol == UDP || p.protocol == TCP) && p.port == dnsPort
 	if ping || names {
-		return Verdict{true, "the gateway answers it, whatever the rules"}
+		return Verdict{Allowed: true, By: "the gateway answers it, whatever the rules"}
 	}
 	return Verdict{By: fmt.Sprintf("the gateway answers nothing but DNS at %s and ping", Gateway)}
 }
@@ -227,7 +233,7 @@ func (v *vpc) judge(p packet) (verdicts []Verdict) {
 		verdicts = append(verdicts, Verdict{By: "no NIC of " + v.ID + " has the address"})
 	case to == nil:
 	case v.isHost(p.source) && v.HostReachable:
-		verdicts = append(verdicts, Verdict{true, "the host reaches " + v.ID})
+		verdicts = append(verdicts, Verdict{Allowed: true, By: "the host reaches " + v.ID})
 	case v.isHost(p.source):
 		verdicts = append(verdicts, Verdict{By: "the host does not reach " + v.ID})
 	default:
@@ -246,7 +252,7 @@ func (p *policy) judge(d direction, own, peer *profile, address netip.Addr, pk p
 	for _, id := range own.groups {
 		for i, r := range p.groups[id].rules(d) {
 			if r.matches(pk) && r.isFor(address, peer) {
-				return Verdict{true, fmt.Sprintf("%s rule %d of %s", d, i+1, id)}
+				return Verdict{Allowed: true, By: fmt.Sprintf("%s rule %d of %s", d, i+1, id)}
 			}
 		}
 	}
@@ -283,7 +289,7 @@ func (v *vpc) judgeOutside(p packet) Verdict {
 		return Verdict{By: "egress is off in " + v.ID}
 	}
 	if i := v.Egress.ruleFor(p, true); i >= 0 {
-		return Verdict{true, fmt.Sprintf("egress rule %d of %s", i+1, v.ID)}
+		return Verdict{Allowed: true, By: fmt.Sprintf("egress rule %d of %s", i+1, v.ID)}
 	}
 	for _, g := range guardedAddrs {
 		if g.Contains(p.destination) {
@@ -291,10 +297,10 @@ func (v *vpc) judgeOutside(p packet) Verdict {
 		}
 	}
 	if v.Egress.Mode == EgressOn {
-		return Verdict{true, "egress is on in " + v.ID}
+		return Verdict{Allowed: true, By: "egress is on in " + v.ID}
 	}
 	if i := v.Egress.ruleFor(p, false); i >= 0 {
-		return Verdict{true, fmt.Sprintf("egress rule %d of %s", i+1, v.ID)}
+		return Verdict{Allowed: true, By: fmt.Sprintf("egress rule %d of %s", i+1, v.ID)}
 	}
 	return Verdict{By: fmt.Sprintf("egress: no rule of %s matches", v.ID)}
 }

@@ -28,8 +28,8 @@ func TestCheckNamesTheRule(t *testing.T) {
 	}
 	nic := func(n NIC) Endpoint { return Endpoint{NIC: n.ID} }
 	out := func(a string) Endpoint { return Endpoint{Address: addr(a)} }
-	yes := func(by string) Verdict { return Verdict{true, by} }
-	no := func(by string) Verdict { return Verdict{false, by} }
+	yes := func(by string) Verdict { return Verdict{Allowed: true, By: by} }
+	no := func(by string) Verdict { return Verdict{By: by} }
 	for what, c := range map[string]struct {
 		from, to Endpoint
 		port     uint16
