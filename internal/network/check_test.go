@@ -104,20 +104,20 @@ func TestCheckOfWhatLeadsIn(t *testing.T) {
 		port uint16
 		last Verdict
 	}{
-		{plain, publicOne, 80, Verdict{true, "ingress rule 1 of web"}},
-		{plain, publicOne, 81, Verdict{false, "ingress: no rule of web matches"}},
-		{picky, publicOne, 80, Verdict{true, "ingress rule 1 of web"}},
-		{web, publicOne, 80, Verdict{true, "ingress rule 1 of web"}},
-		{plain, publicTwo, 80, Verdict{false, "ingress: no rule of known matches"}}, // it is seen as the uplink
-		{web, publicTwo, 80, Verdict{false, "ingress: no rule of known matches"}},
-		{shut, publicOne, 80, Verdict{false, "egress: no rule of shut matches"}},
-		{plain, hostAddr, 8080, Verdict{true, "port 8080/tcp of " + hostAddr + " is published"}},
-		{web, hostAddr, 8081, Verdict{true, "port 8081/tcp of " + hostAddr + " is published"}},
-		{picky, hostAddr, 8080, Verdict{true, "port 8080/tcp of " + hostAddr + " is published"}},
-		{plain, hostAddr, 8082, Verdict{false, hostAddr + " is the host's own, and no egress rule of one is for it alone"}},
-		{plain, Gateway.String(), 53, Verdict{true, "the gateway answers it, whatever the rules"}},
-		{shut, Gateway.String(), 53, Verdict{true, "the gateway answers it, whatever the rules"}},
-		{plain, Gateway.String(), 80, Verdict{false, "the gateway answers nothing but DNS at 169.254.1.1 and ping"}},
+		{plain, publicOne, 80, Verdict{true, "ingress rule 1 of web", ""}},
+		{plain, publicOne, 81, Verdict{false, "ingress: no rule of web matches", ""}},
+		{picky, publicOne, 80, Verdict{true, "ingress rule 1 of web", "one"}},
+		{web, publicOne, 80, Verdict{true, "ingress rule 1 of web", ""}},
+		{plain, publicTwo, 80, Verdict{false, "ingress: no rule of known matches", "two"}}, // it is seen as the uplink
+		{web, publicTwo, 80, Verdict{false, "ingress: no rule of known matches", "two"}},
+		{shut, publicOne, 80, Verdict{false, "egress: no rule of shut matches", ""}},
+		{plain, hostAddr, 8080, Verdict{true, "port 8080/tcp of " + hostAddr + " is published", ""}},
+		{web, hostAddr, 8081, Verdict{true, "port 8081/tcp of " + hostAddr + " is published", ""}},
+		{picky, hostAddr, 8080, Verdict{true, "port 8080/tcp of " + hostAddr + " is published", ""}},
+		{plain, hostAddr, 8082, Verdict{false, hostAddr + " is the host's own, and no egress rule of one is for it alone", ""}},
+		{plain, Gateway.String(), 53, Verdict{true, "the gateway answers it, whatever the rules", ""}},
+		{shut, Gateway.String(), 53, Verdict{true, "the gateway answers it, whatever the rules", ""}},
+		{plain, Gateway.String(), 80, Verdict{false, "the gateway answers nothing but DNS at 169.254.1.1 and ping", ""}},
 	} {
 		verdicts, err := m.Check(ctx, Endpoint{NIC: c.from.ID}, Endpoint{Address: addr(c.to)}, TCP, c.port)
 		check(t, err)
