@@ -102,7 +102,7 @@ type slots struct{ readOnly, writable []int }
 
 // take uses a slot up.
 func (s *slots) take(readOnly bool) (int, error) {
-	from, most, what := &s.writable, guest.WritableSlots-1, "containers and volumes on disk"
+	from, most, what := &s.writable, guest.WritableSlots-1, "containers, volumes on disk and disks"
 	if readOnly {
 		from, most, what = &s.readOnly, guest.ReadOnlySlots, "images, files and secrets"
 	}
