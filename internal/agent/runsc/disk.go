@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cis/internal/disk"
 	"cis/internal/ext4"
 )
 
@@ -14,7 +15,7 @@ import (
 // written. The mount is in the agent's own namespace and ends with the last of the
 // sandbox's processes; the loop device goes with the mount.
 func mountDisk(path, dir string) error {
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	file, err := disk.Lock(path) // the device keeps the lock
 	if err != nil {
 		return err
 	}
