@@ -139,6 +139,9 @@ type Info struct {
 	Images        int             `json:"images"`
 	ImagesSize    Bytes           `json:"imagesSize"`
 	ImagesMaxSize Bytes           `json:"imagesMaxSize"`
+	// Disks and the sum of their sizes.
+	Disks     int   `json:"disks"`
+	DisksSize Bytes `json:"disksSize"`
 }
 
 // Capacity is what may be given to instances, and what is given.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/disk"
 	"cis/internal/image"
 	"cis/internal/keylock"
 	"cis/internal/machine"
@@ -65,6 +66,9 @@ type Config struct {
 	Default  api.Isolation
 	Log      *slog.Logger
 
+	// Disks keeps the files of disks.
+	Disks *disk.Store
+
 	// DataDir keeps logs; RunDir what a reboot may take (volumes' files).
 	DataDir, RunDir string
 	// CIDR is the range of the default VPC and of its one subnet.
@@ -100,6 +104,7 @@ type Engine struct {
 	cfg       Config
 	log       *slog.Logger
 	networks  *networks
+	disks     *disks
 	capacity  *capacity
 	names     *names
 	pool      *pool
@@ -114,8 +119,8 @@ type Engine struct {
 	// tokens is held by creates that have a client token.
 	tokens sync.Mutex
 
-	// changes is held while VPCs, subnets, groups and addresses change, wiring, by
-	// instance, while a NIC does.
+	// changes is held while VPCs, subnets, groups and addresses change, and, by its ID, while
+	// a disk does; wiring, by instance, while a NIC does.
 	changes, wiring keylock.Lock
 
 	// wires is held for reading where a NIC comes, changes or goes with its record, for

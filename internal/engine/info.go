@@ -31,6 +31,7 @@ func (e *Engine) Info(ctx context.Context) (api.Info, error) {
 		Standby: e.pool.info(), Instances: counts, ImagesMaxSize: l.ImagesMaxSize,
 		Network: api.NetworkInfo{VPC: home.VPC, CIDR: home.CIDR, Gateway: network.Gateway.String(), Used: used, Available: free},
 	}
+	info.Disks, info.DisksSize = e.disks.count(), e.disks.disksSize()
 	for _, im := range e.cfg.Images.List() {
 		info.Images++
 		info.ImagesSize += api.Bytes(im.DiskSize)

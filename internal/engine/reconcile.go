@@ -30,6 +30,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err := e.openNetworks(ctx, instances); err != nil {
 		return err
 	}
+	if err := e.openDisks(ctx, instances); err != nil {
+		return err
+	}
 	for _, in := range instances {
 		if !in.Status.Phase.Finished() {
 			e.capacity.take(e.demandOf(in.Spec.Isolation, in.Spec.CPU, in.Spec.Memory))

@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"cis/api"
+	"cis/internal/store"
+)
+
+// Disks lists the disks by name.
+func (e *Engine) Disks(context.Context) ([]api.Disk, error) {
+	e.disks.mu.Lock()
+	all := sorted(e.disks.all, diskName)
+	e.disks.mu.Unlock()
+	for i := range all {
+		all[i] = e.shown(all[i])
+	}
+	return all, nil
+}
+
+// Disk returns a disk by name or ID.
+func (e *Engine) Disk(_ context.Context, ref string) (api.Disk, error) {
+	d, err := e.disks.disk(ref)
+	return e.shown(d), err
+}
+
+// CreateDisk makes a disk and records it. It must be valid and have its defaults.
+func (e *Engine) CreateDisk(ctx context.Context, d api.Disk) (api.Disk, error) {
+	if _, err := e.disks.disk(d.Name); err == nil {
+		return d, taken(store.KindDisk, d.Name)
+	}
+	var from api.DiskSnapshot
+	var err error
+	if d.Snapshot != "" {
+		if from, err = e.fromSnapshot(&d); err != nil {
+			return d, err
+		}
+	}
+	m, err := e.machine(d.Isolation)
+	if err != nil {
+		return d, err
+	}
+	d.ID, d.Isolation, d.CreatedAt, d.Revision = newShortID("disk-"), m.Isolation(), time.Now().UTC(), 1
+	if err := e.makeDisk(ctx, d, from); err != nil {
+		return d, err
+	}
+	// A file that is on no record goes with the next start of cisd.
+	if err := e.put(ctx, store.KindDisk, d.ID, d.Name, d); err != nil {
+		return d, errors.Join(err, e.cfg.Disks.Remove(d.ID))
+	}
+	e.disks.keep(d)
+	return d, nil
+}
+
+// fromSnapshot takes over what a copy has of its snapshot.
+func (e *Engine) fromSnapshot(d *api.Disk) (api.DiskSnapshot, error) {
+	s, err := e.disks.snapshot(d.Snapshot)
+	if err != nil {
+		return s, inField(err, "snapshot")
+	}
+	if d.Isolation != api.IsolationAuto && d.Isolation != s.Isolation {
+		return s, api.FieldError("isolation", "snapshot %s is of a disk for isolation %s, and so are its copies", s.Name, s.Isolation)
+	}
+	d.Size = cmp.Or(d.Size, s.Size)
+	if d.Size < s.Size {
+		return s, api.FieldError("size", "must be at least that of snapshot %s, %s", s.Name, s.Size)
+	}
+	d.Snapshot, d.Isolation = s.Name, s.Isolation
+	return s, nil
+}
+
+// makeDisk makes the file of a disk, or nothing.
+func (e *Engine) makeDisk(ctx context.Context, d api.Disk, from api.DiskSnapshot) error {
+	if from.ID == "" {
+		return e.cfg.Disks.Create(ctx, d.ID, d.Size)
+	}
+	err := e.cfg.Disks.Restore(ctx, from.ID, d.ID)
+	if err != nil || d.Size == from.Size {
+		return err
+	}
+	if err := e.cfg.Disks.Grow(ctx, d.ID, d.Size, hosts(d)); err != nil {
+		return errors.Join(err, e.cfg.Disks.Remove(d.ID))
+	}
+	return nil
+}
+
+// hosts tells whether only the host's kernel writes to a disk's file system.
+func hosts(d api.Disk) bool { return d.Isolation == api.IsolationGVisor }
+
+// UpdateDisk changes what can change of a disk.
+func (e *Engine) UpdateDisk(ctx context.Context, ref string, u api.DiskUpdate) (api.Disk, error) {
+	d, err := e.disks.disk(ref)
+	if err != nil {
+		return d, err
+	}
+	unlock, err := e.changes.Lock(ctx, d.ID)
+	if err != nil {
+		return d, err
+	}
+	defer unlock()
+	if d, err = e.disks.disk(d.ID); err == nil {
+		err = outdated("disk", d.Name, d.Revision, u.Revision)
+	}
+	if err != nil {
+		return d, err
+	}
+	if u.Size != 0 && u.Size != d.Size {
+		if err := e.growDisk(ctx, d, u.Size); err != nil {
+			return d, err
+		}
+		d.Size = u.Size
+	}
+	if u.Labels != nil {
+		d.Labels = u.Labels
+	}
+	d.Revision++
+	if err := e.put(ctx, store.KindDisk, d.ID, d.Name, d); err != nil {
+		return d, err
+	}
+	e.disks.keep(d)
+	return e.shown(d), nil
+}
+
+func (e *Engine) growDisk(ctx context.Context, d api.Disk, size api.Bytes) error {
+	if size < d.Size {
+		return api.FieldError("size", "disk %s has %s, and a disk only grows", d.Name, d.Size).
+			WithNext("copy what you need to a smaller disk")
+	}
+	vacate, err := e.occupy(d.ID, "is being made bigger")
+	if err != nil {
+		return err
+	}
+	defer vacate()
+	return e.cfg.Disks.Grow(ctx, d.ID, size, hosts(d))
+}
+
+// RemoveDisk removes a disk that nobody has, with all that is on it.
+func (e *Engine) RemoveDisk(ctx context.Context, ref string) error {
+	d, err := e.disks.disk(ref)
+	if err != nil {
+		return err
+	}
+	unlock, err := e.changes.Lock(ctx, d.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	vacate, err := e.occupy(d.ID, "is being removed")
+	if err != nil {
+		return err
+	}
+	defer vacate()
+	err = e.cfg.Store.DeleteObject(ctx, store.KindDisk, d.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return missing(false, "disk", "disk", ref) // another was faster
+	}
+	if err != nil {
+		return err
+	}
+	e.disks.drop(d.ID)
+	return e.cfg.Disks.Remove(d.ID)
+}
+
+// DiskSnapshots lists the snapshots by name.
+func (e *Engine) DiskSnapshots(context.Context) ([]api.DiskSnapshot, error) {
+	e.disks.mu.Lock()
+	defer e.disks.mu.Unlock()
+	return sorted(e.disks.snapshots, snapshotName), nil
+}
+
+// DiskSnapshot returns a snapshot by name or ID.
+func (e *Engine) DiskSnapshot(_ context.Context, ref string) (api.DiskSnapshot, error) {
+	return e.disks.snapshot(ref)
+}
+
+// CreateDiskSnapshot copies a disk that no instance has. The snapshot must be valid.
+func (e *Engine) CreateDiskSnapshot(ctx context.Context, s api.DiskSnapshot) (api.DiskSnapshot, error) {
+	d, err := e.disks.disk(s.Disk)
+	if err != nil {
+		return s, inField(err, "disk")
+	}
+	s.ID = newShortID("snap-")
+	s.Name = cmp.Or(s.Name, s.ID)
+	if _, err := e.disks.snapshot(s.Name); err == nil {
+		return s, taken(store.KindSnapshot, s.Name)
+	}
+	vacate, err := e.occupy(d.ID, "is being copied")
+	if err != nil {
+		return s, inField(err, "disk")
+	}
+	defer vacate()
+	if d, err = e.disks.disk(d.ID); err != nil { // it was removed meanwhile
+		return s, inField(err, "disk")
+	}
+	s.Disk, s.Size, s.Isolation, s.CreatedAt = d.Name, d.Size, d.Isolation, time.Now().UTC()
+	if err := e.cfg.Disks.Snapshot(ctx, d.ID, s.ID); err != nil {
+		return s, err
+	}
+	if err := e.put(ctx, store.KindSnapshot, s.ID, s.Name, s); err != nil {
+		return s, errors.Join(err, e.cfg.Disks.Remove(s.ID))
+	}
+	e.disks.keepSnapshot(s)
+	return s, nil
+}
+
+// RemoveDiskSnapshot removes a snapshot; disks that were made of it stay.
+func (e *Engine) RemoveDiskSnapshot(ctx context.Context, ref string) error {
+	s, err := e.disks.snapshot(ref)
+	if err != nil {
+		return err
+	}
+	err = e.cfg.Store.DeleteObject(ctx, store.KindSnapshot, s.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return missing(false, "snapshot", "disk snapshot", ref)
+	}
+	if err != nil {
+		return err
+	}
+	e.disks.drop(s.ID)
+	return e.cfg.Disks.Remove(s.ID)
+}
+
+// openDisks reads the record, gives the instances that live what they have, and makes
+// the files what the record says.
+func (e *Engine) openDisks(ctx context.Context, instances []*store.Instance) (err error) {
+	if e.disks, err = loadDisks(ctx, e.cfg.Store); err != nil {
+		return err
+	}
+	removed, err := e.cfg.Disks.Sweep(func(id string) bool {
+		_, isDisk := e.disks.all[id]
+		_, isSnapshot := e.disks.snapshots[id]
+		return isDisk || isSnapshot
+	})
+	if err != nil {
+		e.log.Error("files of disks that are on no record cannot be removed", "error", err)
+	}
+	if len(removed) > 0 {
+		e.log.Info("removed files of disks that are on no record", "files", removed)
+	}
+	for _, in := range instances {
+		if in.Status.Phase.Finished() {
+			continue
+		}
+		if ids, _, err := e.disksOf(in.Spec); err == nil { // else its start will say so
+			e.disks.take(diskUser{instance: in.ID}, ids)
+		}
+	}
+	for id := range e.disks.all {
+		if e.disks.user(id) != "" {
+			continue
+		}
+		if err := e.settleDisk(ctx, id); err != nil {
+			e.log.Error("a disk is not as its record says", "disk", id, "error", err)
+		}
+	}
+	return nil
+}
+
+// settleDisk makes the file of a disk that nobody uses, and its record, agree.
+func (e *Engine) settleDisk(ctx context.Context, id string) error {
+	d, err := e.disks.disk(id)
+	if err != nil {
+		return err
+	}
+	size, err := e.cfg.Disks.Settle(ctx, d.ID, d.Size, hosts(d))
+	if err != nil || size == d.Size {
+		return err
+	}
+	d.Size = size
+	d.Revision++
+	if err := e.put(ctx, store.KindDisk, d.ID, d.Name, d); err != nil {
+		return err
+	}
+	e.disks.keep(d)
+	return nil
+}
