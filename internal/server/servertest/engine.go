@@ -31,6 +31,7 @@ type Engine struct {
 	images    map[string]api.Image
 	secrets   map[string]api.Secret
 	networks
+	disks
 	// files of all containers, by path.
 	files map[string][]byte
 
@@ -57,7 +58,7 @@ type instance struct {
 // New makes an engine without instances.
 func New() *Engine {
 	return &Engine{
-		changed: make(chan struct{}), networks: newNetworks(),
+		changed: make(chan struct{}), networks: newNetworks(), disks: newDisks(),
 		images: map[string]api.Image{}, secrets: map[string]api.Secret{}, files: map[string][]byte{},
 	}
 }
