@@ -94,7 +94,8 @@ func (a *app) diskResizeCommand() *cobra.Command {
 		Use: "resize NAME SIZE", Short: "Make a disk bigger",
 		Long: "Make a disk bigger that no instance has. Its file system is as big when the next one has it.",
 		Example: example(`
-cis disk resize data 20Gi`),
+cis disk resize data 20Gi
+cis disk resize data 20Gi -o json`),
 		Args: usageArgs(cobra.ExactArgs(2)), ValidArgsFunction: disks.complete(a, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			size, err := parseBytes(args[1])
@@ -165,6 +166,7 @@ func (a *app) diskDetachCommand() *cobra.Command {
 		Long: "Let an instance that has ended start again without a disk that it had. A disk is free for others\n" +
 			"when its instance has ended, whether it is detached or not.",
 		Example: example(`
+cis stop web
 cis disk detach data web`),
 		Args: usageArgs(cobra.ExactArgs(2)), ValidArgsFunction: a.completeDiskAndInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {
