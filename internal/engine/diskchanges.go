@@ -129,7 +129,7 @@ func (e *Engine) growDisk(ctx context.Context, d api.Disk, size api.Bytes) error
 		return api.FieldError("size", "disk %s has %s, and a disk only grows", d.Name, d.Size).
 			WithNext("copy what you need to a smaller disk")
 	}
-	vacate, err := e.occupy(d.ID, "is being made bigger")
+	vacate, err := e.occupy(ctx, d.ID, "is being made bigger")
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (e *Engine) RemoveDisk(ctx context.Context, ref string) error {
 		return err
 	}
 	defer unlock()
-	vacate, err := e.occupy(d.ID, "is being removed")
+	vacate, err := e.occupy(ctx, d.ID, "is being removed")
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (e *Engine) CreateDiskSnapshot(ctx context.Context, s api.DiskSnapshot) (ap
 	if _, err := e.disks.snapshot(s.Name); err == nil {
 		return s, taken(store.KindSnapshot, s.Name)
 	}
-	vacate, err := e.occupy(d.ID, "is being copied")
+	vacate, err := e.occupy(ctx, d.ID, "is being copied")
 	if err != nil {
 		return s, inField(err, "disk")
 	}

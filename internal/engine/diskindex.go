@@ -21,9 +21,9 @@ type disks struct {
 	changed chan struct{}
 }
 
-// diskUser is who has a disk: an instance, by its ID, or somebody who does something
-// with the file.
-type diskUser struct{ instance, doing string }
+// diskUser is who has disks: an instance, by its ID, or somebody who does something with
+// the file of a disk.
+type diskUser struct{ instance, disk, doing string }
 
 // loadDisks reads the record.
 func loadDisks(ctx context.Context, s *store.Store) (*disks, error) {
@@ -160,22 +160,8 @@ func (e *Engine) takeDisks(ctx context.Context, instance string, spec api.Instan
 		return err
 	}
 	by := diskUser{instance: instance}
-	ctx, cancel := context.WithTimeout(ctx, diskWait)
-	defer cancel()
-	for {
-		taken, owner, changed := e.disks.take(by, ids)
-		if taken == "" {
-			break
-		}
-		inUse := inField(e.inUse(taken, owner), fields[taken])
-		if !e.passing(owner) {
-			return inUse
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return inUse
-		}
+	if refused, err := e.claim(ctx, by, ids); err != nil {
+		return inField(err, fields[refused])
 	}
 	for _, id := range ids {
 		if err := e.settleDisk(ctx, id); err != nil {
@@ -184,6 +170,27 @@ func (e *Engine) takeDisks(ctx context.Context, instance string, spec api.Instan
 		}
 	}
 	return nil
+}
+
+// claim gives a user all of these disks, or none; then it tells which one is refused.
+func (e *Engine) claim(ctx context.Context, by diskUser, ids []string) (refused string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, diskWait)
+	defer cancel()
+	for {
+		taken, owner, changed := e.disks.take(by, ids)
+		if taken == "" {
+			return "", nil
+		}
+		inUse := e.inUse(taken, owner)
+		if !e.passing(owner) {
+			return taken, inUse
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return taken, inUse
+		}
+	}
 }
 
 // disksOf are the disks of a spec, by ID, and the field of each.
@@ -208,9 +215,12 @@ func (e *Engine) disksOf(spec api.InstanceSpec) (ids []string, fields map[string
 
 // passing tells whether an instance has ended and is about to give its disks back.
 func (e *Engine) passing(u diskUser) bool {
+	if u.doing != "" {
+		return false
+	}
 	l := e.life(u.instance)
-	if u.doing != "" || l == nil {
-		return u.doing == ""
+	if l == nil {
+		return true
 	}
 	rec, _ := l.snapshot()
 	return rec.Status.Phase.Finished() && !rec.Run.Again
@@ -227,19 +237,10 @@ func (e *Engine) inUse(id string, u diskUser) error {
 }
 
 // occupy keeps a disk from everybody while something is done with its file.
-func (e *Engine) occupy(id, doing string) (vacate func(), err error) {
-	by := diskUser{doing: doing}
-	if taken, owner, _ := e.disks.take(by, []string{id}); taken != "" {
-		return nil, e.inUse(taken, owner)
+func (e *Engine) occupy(ctx context.Context, id, doing string) (vacate func(), err error) {
+	by := diskUser{disk: id, doing: doing}
+	if _, err := e.claim(ctx, by, []string{id}); err != nil {
+		return nil, err
 	}
-	return func() { e.disks.vacate(id) }, nil
-}
-
-// vacate gives one disk back.
-func (d *disks) vacate(id string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.users, id)
-	close(d.changed)
-	d.changed = make(chan struct{})
+	return func() { e.disks.giveBack(by) }, nil
 }
