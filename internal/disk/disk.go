@@ -84,13 +84,21 @@ func (s *Store) Create(ctx context.Context, id string, size api.Bytes) error {
 		if err := s.extend(file, 0, size); err != nil {
 			return err
 		}
-		return run(ctx, file, "mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", file.Name())
+		return run(ctx, file, "mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0",
+			file.Name(), within(size))
 	})
 	if err != nil {
 		return fmt.Errorf("make disk %s: %w", id, err)
 	}
 	return nil
 }
+
+// tail is left of a disk behind the file system that the host makes: whoever looks at the
+// end of block devices for signatures, as of a RAID, finds nothing that a program wrote.
+const tail = 1 * api.MiB
+
+// within is the size of the file system in a disk, as e2fsprogs want it.
+func within(size api.Bytes) string { return fmt.Sprintf("%dK", (size-tail)/api.KiB) }
 
 // fill makes a new file, and removes it again where write fails. It is on the host's disk
 // when fill returns.
@@ -198,7 +206,11 @@ func (s *Store) grow(ctx context.Context, id string, size api.Bytes, hosts bool)
 		if _, err := runTo(ctx, 1, file, "e2fsck", "-f", "-p", file.Name()); err != nil { // 1: it has put something right
 			return err
 		}
-		if err := run(ctx, file, "resize2fs", file.Name()); err != nil {
+		if err := run(ctx, file, "resize2fs", file.Name(), within(size)); err != nil {
+			return err
+		}
+		// It cuts a file off behind the file system.
+		if err := unix.Fallocate(int(file.Fd()), 0, 0, int64(size)); err != nil {
 			return err
 		}
 	}

@@ -61,7 +61,7 @@ func code(t *testing.T, want api.Code, err error) {
 func TestCreate(t *testing.T) {
 	s := newStore(t)
 	s.made(t, "one")
-	if length, room := s.info(t, "one"); length != size || room < size || s.filesystem(t, "one") != size {
+	if length, room := s.info(t, "one"); length != size || room < size || s.filesystem(t, "one") != size-tail {
 		t.Errorf("%d bytes, %d set aside, a file system of %d", length, room, s.filesystem(t, "one"))
 	}
 	if s.Create(t.Context(), "one", size) == nil {
@@ -87,7 +87,7 @@ func TestGrow(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[bool]api.Bytes{true: 2 * size, false: size}[hosts]
-		if length, room := s.info(t, id); length != 2*size || room < 2*size || s.filesystem(t, id) != want {
+		if length, room := s.info(t, id); length != 2*size || room < 2*size || s.filesystem(t, id) != want-tail {
 			t.Errorf("%s: %d bytes, %d set aside, a file system of %d", id, length, room, s.filesystem(t, id))
 		}
 		code(t, api.Exhausted, s.Grow(t.Context(), id, 1<<60, hosts))
@@ -111,7 +111,7 @@ func TestSettle(t *testing.T) {
 		}
 		got, err := s.Settle(t.Context(), test.id, size, test.hosts)
 		length, _ := s.info(t, test.id)
-		if err != nil || got != test.want || length != test.want || s.filesystem(t, test.id) != test.want {
+		if err != nil || got != test.want || length != test.want || s.filesystem(t, test.id) != test.want-tail {
 			t.Errorf("%s: %d %d %d %v", test.id, got, length, s.filesystem(t, test.id), err)
 		}
 	}

@@ -52,7 +52,16 @@ func (e *Engine) CreateDisk(ctx context.Context, d api.Disk) (api.Disk, error) {
 		return d, errors.Join(err, e.cfg.Disks.Remove(d.ID))
 	}
 	e.disks.keep(d)
+	e.meterDisk(ctx, d)
 	return d, nil
+}
+
+// meterDisk lets a disk be paid for as it is on record from now on. What fails is made up
+// for with the next change, or the next start of cisd.
+func (e *Engine) meterDisk(ctx context.Context, d api.Disk) {
+	if err := e.cfg.Store.MeterDisk(context.WithoutCancel(ctx), d, time.Now().UTC()); err != nil {
+		e.log.Error("usage cannot be recorded", "disk", d.ID, "error", err)
+	}
 }
 
 // fromSnapshot takes over what a copy has of its snapshot.
@@ -121,6 +130,7 @@ func (e *Engine) UpdateDisk(ctx context.Context, ref string, u api.DiskUpdate) (
 		return d, err
 	}
 	e.disks.keep(d)
+	e.meterDisk(ctx, d)
 	return e.shown(d), nil
 }
 
@@ -153,11 +163,14 @@ func (e *Engine) RemoveDisk(ctx context.Context, ref string) error {
 		return err
 	}
 	defer vacate()
-	err = e.cfg.Store.DeleteObject(ctx, store.KindDisk, d.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		return missing(false, "disk", "disk", ref) // another was faster
+	if d, err = e.disks.disk(d.ID); err != nil { // another was faster
+		return err
 	}
-	if err != nil {
+	gone := d
+	gone.Size = 0
+	e.meterDisk(ctx, gone) // first: what is cut off then costs nobody anything
+	if err := e.cfg.Store.DeleteObject(ctx, store.KindDisk, d.ID); err != nil {
+		e.meterDisk(ctx, d)
 		return err
 	}
 	e.disks.drop(d.ID)
@@ -193,6 +206,9 @@ func (e *Engine) CreateDiskSnapshot(ctx context.Context, s api.DiskSnapshot) (ap
 	}
 	defer vacate()
 	if d, err = e.disks.disk(d.ID); err != nil { // it was removed meanwhile
+		return s, inField(err, "disk")
+	}
+	if err := e.settleDisk(ctx, d.ID); err != nil {
 		return s, inField(err, "disk")
 	}
 	s.Disk, s.Size, s.Isolation, s.CreatedAt = d.Name, d.Size, d.Isolation, time.Now().UTC()
@@ -248,7 +264,8 @@ func (e *Engine) openDisks(ctx context.Context, instances []*store.Instance) (er
 			e.disks.take(diskUser{instance: in.ID}, ids)
 		}
 	}
-	for id := range e.disks.all {
+	for id, d := range e.disks.all {
+		e.meterDisk(ctx, d)
 		if e.disks.user(id) != "" {
 			continue
 		}
@@ -275,5 +292,6 @@ func (e *Engine) settleDisk(ctx context.Context, id string) error {
 		return err
 	}
 	e.disks.keep(d)
+	e.meterDisk(ctx, d)
 	return nil
 }

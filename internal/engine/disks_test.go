@@ -262,3 +262,28 @@ func TestDisksAtOnce(t *testing.T) {
 		t.Errorf("%d made, %d attached, files %v", made, attached, b.diskFiles())
 	}
 }
+
+// TestDisksAreMetered: from their creation to their removal, over sizes and restarts.
+func TestDisksAreMetered(t *testing.T) {
+	b := newBench(t)
+	d := b.createDisk(api.Disk{Name: "data", Size: api.MinDisk})
+	b.reopen()
+	if _, err := b.UpdateDisk(t.Context(), "data", api.DiskUpdate{Size: 2 * api.MinDisk}); err != nil {
+		t.Fatal(err)
+	}
+	b.reopen()
+	if err := b.RemoveDisk(t.Context(), "data"); err != nil {
+		t.Fatal(err)
+	}
+	b.reopen()
+	all := b.intervals()
+	if len(all) != 2 || !all[0].Start.Equal(d.CreatedAt) || !all[0].End.Equal(all[1].Start) || all[1].End.IsZero() ||
+		all[0].Storage != api.MinDisk || all[1].Storage != 2*api.MinDisk {
+		t.Errorf("%+v", all)
+	}
+	opts := api.UsageOptions{Instance: d.ID}
+	opts.Default(time.Now())
+	if u, err := b.Usage(t.Context(), opts); err != nil || len(u.Items) != 1 || u.Items[0].Name != "data" || u.Total.Seconds != "0" {
+		t.Errorf("%+v %v", u, err)
+	}
+}
