@@ -186,6 +186,15 @@ type Volume struct {
 	Files *FilesVolume `json:"files,omitempty"`
 	// Secret is read-only; its keys are the file names.
 	Secret *SecretVolume `json:"secret,omitempty"`
+	// Disk is a named disk, whose content stays.
+	Disk *DiskVolume `json:"disk,omitempty"`
+}
+
+// DiskVolume is a disk of this host. The instance gets the disk's kind of isolation, and has
+// the disk until its end; no other instance can have it then.
+type DiskVolume struct {
+	// Name or ID of the disk.
+	Name string `json:"name"`
 }
 
 // EmptyDir is a scratch directory.

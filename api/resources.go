@@ -141,6 +141,9 @@ type Info struct {
 	Instances   map[Phase]int   `json:"instances"`
 	Images      int             `json:"images"`
 	ImagesSize  Bytes           `json:"imagesSize"`
+	// Disks and the sum of their sizes.
+	Disks     int   `json:"disks"`
+	DisksSize Bytes `json:"disksSize"`
 }
 
 // Capacity is what may be given to instances, and what is given.

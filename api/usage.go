@@ -21,7 +21,8 @@ type UsageOptions struct {
 	By UsageBy
 	// Label is the key of the label whose values are added up by.
 	Label string
-	// Instance by name or ID, or the whole ID of one that was removed; empty: all.
+	// Instance by name or ID, or the whole ID of one that was removed or of a disk; empty:
+	// all.
 	Instance string
 }
 
@@ -72,10 +73,10 @@ type Usage struct {
 
 // UsageItem is the usage of one instance, label value or day.
 type UsageItem struct {
-	// Key is the instance's ID, the label's value (empty: without the label), or the
+	// Key is the ID of the instance or disk, the label's value (empty: without the label), or the
 	// day in UTC.
 	Key string `json:"key"`
-	// Name of the instance.
+	// Name of the instance or disk.
 	Name string `json:"name,omitempty"`
 	UsageAmounts
 }
@@ -87,7 +88,7 @@ type UsageAmounts struct {
 	VCPUSeconds Decimal `json:"vcpuSeconds"`
 	// GiBSeconds of memory.
 	GiBSeconds Decimal `json:"gibSeconds"`
-	// DiskGiBSeconds of the ephemeral storage that was promised.
+	// DiskGiBSeconds of the ephemeral storage that was promised, and of disks.
 	DiskGiBSeconds Decimal `json:"diskGiBSeconds"`
 	// AddressHours of public addresses.
 	AddressHours Decimal `json:"addressHours"`

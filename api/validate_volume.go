@@ -13,7 +13,7 @@ const MaxFiles = MiB
 
 // volumes checks them and returns their names.
 func (c *checker) volumes(s *InstanceSpec) map[string]bool {
-	names := map[string]bool{}
+	names, disks := map[string]bool{}, map[string]bool{}
 	var content Bytes
 	for i := range s.Volumes {
 		v, field := &s.Volumes[i], fmt.Sprintf("volumes[%d]", i)
@@ -33,7 +33,11 @@ func (c *checker) volumes(s *InstanceSpec) map[string]bool {
 			c.check(isDNSSubdomain(v.Secret.SecretName), field+".secret.secretName", dnsSubdomainRule)
 			c.mode(v.Secret.DefaultMode, field+".secret.defaultMode")
 		}
-		c.check(n == 1, field, "must have exactly one of emptyDir, files and secret, not %d", n)
+		if v.Disk != nil {
+			n++
+			c.disk(v.Disk, disks, field+".disk")
+		}
+		c.check(n == 1, field, "must have exactly one of emptyDir, files, secret and disk, not %d", n)
 	}
 	c.check(content <= MaxFiles, "volumes", "the inline files have %d bytes; at most %s are allowed in all", content, MaxFiles)
 	return names

@@ -21,6 +21,7 @@ import (
 
 	"cis/api"
 	"cis/internal/account"
+	"cis/internal/disk"
 	"cis/internal/engine"
 	"cis/internal/image"
 	"cis/internal/machine/gvisor"
@@ -144,9 +145,13 @@ func serve(ctx context.Context, c *config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	disks, err := disk.Open(filepath.Join(c.dataDir, "disks"))
+	if err != nil {
+		return err
+	}
 	eng, err := engine.Open(ctx, engine.Config{
 		Store: record, Images: images, Network: vpcs, Log: log, Version: version,
-		Machines: isolations.machines, Default: isolations.auto,
+		Machines: isolations.machines, Default: isolations.auto, Disks: disks,
 		DataDir: c.dataDir, RunDir: c.runDir, CIDR: c.vpcCIDR, PublicAddresses: c.publicAddresses, Limits: limits, Standby: c.standby,
 		Prices: prices, Sealer: sealer,
 	})

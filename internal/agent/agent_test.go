@@ -133,6 +133,9 @@ func TestRunToTheEnd(t *testing.T) {
 	}
 	r.run(api.RestartNever, container("echo", "hello", "world"))
 	s := r.until("the end", finished)
+	if !r.rt.Settled() {
+		t.Error("it has ended, and its disks are not settled")
+	}
 	c := s.Containers[0]
 	if c.State.Terminated.Reason != api.ReasonCompleted || c.FirstOutput.IsZero() || s.WorkloadID != "w" {
 		t.Errorf("%+v", s)

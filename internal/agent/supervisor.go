@@ -77,10 +77,13 @@ func (s *supervisor) step(e lifecycle.Event) {
 	for _, a := range actions {
 		s.act(a)
 	}
-	s.board.publish(s.machine.State())
 	if s.machine.Finished() && !finished {
 		s.opts.Log.Info("the workload has finished", "reason", s.machine.State().Reason)
+		if err := s.rt.Settle(); err != nil {
+			s.opts.Log.Error("not all that was written is on the disks", "error", err)
+		}
 	}
+	s.board.publish(s.machine.State())
 }
 
 // act sends an action off.

@@ -55,6 +55,7 @@ const (
 	groupInspect = "inspect"
 	groupUsage   = "usage"
 	groupObjects = "objects"
+	groupDisks   = "disks"
 	groupNetwork = "network"
 	groupSystem  = "system"
 )
@@ -87,6 +88,7 @@ cis logs -f web`),
 		&cobra.Group{ID: groupInspect, Title: "Look and talk:"},
 		&cobra.Group{ID: groupUsage, Title: "Usage and prices:"},
 		&cobra.Group{ID: groupObjects, Title: "Images and secrets:"},
+		&cobra.Group{ID: groupDisks, Title: "Disks:"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"},
 		&cobra.Group{ID: groupSystem, Title: "The system:"},
 	)
@@ -102,6 +104,7 @@ cis logs -f web`),
 		a.cpCommand(), a.portForwardCommand(), a.eventsCommand(), a.statsCommand(), a.consoleCommand())
 	add(groupUsage, a.usageCommand(), a.priceCommand())
 	add(groupObjects, a.imageCommand(), a.imagesCommand(), a.secretCommand())
+	add(groupDisks, a.diskCommand())
 	add(groupNetwork, a.vpcCommand(), a.subnetCommand(), a.secgroupCommand(), a.addressCommand(), a.netCommand())
 	add(groupSystem, a.infoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
 	root.SetHelpCommandGroupID(groupSystem)

@@ -131,6 +131,12 @@ func (a *app) completeCopy(cmd *cobra.Command, args []string, toComplete string)
 	return words, cobra.ShellCompDirectiveNoSpace
 }
 
+// completeDiskPaths offers the disks, for a path to follow.
+func (a *app) completeDiskPaths(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	words, directive := disks.complete(a, -1)(cmd, args, toComplete)
+	return mapText(words, func(name string) string { return name + ":" }), directive | cobra.ShellCompDirectiveNoSpace
+}
+
 // completeSpecFlags offers the words that flags of run know.
 func (a *app) completeSpecFlags(cmd *cobra.Command) {
 	none := cobra.ShellCompDirectiveNoFileComp
@@ -140,6 +146,7 @@ func (a *app) completeSpecFlags(cmd *cobra.Command) {
 		"pull":        fixed("always", "missing", "never"),
 		"isolation":   fixed("auto", "vm", "gvisor"),
 		"mount":       cobra.FixedCompletions([]string{"type=emptyDir,dst=", "type=tmpfs,dst=", "type=secret,src="}, none|cobra.ShellCompDirectiveNoSpace),
+		"disk":        a.completeDiskPaths,
 		"pull-secret": a.completeSecrets(-1),
 		"vpc":         vpcs.complete(a, -1),
 		"subnet":      subnets.complete(a, -1),

@@ -163,6 +163,8 @@ func volumeText(v *api.Volume) string {
 		return "files " + strings.Join(mapText(v.Files.Items, func(f api.FileItem) string { return f.Path }), ", ")
 	case v.Secret != nil:
 		return "secret " + v.Secret.SecretName
+	case v.Disk != nil:
+		return "disk " + v.Disk.Name
 	}
 	return ""
 }

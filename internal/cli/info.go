@@ -52,6 +52,7 @@ func (d *description) info(i *api.Info) {
 		d.line("Data", i.DataDir)
 	}
 	d.line("Images", fmt.Sprintf("%d, %s", i.Images, ofText(size(i.ImagesSize), i.ImagesMaxSize)))
+	d.line("Disks", fmt.Sprintf("%d, %s", i.Disks, size(i.DisksSize)))
 	d.section("Instances", func() {
 		for _, p := range []api.Phase{api.PhasePending, api.PhaseRunning, api.PhaseSucceeded, api.PhaseFailed} {
 			d.line(string(p), strconv.Itoa(i.Instances[p]))

@@ -10,7 +10,7 @@ import (
 	"cis/client"
 )
 
-// resource is a kind of things of the network, as its commands show them.
+// resource is a kind of things with names of their own, as its commands show them.
 type resource[T any] struct {
 	// command is the word of the command line, many that of the texts.
 	command, many string

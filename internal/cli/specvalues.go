@@ -247,6 +247,16 @@ func (s *specBuilder) mountEmptyDir(m map[string]string, readOnly bool) error {
 	return s.addVolume("empty", m["dst"], readOnly, api.Volume{EmptyDir: dir})
 }
 
+// disk reads NAME:PATH[:ro].
+func (s *specBuilder) disk(v string) error {
+	name, where, _ := strings.Cut(v, ":")
+	at, err := parseMountPoint(where)
+	if err != nil || name == "" {
+		return fmt.Errorf("%q is not NAME:PATH[:ro]", v)
+	}
+	return s.addVolume("disk", at.MountPath, at.ReadOnly, api.Volume{Disk: &api.DiskVolume{Name: name}})
+}
+
 // maxFile bounds one file of --file; the server bounds their sum.
 const maxFile = 1 << 20
 

@@ -228,6 +228,7 @@ func (e *Engine) belongings(ctx context.Context, name string) (owned []string, e
 	for _, n := range counts {
 		instances += n
 	}
+	disks, snapshots := e.disks.counts(name)
 	n := e.networks
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -237,7 +238,7 @@ func (e *Engine) belongings(ctx context.Context, name string) (owned []string, e
 	}{
 		{instances, "instances"}, {len(secrets), "secrets"}, {len(sorted(n.vpcs, name, vpcTitle)) - 1, "VPCs"},
 		{len(sorted(n.subnets, name, subnetTitle)) - 1, "subnets"}, {len(sorted(n.groups, name, groupTitle)) - 1, "security groups"},
-		{len(sorted(n.public, name, addressTitle)), "public addresses"},
+		{len(sorted(n.public, name, addressTitle)), "public addresses"}, {disks, "disks"}, {snapshots, "snapshots of disks"},
 	} {
 		if have.count > 0 {
 			owned = append(owned, fmt.Sprintf("%d %s", have.count, have.what))

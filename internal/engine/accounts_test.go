@@ -62,6 +62,9 @@ func TestAccountsDoNotSeeEachOther(t *testing.T) {
 	public := ok[api.Address](t)(b.CreateAddress(us, api.Address{Name: "ip"}))
 	key := ok[api.Key](t)(b.CreateKey(us, api.Key{User: "admin", Type: api.KeySigning}))
 
+	vol := ok[api.Disk](t)(b.CreateDisk(us, api.Disk{Name: "data", Size: api.MinDisk, Isolation: api.IsolationGVisor}))
+	snap := ok[api.DiskSnapshot](t)(b.CreateDiskSnapshot(us, api.DiskSnapshot{Disk: "data", Name: "copy"}))
+
 	// By no name and no ID.
 	for what, look := range map[string]func(context.Context) error{
 		"instance by ID":   func(ctx context.Context) error { _, err := b.Get(ctx, ours.ID); return err },
@@ -79,10 +82,17 @@ func TestAccountsDoNotSeeEachOther(t *testing.T) {
 		"group":         func(ctx context.Context) error { _, err := b.SecurityGroup(ctx, group.ID); return err },
 		"address":       func(ctx context.Context) error { _, err := b.Address(ctx, public.ID); return err },
 		"bind":          func(ctx context.Context) error { _, err := b.BindAddress(ctx, public.ID, theirs.ID); return err },
-		"secret":        func(ctx context.Context) error { return b.RemoveSecret(ctx, "s") },
-		"key":           func(ctx context.Context) error { return b.RemoveKey(ctx, key.ID) },
-		"account":       func(ctx context.Context) error { _, err := b.Account(ctx, "us"); return err },
-		"flows":         func(ctx context.Context) error { _, err := b.Flows(ctx, sub.VPC+"-"); return err },
+		"disk":          func(ctx context.Context) error { _, err := b.Disk(ctx, vol.ID); return err },
+		"disk's name":   func(ctx context.Context) error { return b.RemoveDisk(ctx, "data") },
+		"attach": func(ctx context.Context) error {
+			_, err := b.AttachDisk(ctx, vol.ID, api.DiskAttachment{Instance: theirs.ID, MountPath: "/x"})
+			return err
+		},
+		"snapshot": func(ctx context.Context) error { return b.RemoveDiskSnapshot(ctx, snap.ID) },
+		"secret":   func(ctx context.Context) error { return b.RemoveSecret(ctx, "s") },
+		"key":      func(ctx context.Context) error { return b.RemoveKey(ctx, key.ID) },
+		"account":  func(ctx context.Context) error { _, err := b.Account(ctx, "us"); return err },
+		"flows":    func(ctx context.Context) error { _, err := b.Flows(ctx, sub.VPC+"-"); return err },
 	} {
 		if err := look(them); api.CodeOf(err) != api.NotFound {
 			t.Errorf("%s: %v", what, err)
@@ -96,8 +106,8 @@ func TestAccountsDoNotSeeEachOther(t *testing.T) {
 	seen := fmt.Sprint(ok[[]api.VPC](t)(b.VPCs(them)), ok[[]api.Subnet](t)(b.Subnets(them)), ok[[]api.SecurityGroup](t)(b.SecurityGroups(them)),
 		ok[[]api.Address](t)(b.Addresses(them)), ok[[]api.Secret](t)(b.Secrets(them)), ok[[]api.Key](t)(b.Keys(them)),
 		ok[[]api.Account](t)(b.Accounts(them)), ok[[]api.User](t)(b.Users(them)), ok[api.List[api.Event]](t)(b.Events(them, api.EventOptions{})),
-		ok[api.Usage](t)(b.Usage(them, usageNow())))
-	for _, secret := range []string{"us", ours.ID, sub.ID, group.ID, public.ID, key.ID} {
+		ok[[]api.Disk](t)(b.Disks(them)), ok[[]api.DiskSnapshot](t)(b.DiskSnapshots(them)), ok[api.Usage](t)(b.Usage(them, usageNow())))
+	for _, secret := range []string{"us", ours.ID, sub.ID, group.ID, public.ID, key.ID, vol.ID, snap.ID} {
 		if strings.Contains(seen, " "+secret+" ") || strings.Contains(seen, "{"+secret+" ") {
 			t.Errorf("they see %s in %s", secret, seen)
 		}
@@ -108,6 +118,8 @@ func TestAccountsDoNotSeeEachOther(t *testing.T) {
 	wantError(t, err, api.Conflict, "network.ports[0].hostPort", "used by another account")
 	_, err = b.CreateAddress(them, api.Address{Address: public.Address})
 	wantError(t, err, api.Conflict, "address", public.Address+" is taken")
+	_, _, err = b.Create(them, disked("with-ours", "data", "sleep"))
+	wantError(t, err, api.Invalid, "volumes[0].disk", "there is no disk")
 	place := request("in-ours", "sleep")
 	place.Network.Subnet = sub.ID
 	_, _, err = b.Create(them, place)
@@ -317,7 +329,8 @@ func TestQuotaSizesAndBudgetBoundAnAccount(t *testing.T) {
 	}
 	b := newBench(t, func(c *Config) { c.Prices = prices })
 	one := 1
-	us := b.account(api.Account{Name: "us", Quota: api.Quota{Instances: &one, Addresses: new(int)},
+	disks := api.Bytes(2 * api.MinDisk)
+	us := b.account(api.Account{Name: "us", Quota: api.Quota{Instances: &one, Addresses: new(int), Disks: &disks},
 		Sizes: []api.Size{{Name: "small", CPU: 500, Memory: 256 * api.MiB}}})
 	big := request("big", "sleep")
 	big.CPU = 1000
@@ -330,6 +343,12 @@ func TestQuotaSizesAndBudgetBoundAnAccount(t *testing.T) {
 	wantError(t, err, api.Exhausted, "quota.instances", "1 in use")
 	_, err = b.CreateAddress(us, api.Address{})
 	wantError(t, err, api.Exhausted, "quota.addresses", "0 public addresses")
+	ok[api.Disk](t)(b.CreateDisk(us, api.Disk{Name: "d", Size: api.MinDisk, Isolation: api.IsolationGVisor}))
+	_, err = b.UpdateDisk(us, "d", api.DiskUpdate{Size: 3 * api.MinDisk})
+	wantError(t, err, api.Exhausted, "quota.disks", "16Mi in use")
+	ok[api.DiskSnapshot](t)(b.CreateDiskSnapshot(us, api.DiskSnapshot{Disk: "d"}))
+	_, err = b.CreateDiskSnapshot(us, api.DiskSnapshot{Disk: "d"})
+	wantError(t, err, api.Exhausted, "quota.disks", "32Mi in use")
 	q := ok[api.QuotaStatus](t)(b.Quota(us, "us"))
 	if *q.Used.Instances != 1 || *q.Used.CPU != 500 || *q.Used.Memory != 256*api.MiB || *q.Limits.Instances != 1 {
 		t.Errorf("quota %+v", q)

@@ -253,15 +253,22 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 		return api.Instance{}, err
 	}
 	arrived := time.Now()
-	if err := e.check(ctx, rec.Account, rec.Spec); err != nil {
+	if err = e.placeDisks(rec.Account, &rec.Spec); err == nil {
+		err = e.check(ctx, rec.Account, rec.Spec)
+	}
+	if err != nil {
 		return api.Instance{}, err
 	}
 	need := e.demandOf(rec.Account, rec.Spec)
 	if err := e.admitDemand(need); err != nil {
 		return api.Instance{}, err
 	}
-	ports, err := e.networks.reclaimPorts(rec.ID, rec.Spec.Network.Ports, rec.Status.Ports)
+	var ports []api.PublishedPort
+	if err = e.takeDisks(ctx, rec.Account, rec.ID, rec.Spec); err == nil {
+		ports, err = e.networks.reclaimPorts(rec.ID, rec.Spec.Network.Ports, rec.Status.Ports)
+	}
 	if err != nil {
+		e.disks.giveBack(diskUser{instance: rec.ID})
 		e.capacity.release(need)
 		return api.Instance{}, err
 	}
@@ -271,6 +278,7 @@ func (e *Engine) Start(ctx context.Context, ref string) (api.Instance, error) {
 		e.publish(api.WatchModified, rec.Instance)
 	})
 	if err != nil {
+		e.disks.giveBack(diskUser{instance: rec.ID})
 		e.capacity.release(need)
 		e.networks.freePorts(rec.ID)
 		return api.Instance{}, err

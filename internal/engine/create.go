@@ -32,7 +32,11 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 			return instanceOf(old), false, err
 		}
 	}
-	if err := e.check(ctx, account.Of(ctx).Account, req.InstanceSpec); err != nil {
+	err := e.placeDisks(account.Of(ctx).Account, &req.InstanceSpec)
+	if err == nil {
+		err = e.check(ctx, account.Of(ctx).Account, req.InstanceSpec)
+	}
+	if err != nil {
 		return api.Instance{}, false, err
 	}
 	id := newID("i-")
@@ -51,14 +55,18 @@ func (e *Engine) Create(ctx context.Context, req api.CreateInstance) (api.Instan
 	return rec.Instance, true, nil
 }
 
-// admit takes what the instance needs of the host and of the network, and records it.
+// admit takes what the instance needs of the host, its disks and the network, and records
+// it.
 func (e *Engine) admit(ctx context.Context, id string, req api.CreateInstance, token *store.Token) (*store.Instance, error) {
 	need := e.demandOf(account.Of(ctx).Account, req.InstanceSpec)
 	if err := e.admitDemand(need); err != nil {
 		return nil, err
 	}
 	var status api.InstanceStatus
-	err := e.join(ctx, id, &req.Network, &status)
+	err := e.takeDisks(ctx, account.Of(ctx).Account, id, req.InstanceSpec)
+	if err == nil {
+		err = e.join(ctx, id, &req.Network, &status)
+	}
 	if err == nil {
 		var rec *store.Instance
 		if rec, err = e.recordInstance(ctx, id, req, status, token); err == nil {
@@ -67,6 +75,7 @@ func (e *Engine) admit(ctx context.Context, id string, req api.CreateInstance, t
 		}
 		e.part(ctx, id, status.Address)
 	}
+	e.disks.giveBack(diskUser{instance: id})
 	e.capacity.release(need)
 	return nil, err
 }

@@ -21,6 +21,7 @@ import (
 
 	"cis/api"
 	"cis/internal/account"
+	"cis/internal/disk"
 	"cis/internal/image"
 	"cis/internal/keylock"
 	"cis/internal/machine"
@@ -73,6 +74,9 @@ type Config struct {
 	Default  api.Isolation
 	Log      *slog.Logger
 
+	// Disks keeps the files of disks.
+	Disks *disk.Store
+
 	// DataDir keeps logs; RunDir what a reboot may take (volumes' files).
 	DataDir, RunDir string
 	// CIDR is the range of the default VPC and of its one subnet.
@@ -110,6 +114,7 @@ type Engine struct {
 	cfg        Config
 	log        *slog.Logger
 	networks   *networks
+	disks      *disks
 	capacity   *capacity
 	catalog    *catalog
 	identities *identities
@@ -128,8 +133,7 @@ type Engine struct {
 	tokens sync.Mutex
 
 	// changes is held while accounts, users and keys change, or VPCs, subnets, groups and
-	// addresses, wiring, by
-	// instance, while a NIC does.
+	// addresses, and, by its ID, while a disk does; wiring, by instance, while a NIC does.
 	changes, wiring keylock.Lock
 
 	// wires is held for reading where a NIC comes, changes or goes with its record, for

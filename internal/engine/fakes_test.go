@@ -20,6 +20,7 @@ import (
 	"cis/internal/account"
 	"cis/internal/agent"
 	"cis/internal/agent/runtime/runtimetest"
+	"cis/internal/disk"
 	"cis/internal/image"
 	"cis/internal/machine"
 	"cis/internal/network"
@@ -378,6 +379,9 @@ func (b *bench) open() {
 	ctx := context.Background()
 	var err error
 	if b.store, err = store.Open(ctx, filepath.Join(b.dir, "record.db")); err != nil {
+		b.t.Fatal(err)
+	}
+	if b.config.Disks, err = disk.Open(filepath.Join(b.dir, "disks")); err != nil {
 		b.t.Fatal(err)
 	}
 	if b.images, err = image.Open(filepath.Join(b.dir, "images"), image.Options{Log: b.config.Log}); err != nil {

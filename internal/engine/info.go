@@ -26,6 +26,8 @@ func (e *Engine) Info(ctx context.Context) (api.Info, error) {
 	l := e.cfg.Limits
 	info := api.Info{Version: e.cfg.Version, DefaultSize: l.DefaultSize, Sizes: l.Sizes, AnySize: l.AnySize,
 		Isolations: e.isolations(ctx), Instances: counts, Network: e.networks.home(c.Account)}
+	info.Disks, _ = e.disks.counts(c.Account)
+	info.DisksSize, _ = e.disks.sizes(c.Account)
 	for _, im := range e.imagesOf(c.Account) {
 		info.Images++
 		info.ImagesSize += api.Bytes(im.DiskSize)

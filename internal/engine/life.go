@@ -96,6 +96,7 @@ func (l *life) run() {
 		rec, _ := l.snapshot()
 		l.e.capacity.release(l.e.demandOf(rec.Account, rec.Spec))
 		l.e.networks.freePorts(l.id)
+		l.e.disks.giveBack(diskUser{instance: l.id})
 		if forgotten != nil {
 			l.forgetLater(forgotten)
 		}

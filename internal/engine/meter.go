@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"cis/api"
@@ -177,6 +178,9 @@ func idsOf(sandboxes []store.Sandbox) []string {
 // Usage adds up what was used. The options are valid and have their defaults.
 func (e *Engine) Usage(ctx context.Context, opts api.UsageOptions) (api.Usage, error) {
 	id, err := e.eventInstance(ctx, opts.Instance)
+	if isDiskID(opts.Instance) && api.CodeOf(err) == api.NotFound {
+		id, err = opts.Instance, nil
+	}
 	if err != nil {
 		return api.Usage{}, inField(err, "instance")
 	}
@@ -186,6 +190,9 @@ func (e *Engine) Usage(ctx context.Context, opts api.UsageOptions) (api.Usage, e
 	}
 	return sum.Result(), nil
 }
+
+// isDiskID tells whether a name may be the ID of a disk, also of one that was removed.
+func isDiskID(ref string) bool { return strings.HasPrefix(ref, "disk-") && len(ref) == len("disk-")+8 }
 
 // Price says what an instance costs; auto is what that means here.
 func (e *Engine) Price(_ context.Context, opts api.PriceOptions) (api.Price, error) {

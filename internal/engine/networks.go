@@ -156,15 +156,19 @@ func (n *networks) wake() {
 	n.changed = make(chan struct{})
 }
 
-// put records an object of the network; the error for a taken name says which field.
+// put records an object; the error for a taken name says which field.
 func (e *Engine) put(ctx context.Context, kind store.Kind, id string, t title, doc any) error {
 	err := e.cfg.Store.PutObject(ctx, kind, id, t.account, t.name, doc)
 	if errors.Is(err, store.ErrNameTaken) {
-		taken := api.Errorf(api.Conflict, "a %s named %q exists", kind, t.name)
-		taken.Field = "name"
-		return taken.WithNext("choose another name")
+		return nameTaken(string(kind), t.name)
 	}
 	return err
+}
+
+func nameTaken(kind, name string) error {
+	taken := api.Errorf(api.Conflict, "a %s named %q exists", kind, name)
+	taken.Field = "name"
+	return taken.WithNext("choose another name")
 }
 
 // newShortID makes an ID of the network's: the prefix and 8 random hexadecimal digits.

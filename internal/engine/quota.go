@@ -14,8 +14,9 @@ func (e *Engine) Quota(ctx context.Context, name string) (api.QuotaStatus, error
 	}
 	held := e.capacity.held(name)
 	addresses, images := e.networks.countPublic(name), e.imagesSize(name)
+	disks := e.disksPromised(name)
 	q := api.QuotaStatus{Account: name, Limits: a.Quota, Budget: a.Budget,
-		Used: api.Quota{Instances: &held.instances, CPU: &held.cpu, Memory: &held.memory, Addresses: &addresses, Images: &images}}
+		Used: api.Quota{Instances: &held.instances, CPU: &held.cpu, Memory: &held.memory, Addresses: &addresses, Images: &images, Disks: &disks}}
 	if a.Budget != nil {
 		q.Spent, err = e.spent(ctx, name)
 	}
@@ -60,4 +61,22 @@ func (e *Engine) fitsImages(name string) error {
 		return err.WithNext("remove some: `cis image rm`, or have the quota raised: `cis quota set %s`", name)
 	}
 	return nil
+}
+
+// fitsDisks refuses so much more of disks and snapshots than the quota has.
+func (e *Engine) fitsDisks(name string, more api.Bytes) error {
+	a, _ := e.identities.account(name)
+	have := e.disksPromised(name)
+	if a.Quota.Disks == nil || have+more <= *a.Quota.Disks {
+		return nil
+	}
+	err := api.Errorf(api.Exhausted, "the quota of account %s is %s of disks: %s asked for, %s in use", name, *a.Quota.Disks, more, have)
+	err.Field = "quota.disks"
+	return err.WithNext("remove a disk or a snapshot, or have the quota raised: `cis quota set %s`", name)
+}
+
+// disksPromised is what an account's disks and snapshots may take.
+func (e *Engine) disksPromised(name string) api.Bytes {
+	disks, snapshots := e.disks.sizes(name)
+	return disks + snapshots
 }

@@ -33,6 +33,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err := e.openNetworks(ctx, instances); err != nil {
 		return err
 	}
+	if err := e.openDisks(ctx, instances); err != nil {
+		return err
+	}
 	for _, in := range instances {
 		e.catalog.apply(api.WatchAdded, in.Instance)
 		if !in.Status.Phase.Finished() {

@@ -56,12 +56,6 @@ func (e *Engine) CreateUser(ctx context.Context, u api.User) (api.User, error) {
 	return u, e.putUser(ctx, u)
 }
 
-func nameTaken(kind, name string) error {
-	taken := api.Errorf(api.Conflict, "a %s named %q exists", kind, name)
-	taken.Field = "name"
-	return taken.WithNext("choose another name")
-}
-
 // putUser records a user and takes it over; the identities are locked.
 func (e *Engine) putUser(ctx context.Context, u api.User) error {
 	if err := e.cfg.Store.PutUser(ctx, u); err != nil {

@@ -19,13 +19,17 @@ import (
 	"cis/internal/erofs"
 )
 
-// volumes makes the workload's volumes: empty directories are the agent's to
-// make, inline files and secrets become a read-only image each.
+// volumes makes the workload's volumes: empty directories are the agent's to make, and
+// disks are there; inline files and secrets become a read-only image each.
 func (l *life) volumes(ctx context.Context, in api.Instance) ([]agentpb.Volume, error) {
 	var out []agentpb.Volume
 	for _, v := range in.Spec.Volumes {
 		if v.EmptyDir != nil {
 			out = append(out, agentpb.Volume{Name: v.Name, Memory: v.EmptyDir.Medium == "Memory", SizeLimit: v.EmptyDir.SizeLimit})
+			continue
+		}
+		if v.Disk != nil {
+			out = append(out, agentpb.Volume{Name: v.Name, Disk: l.e.diskPath(in.Account, v.Disk)})
 			continue
 		}
 		files, err := l.files(ctx, in.Account, v)

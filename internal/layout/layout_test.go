@@ -29,7 +29,7 @@ var floors = [][]string{
 	{"internal/machine"},
 	{"internal/agent"},
 	{"internal/store"},
-	{"internal/meter", "internal/journal", "internal/cgroup", "internal/busybox", "internal/testbox", "internal/layout", "internal/erofs", "internal/keylock", "internal/osthread", "internal/sealed", "internal/seccomp", "internal/account", "docs"},
+	{"internal/meter", "internal/journal", "internal/cgroup", "internal/busybox", "internal/testbox", "internal/layout", "internal/erofs", "internal/ext4", "internal/disk", "internal/keylock", "internal/osthread", "internal/sealed", "internal/seccomp", "internal/account", "docs"},
 	{"api"},
 }
 

@@ -125,12 +125,16 @@ type NIC struct {
 	MTU int
 }
 
-// Volume is a directory shared by the sandbox's containers that starts empty.
+// Volume is a directory shared by the sandbox's containers. It starts empty unless it is
+// a disk's.
 type Volume struct {
 	Name string
+	// Disk is the path of the file with an ext4 file system that is the volume, and stays
+	// when the sandbox goes. Only sandboxes of one kind ever get the same file.
+	Disk string
 	// Memory: kept in memory, else on disk.
 	Memory bool
-	// SizeLimit in bytes; always set.
+	// SizeLimit in bytes; always set but for a disk.
 	SizeLimit api.Bytes
 }
 

@@ -37,11 +37,17 @@ func TestSum(t *testing.T) {
 	s.Add(Interval{Instance: "i-1", Name: "old", CPU: 500, Memory: api.GiB / 2, Storage: 10 * api.GiB, Start: at(-100), End: at(100),
 		Sent: []Sent{{at(0), 1 << 30}}})
 	s.Add(Interval{Instance: "i-1", Name: "new", CPU: 500, Memory: api.GiB / 2, Start: at(400), Addresses: []Span{{Start: at(410), End: at(420)}, {Start: at(450)}}})
+	s.Add(Interval{Disk: true, Instance: "disk-1", Name: "data", Storage: 2 * api.GiB, Start: at(-100)})
 	s.Add(Interval{Instance: "i-2", Name: "b", CPU: 1000, Start: at(1000), End: at(1100)})
 	got := s.Result()
 	want := api.UsageAmounts{Seconds: "200", VCPUSeconds: "100", GiBSeconds: "100", DiskGiBSeconds: "1000", AddressHours: "0.016667",
 		BytesOut: 1 << 30, Cost: "1.0612"}
-	if len(got.Items) != 1 || got.Items[0].UsageAmounts != want || got.Total != want || got.Items[0].Name != "new" || got.Currency != "EUR" {
+	disk := api.UsageAmounts{Seconds: "0", VCPUSeconds: "0", GiBSeconds: "0", DiskGiBSeconds: "1000", AddressHours: "0", Cost: "0"}
+	if len(got.Items) != 2 || got.Items[0].UsageAmounts != disk || got.Total.DiskGiBSeconds != "2000" || got.Total.Seconds != want.Seconds {
+		t.Errorf("%+v", got)
+	}
+	got.Items = got.Items[1:]
+	if got.Items[0].UsageAmounts != want || got.Items[0].Name != "new" || got.Currency != "EUR" {
 		t.Errorf("%+v", got)
 	}
 }

@@ -68,7 +68,9 @@ func (s *Sum) add(i Interval, from, to time.Time) {
 		return
 	}
 	a := s.amountsOf(i, from)
-	accrue(&a.time, length, 1)
+	if !i.Disk {
+		accrue(&a.time, length, 1)
+	}
 	accrue(&a.cpu, length, int64(i.CPU))
 	accrue(&a.memory, length, int64(i.Memory))
 	accrue(&a.storage, length, int64(i.Storage))

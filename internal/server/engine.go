@@ -92,6 +92,19 @@ type Engine interface {
 	UnbindAddress(ctx context.Context, ref string) (api.Address, error)
 	RemoveAddress(ctx context.Context, ref string) error
 
+	Disks(ctx context.Context) ([]api.Disk, error)
+	Disk(ctx context.Context, ref string) (api.Disk, error)
+	CreateDisk(ctx context.Context, d api.Disk) (api.Disk, error)
+	UpdateDisk(ctx context.Context, ref string, u api.DiskUpdate) (api.Disk, error)
+	RemoveDisk(ctx context.Context, ref string) error
+	// AttachDisk and DetachDisk change an instance that has ended.
+	AttachDisk(ctx context.Context, ref string, a api.DiskAttachment) (api.Instance, error)
+	DetachDisk(ctx context.Context, ref string, d api.DiskDetachment) (api.Instance, error)
+	DiskSnapshots(ctx context.Context) ([]api.DiskSnapshot, error)
+	DiskSnapshot(ctx context.Context, ref string) (api.DiskSnapshot, error)
+	CreateDiskSnapshot(ctx context.Context, s api.DiskSnapshot) (api.DiskSnapshot, error)
+	RemoveDiskSnapshot(ctx context.Context, ref string) error
+
 	// CheckNetwork tells whether one may connect to another, and tries it.
 	CheckNetwork(ctx context.Context, check api.NetworkCheck) (api.NetworkVerdict, error)
 	// Traffic reads the counters of every live instance.

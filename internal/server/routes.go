@@ -3,6 +3,7 @@ package server
 import (
 	"math"
 	"net/http"
+	"slices"
 
 	"cis/api"
 )
@@ -70,7 +71,7 @@ func upgrades() []Reply {
 
 // Routes lists the operations of /v1 and those beside it.
 func Routes() []Route {
-	return append(append(append(instanceRoutes(), streamRoutes()...), networkRoutes()...), append(append(identityRoutes(), meterRoutes()...), otherRoutes()...)...)
+	return slices.Concat(instanceRoutes(), streamRoutes(), networkRoutes(), diskRoutes(), identityRoutes(), meterRoutes(), otherRoutes())
 }
 
 func limitParam() Param { return intParam("limit", "most items in a page; 500 by default", 1, 1000) }

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Kind is a kind of objects of the network.
+// Kind is a kind of objects: of what is recorded as users see it.
 type Kind string
 
 // The kinds.
@@ -17,6 +17,8 @@ const (
 	KindSubnet        Kind = "subnet"
 	KindSecurityGroup Kind = "security group"
 	KindAddress       Kind = "address"
+	KindDisk          Kind = "disk"
+	KindSnapshot      Kind = "snapshot"
 )
 
 // PutObject records an object of an account, durably, in place of the one with that ID. A

@@ -145,7 +145,7 @@ func (s *Store) EndUsage(ctx context.Context, kept []string) error {
 }
 
 func openUsage(tx *sql.Tx) (open []string, err error) {
-	rows, err := tx.Query("SELECT sandbox FROM usage WHERE ended_at IS NULL")
+	rows, err := tx.Query("SELECT sandbox FROM usage WHERE ended_at IS NULL AND run<>?", diskRun)
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +200,7 @@ func scanUsage(rows *sql.Rows) (i meter.Interval, err error) {
 	if err != nil {
 		return i, err
 	}
+	i.Disk = i.Run == diskRun
 	i.Start, i.Seen = time.Unix(0, start).UTC(), time.Unix(0, seen).UTC()
 	if end.Valid {
 		i.End = time.Unix(0, end.Int64).UTC()

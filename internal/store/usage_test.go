@@ -141,7 +141,7 @@ func TestUsageIsAsAModelCounts(t *testing.T) {
 				}
 			}
 		}
-		do(change(t, sandbox, n, c))
+		do(change(t, sandbox, n+1, c))
 		for range random.IntN(4) {
 			clock += 1 + random.IntN(4000)
 			now.sent += int64(random.IntN(1000))
@@ -153,7 +153,7 @@ func TestUsageIsAsAModelCounts(t *testing.T) {
 		} else {
 			clock += 1 + random.IntN(50)
 			now.end, now.sent = clock, now.sent+5
-			do(change(t, sandbox, n, c.Stop(at(clock), counted(now.sent))))
+			do(change(t, sandbox, n+1, c.Stop(at(clock), counted(now.sent))))
 		}
 		want[sandbox] = now
 	}

@@ -46,7 +46,7 @@ type tests map[string]func(*env)
 func TestInstances(t *testing.T) {
 	groups := map[string]tests{
 		"run": runTests, "terminal": terminalTests, "logs": logTests, "exec": execTests, "copy": copyTests,
-		"life": lifeTests, "limits": limitTests, "volumes": volumeTests, "spec": specTests, "probes": probeTests,
+		"life": lifeTests, "limits": limitTests, "volumes": volumeTests, "disks": diskTests, "spec": specTests, "probes": probeTests,
 		"network": networkTests, "images": imageTests, "api": apiTests, "escape": escapeTests,
 	}
 	for _, isolation := range isolations {

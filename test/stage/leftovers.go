@@ -52,6 +52,7 @@ func (s *Stage) Leftovers() error {
 	found = append(found, glob("/sys/class/net/"+s.Prefix+"-*")...)
 	found = append(found, glob("/sys/fs/cgroup/"+s.Prefix)...)
 	found = append(found, glob("/sys/fs/cgroup/*/"+s.Prefix)...)
+	found = append(found, s.LoopDevices()...)
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {
 		if strings.Contains(line, s.Dir) || strings.Contains(line, "/"+s.Prefix+"-") {
@@ -74,6 +75,17 @@ func (s *Stage) Leftovers() error {
 		err = errors.Join(err, fmt.Errorf("left behind:\n%s", strings.Join(found, "\n")))
 	}
 	return err
+}
+
+// LoopDevices lists those with a file of the stage behind them: disks that are mounted,
+// wherever that may be.
+func (s *Stage) LoopDevices() (found []string) {
+	for _, path := range glob("/sys/block/loop*/loop/backing_file") {
+		if file, err := os.ReadFile(path); err == nil && strings.HasPrefix(string(file), s.Dir) {
+			found = append(found, fmt.Sprintf("%s: %s", path, strings.TrimSpace(string(file))))
+		}
+	}
+	return found
 }
 
 func glob(pattern string) []string {

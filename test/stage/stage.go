@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -225,17 +226,22 @@ func (s *Stage) Close() error {
 		errs = append(errs, s.endInstances())
 	}
 	// Waiting sandboxes and the network outlive cisd by design.
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	clean := exec.CommandContext(ctx, filepath.Join(s.Bin, "cisd"), append(s.flags, "-clean")...)
-	if out, err := clean.CombinedOutput(); err != nil {
-		errs = append(errs, fmt.Errorf("cisd -clean: %w\n%s", err, out))
-	}
-	errs = append(errs, s.Leftovers())
+	errs = append(errs, s.Clean(), s.Leftovers())
 	if s.registry != nil {
 		errs = append(errs, s.registry.end(syscall.SIGTERM))
 	}
 	return errors.Join(append(errs, os.RemoveAll(s.Dir))...)
+}
+
+// Clean removes what cisd, which must have ended, has left on the host.
+func (s *Stage) Clean() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	clean := exec.CommandContext(ctx, filepath.Join(s.Bin, "cisd"), append(slices.Clone(s.flags), "-clean")...)
+	if out, err := clean.CombinedOutput(); err != nil {
+		return fmt.Errorf("cisd -clean: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // endInstances removes all instances and ends cisd. Where that is not done in time,

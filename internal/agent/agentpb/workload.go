@@ -77,11 +77,13 @@ type Mount struct {
 	ReadOnly bool   `json:"readOnly,omitempty"`
 }
 
-// Volume is either an empty directory or, with Image set, a read-only EROFS
-// file (inline files and secrets).
+// Volume is an empty directory; with Image set, a read-only EROFS file (inline files and
+// secrets); with Disk set, what is on a disk that outlives the sandbox.
 type Volume struct {
-	Name      string    `json:"name"`
-	Image     string    `json:"image,omitempty"`
+	Name  string `json:"name"`
+	Image string `json:"image,omitempty"`
+	// Disk is the path on the host of the disk's file.
+	Disk      string    `json:"disk,omitempty"`
 	Memory    bool      `json:"memory,omitempty"`
 	SizeLimit api.Bytes `json:"sizeLimit,omitempty"`
 }

@@ -148,5 +148,10 @@ func (g *Guest) Image(path string) (string, error) { return g.disks.find(ImageDi
 // Layer is the directory for the writable layers of a container.
 func (g *Guest) Layer(container string) (string, error) { return g.disks.find(LayerDisk, container) }
 
-// Volume is the directory of a volume that is kept on disk.
-func (g *Guest) Volume(name string) (string, error) { return g.disks.find(VolumeDisk, name) }
+// Volume is the directory of a volume that is on a disk.
+func (g *Guest) Volume(name string) (string, error) {
+	if place, err := g.disks.find(KeptDisk, name); err == nil {
+		return place, nil
+	}
+	return g.disks.find(VolumeDisk, name)
+}

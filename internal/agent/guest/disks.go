@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"cis/internal/ext4"
 )
 
 // disks are those that the host has added.
@@ -67,6 +69,13 @@ func (d disks) open(ctx context.Context, disk Disk) (place string, err error) {
 		place = StateDir
 	default:
 		place = filepath.Join("/run/disks", strconv.Itoa(disk.Slot))
+	}
+	if disk.Use == KeptDisk {
+		if err := ext4.Mount(path, place); err != nil {
+			return "", err
+		}
+		// It may have been made bigger since it was used last.
+		return place, ext4.Grow(path, place)
 	}
 	// The host's file has zeros where no inode has been, and need not be told so.
 	if err := mount(path, place, "ext4", unix.MS_NODEV|unix.MS_NOATIME, "noinit_itable"); err != nil {

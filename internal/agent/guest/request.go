@@ -65,6 +65,8 @@ const (
 	LayerDisk DiskUse = "layer"
 	// VolumeDisk is an empty volume, named by the volume.
 	VolumeDisk DiskUse = "volume"
+	// KeptDisk is a volume that outlives the VM, named by the volume.
+	KeptDisk DiskUse = "kept"
 )
 
 // Disk is a disk and what it is for. All but images hold an ext4 file system.

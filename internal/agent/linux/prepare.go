@@ -55,6 +55,34 @@ func (r *Runtime) makeVolume(v agentpb.Volume) (string, error) {
 	return dir, unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NODEV, options)
 }
 
+// Settle implements runtime.Runtime.
+func (r *Runtime) Settle() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.workload == nil {
+		return nil
+	}
+	for _, v := range r.workload.Volumes {
+		if v.Disk == "" {
+			continue
+		}
+		if err := syncDir(r.volumes[v.Name]); err != nil {
+			return fmt.Errorf("settle volume %s: %w", v.Name, err)
+		}
+	}
+	return nil
+}
+
+// syncDir writes out the file system of a directory.
+func syncDir(dir string) error {
+	root, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return unix.Syncfs(int(root.Fd()))
+}
+
 // Pids implements runtime.Runtime.
 func (r *Runtime) Pids(context.Context) (int64, error) {
 	all, err := r.groups.Pids(r.conf.Cgroup)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
@@ -36,8 +37,8 @@ type Config struct {
 	NetNS string `json:"netNS"`
 	// Hostname until a workload brings its own.
 	Hostname string `json:"hostname"`
-	// Volumes that start empty and that containers will share; those without
-	// Image.
+	// Volumes that containers will share: those without Image. Disks among them are
+	// mounted in the mount namespace of the calling process, which has to be its own.
 	Volumes []agentpb.Volume `json:"volumes,omitempty"`
 }
 
@@ -63,7 +64,7 @@ func (c Config) controlSocket() string {
 	return filepath.Join(c.stateDir(), "runsc-"+c.ID+".sock")
 }
 
-// volume is a shared empty directory of the sandbox.
+// volume is a directory that the sandbox's containers share.
 type volume struct {
 	// source marks it in gVisor's mount hints and in containers' mounts.
 	source string
@@ -71,6 +72,8 @@ type volume struct {
 	size   api.Bytes
 	// store holds its pages; nil in memory.
 	store *os.File
+	// dir is where a disk is mounted on the host; empty for a volume that starts empty.
+	dir string
 }
 
 // openVolumes makes the stores of the volumes.
@@ -78,7 +81,12 @@ func openVolumes(c Config) (map[string]*volume, error) {
 	volumes := map[string]*volume{}
 	for i, v := range c.Volumes {
 		made := &volume{source: fmt.Sprintf("cis-volume-%d", i), memory: v.Memory, size: v.SizeLimit}
-		if !v.Memory {
+		if v.Disk != "" {
+			made.dir = filepath.Join(c.Dir, "disks", strconv.Itoa(i))
+			if err := mountDisk(v.Disk, made.dir); err != nil {
+				return nil, fmt.Errorf("use the disk of volume %s: %w", v.Name, err)
+			}
+		} else if !v.Memory {
 			store, err := openStore(c.Dir)
 			if err != nil {
 				return nil, err

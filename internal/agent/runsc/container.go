@@ -76,12 +76,12 @@ func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtim
 
 // startRequest is a call of StartSubcontainer in the making. Files are ordered as
 // gVisor reads them: stores of writable layers, the upper layer's tar, then the
-// images; each kind in the order of the mounts.
+// images and connections to gofers; each kind in the order of the mounts.
 type startRequest struct {
 	args   startArgs
 	files  []*os.File
 	stores []*os.File
-	images []*os.File
+	lowers []*os.File
 	opened []*os.File
 }
 
@@ -115,7 +115,7 @@ func (c *container) request(w *agentpb.Workload) (*startRequest, error) {
 		return r, err
 	}
 	r.args.NumGoferFilestoreFDs = len(r.stores)
-	r.files = append(append(append(r.files, r.stores...), upper), r.images...)
+	r.files = append(append(append(r.files, r.stores...), upper), r.lowers...)
 	return r, nil
 }
 
@@ -124,7 +124,7 @@ func (r *startRequest) openImage(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open image: %w", err)
 	}
-	r.images, r.opened = append(r.images, image), append(r.opened, image)
+	r.lowers, r.opened = append(r.lowers, image), append(r.opened, image)
 	return image, nil
 }
 
@@ -165,12 +165,20 @@ func (c *container) mount(r *startRequest, w *agentpb.Workload, m agentpb.Mount)
 	if v == nil {
 		return made, fmt.Errorf("no such volume")
 	}
+	made.Type, made.Source = "bind", v.source
 	conf := mountConf{Lower: lowerNone, Upper: upperMemory}
-	if !v.memory {
+	switch {
+	case v.dir != "":
+		connection, err := c.sandbox.startGofer(v.dir, m.ReadOnly)
+		if err != nil {
+			return made, err
+		}
+		r.lowers, r.opened = append(r.lowers, connection), append(r.opened, connection)
+		conf = mountConf{Lower: lowerLisafs, Upper: upperNone}
+	case !v.memory:
 		conf.Upper = upperStore
 		r.stores = append(r.stores, v.store)
 	}
-	made.Type, made.Source = "bind", v.source
 	r.args.GoferMountConfs = append(r.args.GoferMountConfs, conf)
 	return made, nil
 }

@@ -76,16 +76,15 @@ func (s *Sandbox) startDial(ctx context.Context, port uint16, stream *os.File) (
 
 // socketPair gives a stream for the agent and the other end of it for the sandbox.
 func socketPair() (net.Conn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	pair, err := filePair()
 	if err != nil {
 		return nil, nil, err
 	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "stream"), os.NewFile(uintptr(fds[1]), "stream")
-	defer ours.Close()
-	conn, err := net.FileConn(ours)
+	defer pair[0].Close()
+	conn, err := net.FileConn(pair[0])
 	if err != nil {
-		theirs.Close()
+		pair[1].Close()
 		return nil, nil, err
 	}
-	return conn, theirs, nil
+	return conn, pair[1], nil
 }

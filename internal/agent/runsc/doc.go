@@ -1,7 +1,7 @@
 // Package runsc is the runtime.Runtime of a gVisor sandbox: it runs in cis-agent,
 // on the host beside the sandbox that it started.
 //
-// The sandbox is one runsc process without a gofer. Its root container is cis-pause
+// The sandbox is one runsc process, without a gofer unless it has disks. Its root container is cis-pause
 // from a read-only EROFS image; the instance's containers are started inside it by
 // calls on the sandbox's own control socket, without any further process on the
 // host. That inner protocol (urpc: JSON with file descriptors over a unix socket) and
@@ -9,9 +9,11 @@
 // v0.0.0-20260224225140-573d5e7127a8 (pkg/urpc, runsc/boot/controller.go,
 // runsc/boot/vfs.go), to which cis pins its runsc; another version may differ.
 //
-// Nothing of the host is mounted into a sandbox: images and inline files are
-// EROFS files, and writable layers are tmpfs inside of gVisor whose pages live in
-// unlinked files of the sandbox's directory, all handed over as open files.
+// Images and inline files are EROFS files, and writable layers are tmpfs inside of
+// gVisor whose pages live in unlinked files of the sandbox's directory, all handed over
+// as open files. All that is of the host's file systems in a sandbox are the disks that
+// outlive it: each is mounted beside the sandbox, and a gofer of runsc for each use of it
+// does what the sandbox may do there.
 //
 // It never decides when a container starts, restarts or ends, and makes neither
 // cgroups nor network interfaces: package machine/gvisor has them ready.

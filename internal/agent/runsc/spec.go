@@ -27,6 +27,9 @@ func rootSpec(c Config, volumes map[string]*volume) *specs.Spec {
 		"dev.gvisor.spec.rootfs.type":      "erofs",
 	}
 	for _, v := range volumes {
+		if v.dir != "" {
+			continue // what is on the host is shared there
+		}
 		hint := "dev.gvisor.spec.mount." + v.source
 		annotations[hint+".source"] = v.source
 		annotations[hint+".type"] = "tmpfs"
@@ -97,8 +100,9 @@ type (
 )
 
 const (
-	lowerNone  lowerKind = 0
-	lowerErofs lowerKind = 2
+	lowerNone   lowerKind = 0
+	lowerLisafs lowerKind = 1
+	lowerErofs  lowerKind = 2
 
 	upperNone   upperKind = 0
 	upperMemory upperKind = 1

@@ -35,6 +35,9 @@ type Runtime interface {
 	CopyIn(ctx context.Context, container, path string, r io.Reader) error
 	// Pids counts the processes and threads of all containers.
 	Pids(ctx context.Context) (int64, error)
+	// Settle is called once every program has ended for good: what the disks of the
+	// workload shall keep is on them when it returns, whatever becomes of the sandbox.
+	Settle() error
 	// Lost is closed when the sandbox itself has died; Cause then says why.
 	Lost() <-chan struct{}
 	Cause() Loss

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -92,7 +93,7 @@ func (m *Machine) writeConfig(s machine.Sandbox) (string, error) {
 		Cgroup: m.box(s.ID), OOMEvents: m.cgroups.OOMEvents(m.box(s.ID)), PidsEvents: m.cgroups.PidsEvents(m.box(s.ID)),
 	}
 	for _, v := range s.Volumes {
-		c.Volumes = append(c.Volumes, agentpb.Volume{Name: v.Name, Memory: v.Memory, SizeLimit: v.SizeLimit})
+		c.Volumes = append(c.Volumes, agentpb.Volume{Name: v.Name, Disk: v.Disk, Memory: v.Memory, SizeLimit: v.SizeLimit})
 	}
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
@@ -141,8 +142,27 @@ func (m *Machine) startIn(cmd *exec.Cmd, s machine.Sandbox) error {
 		if err := enterNetNS(s.NIC.RouterNS); err != nil {
 			return err
 		}
+		if err := hideMounts(s); err != nil {
+			return err
+		}
 		return m.cgroups.Start(cmd, m.agentGroup(s.ID))
 	})
+}
+
+// hideMounts gives an agent that will mount disks a mount namespace of its own: nobody
+// else sees the mounts, and they end with the sandbox, however that comes about.
+func hideMounts(s machine.Sandbox) error {
+	if !slices.ContainsFunc(s.Volumes, func(v machine.Volume) bool { return v.Disk != "" }) {
+		return nil
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make a mount namespace: %w", err)
+	}
+	// What the host unmounts shall not be held up here.
+	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("make the mounts a mount namespace's own: %w", err)
+	}
+	return nil
 }
 
 func enterNetNS(path string) error {

@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"cis/api"
 	"cis/internal/agent"
 	"cis/internal/agent/guest"
+	kept "cis/internal/disk"
 )
 
 const (
@@ -102,7 +102,7 @@ type slots struct{ readOnly, writable []int }
 
 // take uses a slot up.
 func (s *slots) take(readOnly bool) (int, error) {
-	from, most, what := &s.writable, guest.WritableSlots-1, "containers and volumes on disk"
+	from, most, what := &s.writable, guest.WritableSlots-1, "containers, volumes on disk and disks"
 	if readOnly {
 		from, most, what = &s.readOnly, guest.ReadOnlySlots, "images, files and secrets"
 	}
@@ -137,14 +137,21 @@ func (q *qmp) freeSlots(ctx context.Context) (slots, error) {
 // fileNode is the name in QEMU of the file behind a disk.
 func fileNode(slot int) string { return "file" + disk(slot) }
 
+// open opens the file; QEMU keeps the lock of one that others may want.
+func (f diskFile) open() (*os.File, error) {
+	switch f.use {
+	case guest.ImageDisk:
+		return os.Open(f.path)
+	case guest.KeptDisk:
+		return kept.Lock(f.path)
+	}
+	return os.OpenFile(f.path, os.O_RDWR, 0)
+}
+
 // plug puts a file behind a disk.
 func (q *qmp) plug(ctx context.Context, slot int, f diskFile) error {
 	readOnly := f.use == guest.ImageDisk
-	flags := os.O_RDWR
-	if readOnly {
-		flags = os.O_RDONLY
-	}
-	file, err := os.OpenFile(f.path, flags|unix.O_CLOEXEC, 0)
+	file, err := f.open()
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"cis/internal/agent/guest"
@@ -83,15 +82,21 @@ func (v *vm) settle(ctx context.Context, s machine.Sandbox) error {
 		Address6: s.NIC.Address6, Gateway6: s.NIC.Gateway6, MTU: s.NIC.MTU, Seed: seed,
 	}})
 	files := []diskFile{{use: guest.ScratchDisk, size: scratchSize}}
-	for _, volume := range slices.DeleteFunc(slices.Clone(s.Volumes), func(v machine.Volume) bool { return v.Memory }) {
-		files = append(files, diskFile{use: guest.VolumeDisk, name: volume.Name, size: volume.SizeLimit})
+	var kept []diskFile
+	for _, volume := range s.Volumes {
+		switch {
+		case volume.Disk != "":
+			kept = append(kept, diskFile{use: guest.KeptDisk, name: volume.Name, path: volume.Disk})
+		case !volume.Memory:
+			files = append(files, diskFile{use: guest.VolumeDisk, name: volume.Name, size: volume.SizeLimit})
+		}
 	}
 	// The guest works on that while the disks are made.
 	err := v.makeDisks(ctx, files)
 	if err := errors.Join(<-asked, err); err != nil {
 		return err
 	}
-	if err := v.add(ctx, files); err != nil || !s.Ahead {
+	if err := v.add(ctx, append(files, kept...)); err != nil || !s.Ahead {
 		return err
 	}
 	return v.request(ctx, guest.Request{Time: time.Now(), Warm: true})

@@ -32,6 +32,7 @@ type Engine struct {
 	secrets   map[string]api.Secret
 	networks
 	identities
+	disks
 	// files of all containers, by path.
 	files map[string][]byte
 
@@ -58,7 +59,7 @@ type instance struct {
 // New makes an engine without instances.
 func New() *Engine {
 	return &Engine{
-		changed: make(chan struct{}), networks: newNetworks(), identities: newIdentities(),
+		changed: make(chan struct{}), networks: newNetworks(), identities: newIdentities(), disks: newDisks(),
 		images: map[string]api.Image{}, secrets: map[string]api.Secret{}, files: map[string][]byte{},
 	}
 }

@@ -26,6 +26,7 @@ type Runtime struct {
 	ports      map[uint16]func(net.Conn)
 	prepareErr error
 	startDelay time.Duration
+	settled    bool
 	lost       chan struct{}
 	loss       runtime.Loss
 }
@@ -93,6 +94,21 @@ func (r *Runtime) OOM(name string) {
 	if p := r.main(name); p != nil {
 		p.end(runtime.Exit{Code: 137, Signal: 9, OOMKilled: true})
 	}
+}
+
+// Settle implements runtime.Runtime.
+func (r *Runtime) Settle() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settled = true
+	return nil
+}
+
+// Settled tells whether Settle was called.
+func (r *Runtime) Settled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.settled
 }
 
 // Running counts the programs that run, of all containers.
