@@ -1,0 +1,5 @@
+package cloudapi_test
+
+import "net"
+
+func listen(at string) (net.Listener, error) { return net.Listen("tcp", at) }
