@@ -25,12 +25,14 @@ type lab struct {
 	*cloudapi.Server
 	engine  cloudtest.Engine
 	records []cloudapi.Record
+	// now is the server's time.
+	now time.Time
 }
 
 func newLab() *lab {
-	l := &lab{engine: cloudtest.NewEngine()}
+	l := &lab{engine: cloudtest.NewEngine(), now: now}
 	l.Server = cloudapi.New(cloudapi.Config{Engine: l.engine, Keys: cloudtest.NewKeys(), Place: cloud.Place{Region: "local", Zone: "local-1"},
-		Defaults: api.Defaults{MaxCPU: 4000, MaxMemory: 4 * api.GiB}, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now },
+		Defaults: api.Defaults{MaxCPU: 4000, MaxMemory: 4 * api.GiB}, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return l.now },
 		Audit: func(_ context.Context, r cloudapi.Record) { l.records = append(l.records, r) }})
 	return l
 }

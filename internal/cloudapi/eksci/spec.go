@@ -67,7 +67,11 @@ func (d *DNSConfig) spec() *api.DNSConfig {
 	return out
 }
 
+// containers are what a list asks for: nothing, where there is no list.
 func containers(path string, all []Container) (out []api.Container, err error) {
+	if all != nil {
+		out = []api.Container{}
+	}
 	for i, c := range all {
 		one, err := c.spec(fmt.Sprintf("%s.%d", path, i))
 		if err != nil {
