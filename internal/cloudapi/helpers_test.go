@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/cloudapi"
 	"cis/internal/cloudapi/cloud"
 	"cis/internal/cloudapi/cloudtest"
 )
@@ -57,3 +58,8 @@ func (l *lab) bad(t *testing.T, action, body string, code cloud.Code, says strin
 func with(body string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(body) }
 
 var listAll = api.ListOptions{}
+
+// Products are those of the lab's server.
+func (l *lab) Products() []cloud.Product {
+	return cloudapi.Products(l.engine, l.Place, l.Defaults)
+}

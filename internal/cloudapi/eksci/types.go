@@ -130,14 +130,14 @@ type Container struct {
 // EnvironmentVariable is one variable.
 type EnvironmentVariable struct {
 	Name  string `doc:"printable ASCII without ="`
-	Value string
+	Value string `doc:"empty by default"`
 }
 
 // VolumeMount places a volume in a container.
 type VolumeMount struct {
 	Name             string `cloud:"required" doc:"of a volume of EksCiVolume"`
 	MountPath        string `cloud:"required" doc:"an absolute path, not the root"`
-	ReadOnly         bool
+	ReadOnly         bool   `doc:"false by default"`
 	SubPath          string `refuse:"a volume is mounted as a whole here"`
 	MountPropagation string `refuse:"mounts are private here" but:"None"`
 	SubPathExpr      string `refuse:"a volume is mounted as a whole here"`
@@ -180,7 +180,7 @@ type HttpGet struct {
 
 // Exec runs a command.
 type Exec struct {
-	Commands []string
+	Commands []string `doc:"the program and its arguments; no shell reads them"`
 }
 
 // TcpSocket connects.
@@ -190,19 +190,19 @@ type TcpSocket struct {
 
 // SecurityContext says what a program may do.
 type SecurityContext struct {
-	Capabilities *Capabilities
+	Capabilities *Capabilities `doc:"changes docker's default set"`
 }
 
 // Capabilities are Linux's, by name, without CAP_; ALL is allowed.
 type Capabilities struct {
-	Add  []string
-	Drop []string
+	Add  []string `doc:"names without CAP_, or ALL"`
+	Drop []string `doc:"names without CAP_, or ALL"`
 }
 
 // ImageRegistryCredential proves to a registry who pulls.
 type ImageRegistryCredential struct {
 	Server   string `doc:"host and port; by default the image's"`
-	Username string
+	Username string `doc:"required by the registry, usually"`
 	Password string `doc:"kept with the instance, and never shown"`
 	Name     string `doc:"for the reader; nothing goes by it"`
 }
