@@ -41,10 +41,13 @@ type Record struct {
 	Caller account.Caller
 	// Action is PRODUCT:ACTION, such as cis:CreateContainerInstance.
 	Action string
+	// Changes: it is one that changes something.
+	Changes bool
 	// Object is what it was about: an ID or a name, as in the request; may be empty.
 	Object string
-	// Code of the error; empty for success.
-	Code cloud.Code
+	// Code and Message of the error; empty for success.
+	Code    cloud.Code
+	Message string
 	// Remote is the address and port of the client.
 	Remote    string
 	RequestID string
@@ -103,52 +106,52 @@ func (s *Server) serve(r *http.Request, id string) (any, *cloud.Error) {
 	if err != nil {
 		return nil, cloud.From(err, cloud.Names{})
 	}
-	response, object, err := s.act(r.Context(), c)
+	record := Record{Caller: c.caller, Remote: r.RemoteAddr, RequestID: id}
+	response, err := s.act(r.Context(), c, &record)
 	var told *cloud.Error
-	record := Record{Caller: c.caller, Action: c.product.Name + ":" + c.action, Object: object, Remote: r.RemoteAddr, RequestID: id}
 	if err != nil {
 		told = c.product.Tell(err)
-		record.Code = told.Code
+		record.Code, record.Message = told.Code, told.Message
 	}
-	if s.Audit != nil {
+	if s.Audit != nil && record.Action != "" {
 		s.Audit(r.Context(), record)
 	}
 	return response, told
 }
 
-// act does what a proven caller asks for, if the caller may.
-func (s *Server) act(ctx context.Context, c *call) (response any, object string, err error) {
+// act does what a proven caller asks for, if the caller may, and fills in the record.
+func (s *Server) act(ctx context.Context, c *call, record *Record) (any, error) {
 	action, err := s.find(c)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	name := c.product.Name + ":" + c.action
+	record.Action, record.Changes = name, action.Changes()
 	if !c.caller.Role.Allows(action.Role) {
-		return nil, "", cloud.Errorf(cloud.UnauthorizedOperation, "%s needs the role %s, and this key's user is %s", c.action, action.Role, c.caller.Role)
+		return nil, cloud.Errorf(cloud.UnauthorizedOperation, "%s needs the role %s, and this key's user is %s", c.action, action.Role, c.caller.Role)
 	}
 	ctx = account.With(ctx, c.caller)
 	if s.Allow != nil {
 		if err := s.Allow(ctx, c.caller, name); err != nil {
-			return nil, "", tooMany(err)
+			return nil, tooMany(err)
 		}
 	}
 	params, err := c.params()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	request := action.New()
 	if err := decode(params, request); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	object = action.Object(request)
+	record.Object = action.Object(request)
 	if action.Changes() {
 		// After what may be refused and tried again with the same signature.
 		if err := s.seen.note(c.secretID, name, c.signature, s.Now()); err != nil {
-			return nil, object, err
+			return nil, err
 		}
 	}
-	response, err = action.Do(ctx, request)
-	return response, object, err
+	return action.Do(ctx, request)
 }
 
 // tooMany tells of a limit in the way that makes clients try again later.

@@ -23,6 +23,7 @@ const (
 	InvalidParameter         Code = "InvalidParameter"
 	InvalidParameterValue    Code = "InvalidParameterValue"
 	InvalidRequest           Code = "InvalidRequest"
+	LimitExceeded            Code = "LimitExceeded"
 	MissingParameter         Code = "MissingParameter"
 	NoSuchProduct            Code = "NoSuchProduct"
 	NoSuchVersion            Code = "NoSuchVersion"
@@ -92,8 +93,11 @@ func From(err error, names Names) *Error {
 		return &Error{Code: InternalError, Message: "something went wrong inside cis; the log of cisd has this request's ID", Err: err}
 	}
 	code := codes[e.Code]
-	if code == InvalidParameterValue && e.Field == "" {
+	switch {
+	case code == InvalidParameterValue && e.Field == "":
 		code = InvalidParameter
+	case code == ResourceInsufficient && strings.HasPrefix(e.Field, "quota."):
+		code = LimitExceeded
 	}
 	return &Error{Code: code, Message: message(e, names), Err: e.Err}
 }
