@@ -16,6 +16,8 @@ type SecurityGroup struct {
 	Account string `json:"account,omitempty"`
 	// Name is unique among the account's security groups: a DNS label.
 	Name string `json:"name"`
+	// Description is for people, at most 128 bytes.
+	Description string `json:"description,omitempty"`
 	// Labels are the user's own.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Ingress rules let connections in. Default: from instances of the same group. An empty
@@ -60,9 +62,10 @@ type Rule struct {
 // SecurityGroupUpdate changes a security group; what it leaves out stays, and an empty list
 // of rules removes them all.
 type SecurityGroupUpdate struct {
-	Labels  map[string]string `json:"labels,omitzero"`
-	Ingress []Rule            `json:"ingress,omitzero"`
-	Egress  []Rule            `json:"egress,omitzero"`
+	Description *string           `json:"description,omitempty"`
+	Labels      map[string]string `json:"labels,omitzero"`
+	Ingress     []Rule            `json:"ingress,omitzero"`
+	Egress      []Rule            `json:"egress,omitzero"`
 	// Revision, when set, is the one that the change was made for: any other is a conflict.
 	Revision int64 `json:"revision,omitempty"`
 }
@@ -99,6 +102,7 @@ func (g *SecurityGroup) Validate() error {
 	var c checker
 	c.resource("sg-", g.ID, g.Account, g.Name, g.Labels, g.CreatedAt, g.Revision)
 	c.check(g.Name != "", "name", dnsLabelRule)
+	c.description(g.Description, "description")
 	c.rules(g.Ingress, "ingress")
 	c.rules(g.Egress, "egress")
 	return Join(c.mistakes)
@@ -107,6 +111,9 @@ func (g *SecurityGroup) Validate() error {
 // Validate checks a change.
 func (u *SecurityGroupUpdate) Validate() error {
 	var c checker
+	if u.Description != nil {
+		c.description(*u.Description, "description")
+	}
 	c.labels(u.Labels)
 	c.rules(u.Ingress, "ingress")
 	c.rules(u.Egress, "egress")
@@ -138,7 +145,11 @@ func (c *checker) rule(r *Rule, field string) {
 		c.check(r.SecurityGroup == "", field+".securityGroup", "excludes cidr; use two rules")
 	}
 	c.check(r.SecurityGroup == "" || isDNSLabel(r.SecurityGroup), field+".securityGroup", "must be the name or ID of a security group")
-	c.check(len(r.Description) <= 128 && !hasControl(r.Description), field+".description", "must be at most 128 bytes without control characters")
+	c.description(r.Description, field+".description")
+}
+
+func (c *checker) description(s, field string) {
+	c.check(len(s) <= 128 && !hasControl(s), field, "must be at most 128 bytes without control characters")
 }
 
 // PortRange reads Ports; 0 to 0 stands for all.

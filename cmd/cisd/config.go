@@ -24,6 +24,7 @@ type config struct {
 	socket          string
 	// https listens beside the socket when set.
 	https, tlsCert, tlsKey string
+	cloudAPI               cloudAPI
 
 	// sealingKey is the file of the key that seals secrets; rateLimit is per key and operation.
 	sealingKey string
@@ -77,6 +78,9 @@ func parseConfig(args []string) (*config, error) {
 	fs.StringVar(&c.prefix, "prefix", "cis", "begins the name of every namespace, link, nftables table and cgroup made on the host")
 	fs.StringVar(&c.socket, "listen", "", "unix socket of the API (default RUN-DIR/cis.sock)")
 	fs.StringVar(&c.https, "https-listen", "", "address of the API over https, such as :7443; needs -tls-cert and -tls-key")
+	fs.StringVar(&c.cloudAPI.listen, "cloudapi-listen", "", "address of the cloud API, such as 127.0.0.1:7480; https with -tls-cert and -tls-key, plain http on a loopback address")
+	fs.StringVar(&c.cloudAPI.region, "region", "local", "name of the region that the cloud API tells of")
+	fs.StringVar(&c.cloudAPI.zone, "zone", "local-1", "name of the zone that the cloud API tells of")
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate file for https")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "key file for https")
 	fs.StringVar(&c.sealingKey, "sealing-key", "", "file of the key that seals the secrets of keys; made if it is missing (default DATA-DIR/sealing.key)")
@@ -149,6 +153,9 @@ func (c *config) check() error {
 		return errors.New("-pids must be 16 to 32768")
 	case !c.anySize && len(c.sizes) == 0:
 		return errors.New("-any-size=false needs at least one -size")
+	}
+	if err := c.cloudAPI.check(c.tlsCert, c.tlsKey); err != nil {
+		return err
 	}
 	for _, s := range append([]api.Size{c.defaultSize}, c.sizes...) {
 		if s.CPU < api.MinCPU || s.CPU%api.CPUStep != 0 || s.Memory < api.MinMemory || s.Memory%api.MemoryStep != 0 {

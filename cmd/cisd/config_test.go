@@ -55,6 +55,8 @@ func TestBadFlagsAreNamed(t *testing.T) {
 		"-public-addresses 1.2.3.4/24":         "IPv4 range of /16 to /32",
 		"-public-addresses 1.2.3.4,1.2.3.4/30": "overlaps",
 		"-https-listen :1":                     "-tls-cert",
+		"-cloudapi-listen :7480":               "-tls-cert",
+		"-cloudapi-listen 127.0.0.1:1 -zone=":  "-zone",
 		"-cpu-overcommit 0":                    "-cpu-overcommit",
 		"-pids 1":                              "-pids",
 		"-any-size=false":                      "-size",

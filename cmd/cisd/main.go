@@ -17,6 +17,7 @@ import (
 	"time"
 
 	ttrpclog "github.com/containerd/log"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"cis/api"
@@ -200,11 +201,23 @@ func listenAndServe(ctx context.Context, c *config, eng *engine.Engine, limits e
 	if err != nil {
 		return err
 	}
-	srv := server.New(server.Config{Engine: eng, Log: log, Version: version, Limiter: account.NewLimiter(c.rateLimit),
-		Defaults: api.Defaults{Size: limits.DefaultSize, Sizes: limits.Sizes, SizesOnly: !limits.AnySize,
-			MaxCPU: api.CPU(limits.CPUs * 1000), MaxMemory: limits.Memory}})
-	log.Info("serving", "socket", c.socket, "https", c.https, "version", version)
-	return srv.Serve(ctx, listeners...)
+	defaults := api.Defaults{Size: limits.DefaultSize, Sizes: limits.Sizes, SizesOnly: !limits.AnySize,
+		MaxCPU: api.CPU(limits.CPUs * 1000), MaxMemory: limits.Memory}
+	limiter := account.NewLimiter(c.rateLimit)
+	serveCloud, err := openCloudAPI(c, eng, defaults, limiter, log)
+	if err != nil {
+		return err
+	}
+	srv := server.New(server.Config{Engine: eng, Log: log, Version: version, Limiter: limiter, Defaults: defaults})
+	log.Info("serving", "socket", c.socket, "https", c.https, "cloudapi", c.cloudAPI.listen, "version", version)
+	if serveCloud == nil {
+		return srv.Serve(ctx, listeners...)
+	}
+	// When one of the two ends, the other does.
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return srv.Serve(ctx, listeners...) })
+	group.Go(func() error { return serveCloud(ctx) })
+	return group.Wait()
 }
 
 // listen opens the socket and, if asked for, the https port.
@@ -217,16 +230,25 @@ func listen(c *config, eng *engine.Engine) ([]server.Listener, error) {
 	if c.https == "" {
 		return listeners, nil
 	}
-	cert, err := tls.LoadX509KeyPair(c.tlsCert, c.tlsKey)
+	secure, err := c.tls()
 	if err != nil {
-		return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+		return nil, err
 	}
 	port, err := net.Listen("tcp", c.https)
 	if err != nil {
 		return nil, fmt.Errorf("-https-listen: %w", err)
 	}
 	return append(listeners, server.Listener{Listener: port, Auth: server.Bearer(eng.TokenCaller),
-		TLS: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}}), nil
+		TLS: secure}), nil
+}
+
+// tls is what https is served with.
+func (c *config) tls() (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(c.tlsCert, c.tlsKey)
+	if err != nil {
+		return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
 // clean removes every trace of cisd from the host but its data directory: the

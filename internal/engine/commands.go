@@ -297,24 +297,35 @@ func (e *Engine) Restart(ctx context.Context, ref string, grace *time.Duration) 
 	if err != nil {
 		return api.Instance{}, err
 	}
+	in, again, err := l.runAgain(ctx, grace, func(r *store.Run) { r.StopMessage = "restarted by request" })
+	if err != nil || again {
+		return in, err
+	}
+	return e.Start(ctx, l.id)
+}
+
+// runAgain stops a live instance and waits for its next run; the second result is false
+// if it ended for good instead.
+func (l *life) runAgain(ctx context.Context, grace *time.Duration, why func(*store.Run)) (api.Instance, bool, error) {
 	before, _ := l.snapshot()
-	err = l.requestStop(grace, func(r *store.Run) {
-		r.Again, r.StopReason, r.StopMessage = true, api.ReasonStopped, "restarted by request"
+	err := l.requestStop(grace, func(r *store.Run) {
+		r.Again, r.StopReason = true, api.ReasonStopped
+		why(r)
 	})
 	if err != nil {
-		return api.Instance{}, err
+		return api.Instance{}, false, err
 	}
 	for {
 		rec, changed := l.snapshot()
 		if rec.Run.Number > before.Run.Number {
-			return rec.Instance, nil
+			return rec.Instance, true, nil
 		}
 		select {
 		case <-changed:
 		case <-l.done:
-			return e.Start(ctx, rec.ID)
+			return rec.Instance, false, nil
 		case <-ctx.Done():
-			return rec.Instance, context.Cause(ctx)
+			return rec.Instance, false, context.Cause(ctx)
 		}
 	}
 }

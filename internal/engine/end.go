@@ -263,6 +263,9 @@ func (l *life) rerun() bool {
 
 // reset makes the record that of a new run.
 func reset(in *store.Instance) {
+	if in.Run.Next != nil {
+		in.Spec = *in.Run.Next
+	}
 	in.Run = store.Run{Number: in.Run.Number + 1, RegistryAuth: in.Run.RegistryAuth, RemoveAfter: in.Run.RemoveAfter}
 	in.Status = api.InstanceStatus{Phase: api.PhasePending, Isolation: in.Status.Isolation, Emulated: in.Status.Emulated,
 		Address: in.Status.Address, Address6: in.Status.Address6, PublicAddress: in.Status.PublicAddress, Ports: in.Status.Ports,

@@ -104,6 +104,9 @@ func (e *Engine) UpdateSecurityGroup(ctx context.Context, ref string, u api.Secu
 	}
 	g := before
 	g.Revision++
+	if u.Description != nil {
+		g.Description = *u.Description
+	}
 	if u.Labels != nil {
 		g.Labels = u.Labels
 	}

@@ -28,6 +28,8 @@ type Run struct {
 	Remove bool `json:"remove,omitempty"`
 	// Again: once stopped, run again.
 	Again bool `json:"again,omitempty"`
+	// Next is the spec of the next run, where it is another than that of this one.
+	Next *api.InstanceSpec `json:"next,omitempty"`
 	// StopBy goes with Stop: when the grace period is over.
 	StopBy *time.Time `json:"stopBy,omitempty"`
 	// StopReason and StopMessage say why it was stopped.

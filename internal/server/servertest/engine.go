@@ -324,3 +324,8 @@ func (e *Engine) Kill(_ context.Context, ref, _ string, signal int) error {
 	_, err := e.update(ref, func(*instance) error { e.Signals = append(e.Signals, signal); return nil })
 	return err
 }
+
+// Change changes an instance's spec.
+func (e *Engine) Change(ref string, fn func(api.InstanceSpec) api.InstanceSpec) (api.Instance, error) {
+	return e.update(ref, func(in *instance) error { in.Spec = fn(in.Spec); return nil })
+}

@@ -1,0 +1,133 @@
+package eksci
+
+import (
+	"fmt"
+
+	"cis/api"
+	"cis/internal/cloudapi/cloud"
+)
+
+// spec is the instance that a request asks for, without its name and public address.
+func (r *CreateEKSContainerInstancesRequest) spec() (req api.CreateInstance, err error) {
+	if err := cloud.CheckID("VpcId", "vpc-", r.VpcId); err != nil {
+		return req, err
+	}
+	if err := cloud.CheckID("SubnetId", "subnet-", r.SubnetId); err != nil {
+		return req, err
+	}
+	if len(r.SecurityGroupIds) == 0 {
+		return req, cloud.Bad("SecurityGroupIds", "must name at least one security group")
+	}
+	for i, id := range r.SecurityGroupIds {
+		if err := cloud.CheckID(fmt.Sprintf("SecurityGroupIds.%d", i), "sg-", id); err != nil {
+			return req, err
+		}
+	}
+	req.Network = api.NetworkSpec{VPC: r.VpcId, Subnet: r.SubnetId, SecurityGroups: r.SecurityGroupIds}
+	if req.CPU, err = cloud.CPU("Cpu", r.Cpu); err != nil {
+		return req, err
+	}
+	if req.Memory, err = cloud.Memory("Memory", r.Memory); err != nil {
+		return req, err
+	}
+	req.RestartPolicy = api.RestartAlways
+	if r.RestartPolicy != "" {
+		req.RestartPolicy = api.RestartPolicy(r.RestartPolicy)
+	}
+	req.DNSConfig = r.DnsConfig.spec()
+	if req.RegistryAuth, err = registryAuth(r.ImageRegistryCredentials); err != nil {
+		return req, err
+	}
+	if req.Containers, err = containers("Containers", r.Containers); err != nil {
+		return req, err
+	}
+	req.InitContainers, err = containers("InitContainers", r.InitContainers)
+	return req, err
+}
+
+// registryAuth is the one credential that an instance can have.
+func registryAuth(all []ImageRegistryCredential) (*api.RegistryAuth, error) {
+	switch len(all) {
+	case 0:
+		return nil, nil
+	case 1:
+		return &api.RegistryAuth{Registry: all[0].Server, Username: all[0].Username, Password: all[0].Password}, nil
+	}
+	return nil, cloud.Refused("ImageRegistryCredentials.1", "an instance has one credential here")
+}
+
+func (d *DNSConfig) spec() *api.DNSConfig {
+	if d == nil {
+		return nil
+	}
+	out := &api.DNSConfig{Nameservers: d.Nameservers, Searches: d.Searches}
+	for _, o := range d.Options {
+		out.Options = append(out.Options, api.DNSOption{Name: o.Name, Value: o.Value})
+	}
+	return out
+}
+
+// containers are what a list asks for: nothing, where there is no list.
+func containers(path string, all []Container) (out []api.Container, err error) {
+	if all != nil {
+		out = []api.Container{}
+	}
+	for i, c := range all {
+		one, err := c.spec(fmt.Sprintf("%s.%d", path, i))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func (c *Container) spec(path string) (out api.Container, err error) {
+	if c.Name == "" {
+		return out, cloud.Bad(path+".Name", "must not be empty")
+	}
+	out = api.Container{Name: c.Name, Image: c.Image, Command: c.Commands, Args: c.Args, WorkingDir: c.WorkingDir}
+	if c.Cpu != 0 {
+		if out.Resources.Limits.CPU, err = cloud.CPU(path+".Cpu", c.Cpu); err != nil {
+			return out, err
+		}
+	}
+	if c.Memory != 0 {
+		if out.Resources.Limits.Memory, err = cloud.Memory(path+".Memory", c.Memory); err != nil {
+			return out, err
+		}
+	}
+	for _, v := range c.EnvironmentVars {
+		out.Env = append(out.Env, api.EnvVar{Name: v.Name, Value: v.Value})
+	}
+	for _, m := range c.VolumeMounts {
+		out.VolumeMounts = append(out.VolumeMounts, api.VolumeMount{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly})
+	}
+	if s := c.SecurityContext; s != nil && s.Capabilities != nil {
+		out.SecurityContext = &api.SecurityContext{Capabilities: &api.Capabilities{Add: s.Capabilities.Add, Drop: s.Capabilities.Drop}}
+	}
+	out.LivenessProbe, out.ReadinessProbe = c.LivenessProbe.spec(), c.ReadinessProbe.spec()
+	return out, nil
+}
+
+func (p *LivenessOrReadinessProbe) spec() *api.Probe {
+	if p == nil {
+		return nil
+	}
+	n := p.Probe
+	out := &api.Probe{InitialDelaySeconds: number(n.InitialDelaySeconds), PeriodSeconds: number(n.PeriodSeconds), TimeoutSeconds: number(n.TimeoutSeconds),
+		SuccessThreshold: number(n.SuccessThreshold), FailureThreshold: number(n.FailureThreshold)}
+	if h := p.HttpGet; h != nil {
+		out.HTTPGet = &api.HTTPGetAction{Path: h.Path, Port: number(h.Port), Scheme: h.Scheme}
+	}
+	if p.Exec != nil {
+		out.Exec = &api.ExecAction{Command: p.Exec.Commands}
+	}
+	if p.TcpSocket != nil {
+		out.TCPSocket = &api.TCPSocketAction{Port: number(p.TcpSocket.Port)}
+	}
+	return out
+}
+
+// number keeps a number that is out of all bounds out of them.
+func number(n int64) int { return int(max(-1, min(n, 1<<30))) }
