@@ -26,6 +26,8 @@ const DefaultHost = "unix:///run/cis/cis.sock"
 type app struct {
 	Env
 	host, token, ca string
+	account         string
+	allAccounts     bool
 	conn            *client.Client
 }
 
@@ -56,6 +58,7 @@ const (
 	groupUsage   = "usage"
 	groupObjects = "objects"
 	groupNetwork = "network"
+	groupAccount = "account"
 	groupSystem  = "system"
 )
 
@@ -82,12 +85,17 @@ cis logs -f web`),
 	flags.StringVar(&a.host, "host", "", "where cisd listens: unix://PATH or https://HOST:PORT (env CIS_HOST; default "+DefaultHost+")")
 	flags.StringVar(&a.token, "token", "", "bearer token for an https host (env CIS_TOKEN)")
 	flags.StringVar(&a.ca, "ca", "", "file with the CA certificates to trust for an https host (env CIS_CA)")
+	flags.StringVar(&a.account, "account", "", "account to act for, where that is not your own (env CIS_ACCOUNT)")
+	flags.BoolVarP(&a.allAccounts, "all-accounts", "A", false, "look at all accounts")
+	// The flag exists, which is all that could fail.
+	_ = root.RegisterFlagCompletionFunc("account", accounts.complete(a, -1))
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Run and stop:"},
 		&cobra.Group{ID: groupInspect, Title: "Look and talk:"},
 		&cobra.Group{ID: groupUsage, Title: "Usage and prices:"},
 		&cobra.Group{ID: groupObjects, Title: "Images and secrets:"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"},
+		&cobra.Group{ID: groupAccount, Title: "Accounts:"},
 		&cobra.Group{ID: groupSystem, Title: "The system:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -103,6 +111,7 @@ cis logs -f web`),
 	add(groupUsage, a.usageCommand(), a.priceCommand())
 	add(groupObjects, a.imageCommand(), a.imagesCommand(), a.secretCommand())
 	add(groupNetwork, a.vpcCommand(), a.subnetCommand(), a.secgroupCommand(), a.addressCommand(), a.netCommand())
+	add(groupAccount, a.accountCommand(), a.userCommand(), a.keyCommand(), a.quotaCommand(), a.auditCommand(), a.whoamiCommand())
 	add(groupSystem, a.infoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
 	root.SetHelpCommandGroupID(groupSystem)
 	return root
@@ -113,10 +122,14 @@ func (a *app) client() (*client.Client, error) {
 	if a.conn != nil {
 		return a.conn, nil
 	}
+	if a.account != "" && a.allAccounts {
+		return nil, usagef("give --account or --all-accounts, not both")
+	}
 	c, err := client.New(client.Options{
-		Host:  firstOf(a.host, a.Getenv("CIS_HOST"), DefaultHost),
-		Token: firstOf(a.token, a.Getenv("CIS_TOKEN")),
-		CA:    firstOf(a.ca, a.Getenv("CIS_CA")),
+		Host:    firstOf(a.host, a.Getenv("CIS_HOST"), DefaultHost),
+		Token:   firstOf(a.token, a.Getenv("CIS_TOKEN")),
+		CA:      firstOf(a.ca, a.Getenv("CIS_CA")),
+		Account: a.actsFor(),
 	})
 	if err != nil {
 		return nil, err
@@ -124,6 +137,17 @@ func (a *app) client() (*client.Client, error) {
 	a.conn = c
 	return c, nil
 }
+
+// actsFor is the account that the flags or the environment name; empty: the caller's own.
+func (a *app) actsFor() string {
+	if a.allAccounts {
+		return client.AllAccounts
+	}
+	return firstOf(a.account, a.Getenv("CIS_ACCOUNT"))
+}
+
+// everyAccount tells whether lists are those of all accounts, and have a column for it.
+func (a *app) everyAccount() bool { return a.actsFor() == client.AllAccounts }
 
 func firstOf(values ...string) string {
 	for _, v := range values {
