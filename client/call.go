@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"cis/api"
 )
@@ -174,5 +175,12 @@ func set[T comparable](query url.Values, name string, value T) {
 	var zero T
 	if value != zero {
 		query.Set(name, fmt.Sprint(value))
+	}
+}
+
+// setTime puts a time into a query unless it is zero.
+func setTime(query url.Values, name string, t time.Time) {
+	if !t.IsZero() {
+		query.Set(name, t.UTC().Format(time.RFC3339Nano))
 	}
 }

@@ -37,14 +37,23 @@ type Options struct {
 	Token string
 	// CA is a file with the certificates to trust for https, in PEM. Empty: the system's.
 	CA string
+	// Account that the requests act for, where that is not the caller's own; AllAccounts to
+	// look at all. Only who runs the service may set it.
+	Account string
 }
+
+// AllAccounts in place of an account's name stands for all of them.
+const AllAccounts = "*"
+
+// accountHeader names the account that a request acts for.
+const accountHeader = "Cis-Account"
 
 // Client of one server.
 type Client struct {
 	http   *http.Client
 	base   string // scheme and host of every request
 	socket string // path of the unix socket, if it is one
-	token  string
+	always http.Header
 }
 
 // New makes a client. It fails for options that can never work, and does not
@@ -59,7 +68,7 @@ func New(o Options) (*Client, error) {
 		IdleConnTimeout:     90 * time.Second,
 		DisableCompression:  true,
 	}
-	c := &Client{http: &http.Client{Transport: transport}, token: o.Token}
+	c := &Client{http: &http.Client{Transport: transport}, always: o.header()}
 	switch {
 	case u.Scheme == "unix" && strings.HasPrefix(u.Path, "/") && u.Host == "":
 		c.base, c.socket = "http://cis", u.Path
@@ -102,13 +111,18 @@ func tlsConfig(ca string) (*tls.Config, error) {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // header of every request.
-func (c *Client) header() http.Header {
+func (o *Options) header() http.Header {
 	h := http.Header{}
-	if c.token != "" {
-		h.Set("Authorization", "Bearer "+c.token)
+	if o.Token != "" {
+		h.Set("Authorization", "Bearer "+o.Token)
+	}
+	if o.Account != "" {
+		h.Set(accountHeader, o.Account)
 	}
 	return h
 }
+
+func (c *Client) header() http.Header { return c.always.Clone() }
 
 // url of a path, which is escaped already, with its query.
 func (c *Client) url(path string, query url.Values) string {

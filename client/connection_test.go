@@ -21,8 +21,8 @@ import (
 	"time"
 
 	"cis/api"
-	"cis/internal/account"
 	"cis/client"
+	"cis/internal/account"
 	"cis/internal/server"
 	"cis/internal/server/servertest"
 )

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"net/url"
-	"time"
 
 	"cis/api"
 )
@@ -11,11 +10,8 @@ import (
 // Usage tells what instances have used, and what it costs.
 func (c *Client) Usage(ctx context.Context, o api.UsageOptions) (api.Usage, error) {
 	q := url.Values{}
-	for name, t := range map[string]time.Time{"from": o.From, "to": o.To} {
-		if !t.IsZero() {
-			q.Set(name, t.UTC().Format(time.RFC3339Nano))
-		}
-	}
+	setTime(q, "from", o.From)
+	setTime(q, "to", o.To)
 	set(q, "by", o.By)
 	set(q, "label", o.Label)
 	set(q, "instance", o.Instance)

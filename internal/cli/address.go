@@ -16,9 +16,10 @@ var addresses = resource[api.Address]{
 	row: func(s api.Address, now time.Time) []string {
 		return []string{s.Name, s.ID, s.Address, s.Instance, since(now, s.CreatedAt)}
 	},
-	show: (*description).address,
-	name: func(s api.Address) string { return s.Name },
-	list: (*client.Client).Addresses, get: (*client.Client).Address, remove: (*client.Client).RemoveAddress,
+	show:    (*description).address,
+	name:    func(s api.Address) string { return s.Name },
+	account: func(s api.Address) string { return s.Account },
+	list:    (*client.Client).Addresses, get: (*client.Client).Address, remove: (*client.Client).RemoveAddress,
 }
 
 func (d *description) address(s api.Address) {

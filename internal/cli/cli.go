@@ -26,6 +26,8 @@ const DefaultHost = "unix:///run/cis/cis.sock"
 type app struct {
 	Env
 	host, token, ca string
+	account         string
+	allAccounts     bool
 	conn            *client.Client
 }
 
@@ -57,6 +59,7 @@ const (
 	groupObjects = "objects"
 	groupDisks   = "disks"
 	groupNetwork = "network"
+	groupAccount = "account"
 	groupSystem  = "system"
 )
 
@@ -83,6 +86,10 @@ cis logs -f web`),
 	flags.StringVar(&a.host, "host", "", "where cisd listens: unix://PATH or https://HOST:PORT (env CIS_HOST; default "+DefaultHost+")")
 	flags.StringVar(&a.token, "token", "", "bearer token for an https host (env CIS_TOKEN)")
 	flags.StringVar(&a.ca, "ca", "", "file with the CA certificates to trust for an https host (env CIS_CA)")
+	flags.StringVar(&a.account, "account", "", "account to act for, where that is not your own (env CIS_ACCOUNT)")
+	flags.BoolVarP(&a.allAccounts, "all-accounts", "A", false, "look at all accounts")
+	// The flag exists, which is all that could fail.
+	_ = root.RegisterFlagCompletionFunc("account", accounts.complete(a, -1))
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Run and stop:"},
 		&cobra.Group{ID: groupInspect, Title: "Look and talk:"},
@@ -90,6 +97,7 @@ cis logs -f web`),
 		&cobra.Group{ID: groupObjects, Title: "Images and secrets:"},
 		&cobra.Group{ID: groupDisks, Title: "Disks:"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"},
+		&cobra.Group{ID: groupAccount, Title: "Accounts:"},
 		&cobra.Group{ID: groupSystem, Title: "The system:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -106,6 +114,7 @@ cis logs -f web`),
 	add(groupObjects, a.imageCommand(), a.imagesCommand(), a.secretCommand())
 	add(groupDisks, a.diskCommand())
 	add(groupNetwork, a.vpcCommand(), a.subnetCommand(), a.secgroupCommand(), a.addressCommand(), a.netCommand())
+	add(groupAccount, a.accountCommand(), a.userCommand(), a.keyCommand(), a.quotaCommand(), a.auditCommand(), a.whoamiCommand())
 	add(groupSystem, a.infoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
 	root.SetHelpCommandGroupID(groupSystem)
 	return root
@@ -116,10 +125,14 @@ func (a *app) client() (*client.Client, error) {
 	if a.conn != nil {
 		return a.conn, nil
 	}
+	if a.account != "" && a.allAccounts {
+		return nil, usagef("give --account or --all-accounts, not both")
+	}
 	c, err := client.New(client.Options{
-		Host:  firstOf(a.host, a.Getenv("CIS_HOST"), DefaultHost),
-		Token: firstOf(a.token, a.Getenv("CIS_TOKEN")),
-		CA:    firstOf(a.ca, a.Getenv("CIS_CA")),
+		Host:    firstOf(a.host, a.Getenv("CIS_HOST"), DefaultHost),
+		Token:   firstOf(a.token, a.Getenv("CIS_TOKEN")),
+		CA:      firstOf(a.ca, a.Getenv("CIS_CA")),
+		Account: a.actsFor(),
 	})
 	if err != nil {
 		return nil, err
@@ -127,6 +140,17 @@ func (a *app) client() (*client.Client, error) {
 	a.conn = c
 	return c, nil
 }
+
+// actsFor is the account that the flags or the environment name; empty: the caller's own.
+func (a *app) actsFor() string {
+	if a.allAccounts {
+		return client.AllAccounts
+	}
+	return firstOf(a.account, a.Getenv("CIS_ACCOUNT"))
+}
+
+// everyAccount tells whether lists are those of all accounts, and have a column for it.
+func (a *app) everyAccount() bool { return a.actsFor() == client.AllAccounts }
 
 func firstOf(values ...string) string {
 	for _, v := range values {

@@ -75,6 +75,7 @@ func (d *description) instance(inst *api.Instance, cost string, events []api.Eve
 	spec, status := &inst.Spec, &inst.Status
 	d.line("Name", spec.Name)
 	d.line("ID", inst.ID)
+	d.line("Account", inst.Account)
 	d.lines("Labels", sortedPairs(spec.Labels))
 	d.colored("Status", statusText(inst, d.now), statusColor(inst))
 	d.line("Reason", status.Reason)
@@ -227,9 +228,9 @@ func (d *description) events(events []api.Event) {
 		return
 	}
 	d.section("Events", func() {
-		t := eventTable(d.styles, false)
+		t := eventColumns{}.table(d.styles)
 		for i := range events {
-			addEvent(t, &events[i], d.now, false)
+			eventColumns{}.add(t, &events[i], d.now)
 		}
 		var b strings.Builder
 		_ = t.write(&b) // a strings.Builder never fails

@@ -19,7 +19,7 @@ var disks = resource[api.Disk]{
 		return []string{d.Name, d.ID, d.Size.String(), string(d.Isolation), d.AttachedTo, since(now, d.CreatedAt)}
 	},
 	show: (*description).disk,
-	name: func(d api.Disk) string { return d.Name },
+	name: func(d api.Disk) string { return d.Name }, account: func(d api.Disk) string { return d.Account },
 	list: (*client.Client).Disks, get: (*client.Client).Disk, remove: (*client.Client).RemoveDisk,
 }
 

@@ -16,7 +16,7 @@ var snapshots = resource[api.DiskSnapshot]{
 		return []string{s.Name, s.ID, s.Disk, s.Size.String(), string(s.Isolation), since(now, s.CreatedAt)}
 	},
 	show: (*description).snapshot,
-	name: func(s api.DiskSnapshot) string { return s.Name },
+	name: func(s api.DiskSnapshot) string { return s.Name }, account: func(s api.DiskSnapshot) string { return s.Account },
 	list: (*client.Client).DiskSnapshots, get: (*client.Client).DiskSnapshot, remove: (*client.Client).RemoveDiskSnapshot,
 }
 

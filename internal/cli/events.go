@@ -49,12 +49,13 @@ func (a *app) events(ctx context.Context, opts client.EventOptions, watch bool, 
 	if out.machine() && !watch {
 		return printList(a.Out, out, events)
 	}
-	t := eventTable(a.palette(a.Out), true)
+	columns := eventColumns{account: a.everyAccount(), instance: true}
+	t := columns.table(a.palette(a.Out))
 	show := func(e *api.Event) error {
 		if out.machine() {
 			return printStream(a.Out, out, e)
 		}
-		addEvent(t, e, time.Now(), true)
+		columns.add(t, e, time.Now())
 		return nil
 	}
 	for i := range events {
@@ -76,35 +77,48 @@ func (a *app) events(ctx context.Context, opts client.EventOptions, watch bool, 
 	})
 }
 
-// eventPage is how many events are asked for at once.
-const eventPage = 1000
-
 // allEvents reads every page.
 func allEvents(ctx context.Context, c *client.Client, opts client.EventOptions) ([]api.Event, error) {
-	opts.Limit = eventPage
-	for all := []api.Event(nil); ; {
-		page, err := c.Events(ctx, opts)
+	return allSince(opts.Since, func(since int64, limit int) (api.List[api.Event], error) {
+		opts.Since, opts.Limit = since, limit
+		return c.Events(ctx, opts)
+	}, func(e api.Event) int64 { return e.ID })
+}
+
+// sincePage is how many items are asked for at once.
+const sincePage = 1000
+
+// allSince reads every page of what is numbered.
+func allSince[T any](since int64, page func(since int64, limit int) (api.List[T], error), number func(T) int64) ([]T, error) {
+	for all := []T(nil); ; {
+		list, err := page(since, sincePage)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, page.Items...)
-		if len(page.Items) < eventPage {
+		all = append(all, list.Items...)
+		if len(list.Items) < sincePage {
 			return all, nil
 		}
-		opts.Since = all[len(all)-1].ID
+		since = number(all[len(all)-1])
 	}
 }
 
-// eventTable is with the instance's name where events of several are shown.
-func eventTable(styles palette, named bool) *table {
-	header := []string{"AGE", "TYPE", "REASON", "CONTAINER", "MESSAGE"}
-	if named {
-		header = []string{"AGE", "TYPE", "REASON", "INSTANCE", "CONTAINER", "MESSAGE"}
+// eventColumns are what a table of events has beside the events' own words: what several
+// accounts or instances are told apart by.
+type eventColumns struct{ account, instance bool }
+
+func (k eventColumns) table(styles palette) *table {
+	header := []string{"AGE", "TYPE", "REASON"}
+	if k.account {
+		header = append([]string{"ACCOUNT"}, header...)
 	}
-	return newTable(styles, header...)
+	if k.instance {
+		header = append(header, "INSTANCE")
+	}
+	return newTable(styles, append(header, "CONTAINER", "MESSAGE")...)
 }
 
-func addEvent(t *table, e *api.Event, now time.Time, named bool) {
+func (k eventColumns) add(t *table, e *api.Event, now time.Time) {
 	age := since(now, e.LastSeen)
 	if e.Count > 1 {
 		age = fmt.Sprintf("%s (x%d in %s)", age, e.Count, ago(now.Sub(e.FirstSeen)))
@@ -114,7 +128,10 @@ func addEvent(t *table, e *api.Event, now time.Time, named bool) {
 		c = yellow
 	}
 	row := []cell{{text: age}, {text: string(e.Type), color: c}, {text: e.Reason, color: c}}
-	if named {
+	if k.account {
+		row = append([]cell{{text: e.Account}}, row...)
+	}
+	if k.instance {
 		row = append(row, cell{text: e.Instance})
 	}
 	t.addCells(append(row, cell{text: e.Container}, cell{text: e.Message})...)

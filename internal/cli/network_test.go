@@ -178,7 +178,7 @@ func TestPsWideShowsTheNetwork(t *testing.T) {
 	inst := api.Instance{Spec: api.InstanceSpec{Network: api.NetworkSpec{VPC: "shop"}}, Status: api.InstanceStatus{PublicAddress: "203.0.113.1",
 		Ports: []api.PublishedPort{{HostPort: 8080, Port: 80, Protocol: "TCP"}, {HostAddress: "::1", HostPort: 53, Port: 53, Protocol: "UDP"}}}}
 	var out strings.Builder
-	a := &app{Env: Env{Out: &out}}
+	a := &app{Env: Env{Out: &out, Getenv: func(string) string { return "" }}}
 	o := psOptions{out: formatWide}
 	table := a.psTable(o)
 	a.psRow(table, o, &inst)

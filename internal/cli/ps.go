@@ -33,7 +33,7 @@ func (a *app) psCommand() *cobra.Command {
 		Long:    "List the instances that run or are about to; with -a those that have ended too.",
 		Example: example(`
 cis ps
-cis ps -a -o wide
+cis ps -a -o wide -A
 cis ps -l app=web --filter status=running -q
 cis ps --watch`),
 		Args:              usageArgs(cobra.NoArgs),
@@ -115,6 +115,9 @@ func (a *app) psTable(o psOptions) *table {
 	if o.out == formatWide {
 		header = append(header, "ID", "ISOLATION", "VPC", "PUBLIC", "PORTS")
 	}
+	if a.everyAccount() {
+		header = append([]string{"ACCOUNT"}, header...)
+	}
 	return newTable(a.palette(a.Out), header...)
 }
 
@@ -138,6 +141,9 @@ func (a *app) psRow(t *table, o psOptions, inst *api.Instance) {
 	if o.out == formatWide {
 		row = append(row, cell{text: inst.ID}, cell{text: string(firstOfIsolation(inst))}, cell{text: inst.Spec.Network.VPC},
 			cell{text: inst.Status.PublicAddress}, cell{text: strings.Join(mapText(inst.Status.Ports, publishedText), ", ")})
+	}
+	if a.everyAccount() {
+		row = append([]cell{{text: inst.Account}}, row...)
 	}
 	t.addCells(row...)
 }

@@ -10,16 +10,22 @@ import (
 	"cis/client"
 )
 
-// resource is a kind of things with names of their own, as its commands show them.
+// resource is a kind of things that accounts own, or accounts themselves, as its commands
+// show them.
 type resource[T any] struct {
 	// command is the word of the command line, many that of the texts.
 	command, many string
-	// example is a name for the examples.
-	example string
+	// example is a name for the examples; other is another one, where nobody should try rm
+	// with all. ref is what names are called where they are none.
+	example, other, ref string
+	// removal says what rm means, where it is not that what is in use stays.
+	removal string
 	header  []string
 	row     func(T, time.Time) []string
 	show    func(*description, T)
 	name    func(T) string
+	// account that it belongs to; nil: none.
+	account func(T) string
 	list    func(*client.Client, context.Context) ([]T, error)
 	get     func(*client.Client, context.Context, string) (T, error)
 	remove  func(*client.Client, context.Context, string) error
@@ -72,7 +78,8 @@ func (r resource[T]) print(a *app, all []T, out format, quiet bool) error {
 	if out.machine() && !quiet {
 		return printList(a.Out, out, all)
 	}
-	t := newTable(a.palette(a.Out), r.header...)
+	header, row := r.columns(a.everyAccount())
+	t := newTable(a.palette(a.Out), header...)
 	names := quiet || out == formatName
 	t.headed = names
 	now := time.Now()
@@ -81,9 +88,19 @@ func (r resource[T]) print(a *app, all []T, out format, quiet bool) error {
 			t.add(r.name(one))
 			continue
 		}
-		t.add(r.row(one, now)...)
+		t.add(row(one, now)...)
 	}
 	return t.write(a.Out)
+}
+
+// columns of a list; that of all accounts begins with each one's account.
+func (r resource[T]) columns(everyAccount bool) (header []string, row func(T, time.Time) []string) {
+	if !everyAccount || r.account == nil {
+		return r.header, r.row
+	}
+	return append([]string{"ACCOUNT"}, r.header...), func(one T, now time.Time) []string {
+		return append([]string{r.account(one)}, r.row(one, now)...)
+	}
 }
 
 func (r resource[T]) inspectCommand(a *app) *cobra.Command {
@@ -134,17 +151,46 @@ func (r resource[T]) inspect(ctx context.Context, a *app, refs []string, out for
 }
 
 func (r resource[T]) rmCommand(a *app) *cobra.Command {
+	return r.eachCommand(a, "rm", "Remove", firstOf(r.removal, "What is in use is refused, with the names of its users."), r.remove)
+}
+
+// eachCommand does something with each one that it is given.
+func (r resource[T]) eachCommand(a *app, word, verb, means string, do func(*client.Client, context.Context, string) error) *cobra.Command {
+	call := "cis " + r.command + " " + word + " "
+	several := "$(cis " + r.command + " list -q)"
+	if r.other != "" {
+		several = r.example + " " + r.other
+	}
 	return &cobra.Command{
-		Use: "rm NAME...", Short: "Remove " + r.many, Long: "Remove " + r.many + ". What is in use is refused, with the names of its users.",
-		Example:           example("cis " + r.command + " rm " + r.example + "\ncis " + r.command + " rm $(cis " + r.command + " list -q)"),
+		Use: word + " " + firstOf(r.ref, "NAME") + "...", Short: verb + " " + r.many, Long: verb + " " + r.many + ". " + means,
+		Example:           example(call + r.example + "\n" + call + several),
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: r.complete(a, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.each(cmd.Context(), args, func(ctx context.Context, c *client.Client, name string) (string, error) {
-				return name, r.remove(c, ctx, name)
+				return name, do(c, ctx, name)
 			})
 		},
 	}
+}
+
+// switches are the commands that disable what is enabled, and enable it again.
+func (r resource[T]) switches(a *app, means string, disable func(c *client.Client, ctx context.Context, name string, disabled bool) error) []*cobra.Command {
+	to := func(disabled bool) func(*client.Client, context.Context, string) error {
+		return func(c *client.Client, ctx context.Context, name string) error { return disable(c, ctx, name, disabled) }
+	}
+	return []*cobra.Command{
+		r.eachCommand(a, "disable", "Disable", means, to(true)),
+		r.eachCommand(a, "enable", "Enable", "They are as they were before they were disabled.", to(false)),
+	}
+}
+
+// stateText says whether something may be used.
+func stateText(disabled bool) string {
+	if disabled {
+		return "disabled"
+	}
+	return "active"
 }
 
 // printMade tells of what was made or changed: its name, or the record with -o.

@@ -19,9 +19,10 @@ var secgroups = resource[api.SecurityGroup]{
 	row: func(g api.SecurityGroup, now time.Time) []string {
 		return []string{g.Name, g.ID, countText(len(g.Ingress), "rule"), countText(len(g.Egress), "rule"), since(now, g.CreatedAt)}
 	},
-	show: (*description).securityGroup,
-	name: func(g api.SecurityGroup) string { return g.Name },
-	list: (*client.Client).SecurityGroups, get: (*client.Client).SecurityGroup, remove: (*client.Client).RemoveSecurityGroup,
+	show:    (*description).securityGroup,
+	name:    func(g api.SecurityGroup) string { return g.Name },
+	account: func(g api.SecurityGroup) string { return g.Account },
+	list:    (*client.Client).SecurityGroups, get: (*client.Client).SecurityGroup, remove: (*client.Client).RemoveSecurityGroup,
 }
 
 func countText(n int, noun string) string {

@@ -16,9 +16,10 @@ var subnets = resource[api.Subnet]{
 	row: func(s api.Subnet, now time.Time) []string {
 		return []string{s.Name, s.ID, s.VPC, s.CIDR, s.CIDR6, strconv.Itoa(s.Available), since(now, s.CreatedAt)}
 	},
-	show: (*description).subnet,
-	name: func(s api.Subnet) string { return s.Name },
-	list: (*client.Client).Subnets, get: (*client.Client).Subnet, remove: (*client.Client).RemoveSubnet,
+	show:    (*description).subnet,
+	name:    func(s api.Subnet) string { return s.Name },
+	account: func(s api.Subnet) string { return s.Account },
+	list:    (*client.Client).Subnets, get: (*client.Client).Subnet, remove: (*client.Client).RemoveSubnet,
 }
 
 func (d *description) subnet(s api.Subnet) {

@@ -83,26 +83,32 @@ func (f *usageFlags) options(args []string, now time.Time) (api.UsageOptions, er
 	if len(args) == 1 {
 		opts.Instance = args[0]
 	}
-	for _, flag := range []struct {
-		name, text string
-		to         *time.Time
-	}{{"from", f.from, &opts.From}, {"to", f.to, &opts.To}} {
-		if flag.text == "" {
-			continue
-		}
-		t, err := parseMoment(flag.text, now)
-		if err != nil {
-			return opts, usagef("--%s: %v", flag.name, err)
-		}
-		*flag.to = t
+	var err error
+	if opts.From, err = momentFlag("from", f.from, now); err != nil {
+		return opts, err
+	}
+	if opts.To, err = momentFlag("to", f.to, now); err != nil {
+		return opts, err
 	}
 	checked := opts
 	checked.Default(now)
-	err := checked.Validate()
+	err = checked.Validate()
 	if wrong, ok := errors.AsType[*api.Error](err); ok {
 		return opts, usagef("--%s: %s", wrong.Field, wrong.Message)
 	}
 	return opts, err
+}
+
+// momentFlag reads a flag of a time; empty: zero.
+func momentFlag(name, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	t, err := parseMoment(text, now)
+	if err != nil {
+		return t, usagef("--%s: %w", name, err)
+	}
+	return t, nil
 }
 
 // parseMoment reads a time, a date in UTC, or a duration before now.

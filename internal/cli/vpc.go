@@ -18,9 +18,10 @@ var vpcs = resource[api.VPC]{
 	row: func(v api.VPC, now time.Time) []string {
 		return []string{v.Name, v.ID, v.CIDR, string(v.Egress.Mode), yesNo(v.HostReachable), since(now, v.CreatedAt)}
 	},
-	show: (*description).vpc,
-	name: func(v api.VPC) string { return v.Name },
-	list: (*client.Client).VPCs, get: (*client.Client).VPC, remove: (*client.Client).RemoveVPC,
+	show:    (*description).vpc,
+	name:    func(v api.VPC) string { return v.Name },
+	account: func(v api.VPC) string { return v.Account },
+	list:    (*client.Client).VPCs, get: (*client.Client).VPC, remove: (*client.Client).RemoveVPC,
 }
 
 func (d *description) vpc(v api.VPC) {

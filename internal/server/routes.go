@@ -206,11 +206,11 @@ func otherRoutes() []Route {
 		{Method: "GET", Path: "/metrics", Name: "metrics", Tag: "system", System: true,
 			Summary: "Figures in the Prometheus text format", Replies: []Reply{{Status: http.StatusOK, Doc: "the figures", Type: typeText}},
 			handle: (*Server).showMetrics},
-		{Method: "GET", Path: healthPath, Name: "health", Tag: "system",
+		{Method: "GET", Path: HealthPath, Name: "health", Tag: "system",
 			Summary: "Tell whether the server serves; needs no token", Replies: []Reply{{Status: http.StatusOK, Doc: "ok", Type: typeText}},
 			handle: (*Server).health},
 	}
 }
 
-// healthPath is the one route that needs no token.
-const healthPath = "/healthz"
+// HealthPath is the one route that needs no token.
+const HealthPath = "/healthz"

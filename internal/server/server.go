@@ -73,7 +73,7 @@ func (s *Server) Handler(auth Authenticate) http.Handler {
 				panic(http.ErrAbortHandler) // net/http breaks the connection off
 			}
 		}()
-		if r.URL.Path != healthPath {
+		if r.URL.Path != HealthPath {
 			c, err := s.enter(r, auth)
 			if err != nil {
 				s.fail(w, r, err)
@@ -105,7 +105,7 @@ func (s *Server) serveRoute(route *Route, w http.ResponseWriter, r *http.Request
 
 // permitted does an operation that the caller may do, and puts it on record.
 func (s *Server) permitted(route *Route, w http.ResponseWriter, r *http.Request) error {
-	if route.Path == healthPath {
+	if route.Path == HealthPath {
 		return route.handle(s, w, &request{Request: r})
 	}
 	c := callerOf(r.Context())

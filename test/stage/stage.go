@@ -259,11 +259,11 @@ func (s *Stage) endInstances() error {
 }
 
 func (s *Stage) removeAll(ctx context.Context) error {
-	list, err := s.Cis(ctx, "", "ps", "-aq")
+	list, err := s.Cis(ctx, "", "ps", "-aqA")
 	if err != nil || list.Stdout == "" {
 		return err
 	}
-	r, err := s.Cis(ctx, "", append([]string{"rm", "-f"}, strings.Fields(list.Stdout)...)...)
+	r, err := s.Cis(ctx, "", append([]string{"rm", "-fA"}, strings.Fields(list.Stdout)...)...)
 	if err == nil && r.Code != 0 {
 		err = fmt.Errorf("cis rm -f: exit code %d: %s", r.Code, r.Stderr)
 	}

@@ -58,6 +58,8 @@ func build(apiDir string) (*huma.OpenAPI, error) {
 		Components: &huma.Components{Schemas: b.registry, SecuritySchemes: map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}},
 		Security:   []map[string][]string{{"token": {}}, {}},
 	}
+	b.doc.Components.Parameters = map[string]*huma.Param{"Account": accountParam()}
+	b.doc.Components.Responses = b.denials()
 	routes := server.Routes()
 	for _, r := range routes {
 		if r.Body != nil {
@@ -97,6 +99,12 @@ func (b *builder) operation(r server.Route) *huma.Operation {
 	for _, p := range r.Query {
 		op.Parameters = append(op.Parameters, queryParam(p))
 	}
+	if r.Path != server.HealthPath { // which asks nobody who he is
+		op.Parameters = append(op.Parameters, &huma.Param{Ref: "#/components/parameters/Account"})
+		for status := range b.doc.Components.Responses {
+			op.Responses[status] = &huma.Response{Ref: "#/components/responses/" + status}
+		}
+	}
 	switch {
 	case r.Body != nil:
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: b.schema(r.Body)}}}
@@ -107,6 +115,26 @@ func (b *builder) operation(r server.Route) *huma.Operation {
 		b.reply(op, reply)
 	}
 	return op
+}
+
+// accountParam is the header that every operation but one takes.
+func accountParam() *huma.Param {
+	return &huma.Param{Name: "Cis-Account", In: "header", Schema: &huma.Schema{Type: "string"},
+		Description: "account to act for, where that is not the caller's own, or *: all of them, to look; only for who runs the service"}
+}
+
+// denials are the problems of callers, by status.
+func (b *builder) denials() map[string]*huma.Response {
+	all := map[string]*huma.Response{}
+	for status, why := range map[string]string{
+		"401": "no token, or one that is not known, disabled or expired",
+		"403": "the caller's role, or account, is not enough",
+		"429": "the key does this too often",
+	} {
+		all[status] = b.problem()
+		all[status].Description = why
+	}
+	return all
 }
 
 func queryParam(p server.Param) *huma.Param {

@@ -69,8 +69,7 @@ func writeOperation(out *bytes.Buffer, path string, op *huma.Operation) {
 		fmt.Fprintf(out, "\nBody: %s\n", contentText(op.RequestBody.Content))
 	}
 	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
-		if status != "default" {
-			resp := op.Responses[status]
+		if resp := op.Responses[status]; status != "default" && resp.Ref == "" {
 			gives := fmt.Sprintf("Gives %s: %s. %s", statusText(status), resp.Description, contentText(resp.Content))
 			fmt.Fprintf(out, "\n%s\n", strings.TrimSpace(gives))
 		}
