@@ -53,6 +53,8 @@ var parts = []struct {
 	{"net-vm-latency", (*bench).netVMLatency},
 	{"net-rules", (*bench).netRules},
 	{"net-nic", (*bench).netNIC},
+	{"cloud-create", (*bench).cloudCreate},
+	{"cloud-describe", (*bench).cloudDescribe},
 }
 
 func main() {
@@ -64,7 +66,7 @@ func main() {
 	flag.IntVar(&b.creates, "creates", 500, "creates in a row")
 	flag.IntVar(&b.idle, "idle", 20, "idle instances whose memory is measured")
 	flag.IntVar(&b.data, "data", 256, "MiB in the image that is pulled")
-	flag.StringVar(&only, "only", "", "parts to run, with commas between: cli,warm,cold,burst,memory,pull,creates,vm-warm,vm-copy,vm-burst,vm-boot,vm-memory,net-tcp,net-latency,net-vm-tcp,net-vm-latency,net-rules,net-nic")
+	flag.StringVar(&only, "only", "", "parts to run, with commas between: cli,warm,cold,burst,memory,pull,creates,vm-warm,vm-copy,vm-burst,vm-boot,vm-memory,net-tcp,net-latency,net-vm-tcp,net-vm-latency,net-rules,net-nic,cloud-create,cloud-describe")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
