@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"cis/internal/cloudapi/cis"
 	"cis/internal/cloudapi/eksci"
@@ -45,6 +46,9 @@ func TestSDK(t *testing.T) {
 	t.Run("replicas", x.replicas)
 	t.Run("at once", x.atOnce)
 }
+
+// nextSecond waits until the same request has another signature.
+func nextSecond() { time.Sleep(1100 * time.Millisecond) }
 
 // slug is a mode in a name.
 func (m mode) slug() string {
@@ -97,6 +101,7 @@ func (x *sdk) cis(t *testing.T, m mode) {
 	if gone.Msg != "cis-"+m.slug()+" has beed deleted" {
 		t.Errorf("%q", gone.Msg)
 	}
+	nextSecond()
 	x.bad(t, m, "cis:DeleteContainerInstance", name, "ResourceNotFound", "InstanceName")
 }
 
@@ -126,6 +131,7 @@ func (x *sdk) vpc(t *testing.T, m mode) {
 	x.addresses(t, m)
 	x.ok(t, m, "vpc:DeleteSubnet", params{"SubnetId": s.Subnet.SubnetId}, nil)
 	x.ok(t, m, "vpc:DeleteVpc", id, nil)
+	nextSecond()
 	x.bad(t, m, "vpc:DeleteSubnet", params{"SubnetId": s.Subnet.SubnetId}, "ResourceNotFound", "SubnetId")
 }
 
@@ -157,6 +163,7 @@ func (x *sdk) groups(t *testing.T, m mode) {
 	x.bad(t, m, "vpc:DescribeSecurityGroupPolicies", params{"SecurityGroupId": "sg-none"}, "ResourceNotFound", "SecurityGroupId")
 	x.bad(t, m, "vpc:DescribeSecurityGroups", params{"OrderField": "UpdateTime"}, "UnsupportedOperation", "OrderField")
 	x.ok(t, m, "vpc:DeleteSecurityGroup", group, nil)
+	nextSecond()
 	x.bad(t, m, "vpc:DeleteSecurityGroup", group, "ResourceNotFound", "SecurityGroupId")
 }
 
@@ -236,6 +243,7 @@ func (x *sdk) tke(t *testing.T, m mode) {
 	x.bad(t, m, "tke:RestartEKSContainerInstances", params{"EksCiIds": []string{"web"}}, "InvalidParameterValue", "EksCiIds.0")
 	x.bad(t, m, "tke:DescribeEKSContainerInstanceRegions", params{"Foo": "1"}, "UnknownParameter", "Foo")
 	x.ok(t, m, "tke:DeleteEKSContainerInstances", ids, nil)
+	nextSecond()
 	x.bad(t, m, "tke:DeleteEKSContainerInstances", ids, "ResourceNotFound", "EksCiIds.0")
 }
 
@@ -301,6 +309,7 @@ func (x *sdk) atOnce(t *testing.T) {
 	if codes[""] == 0 || codes["InternalError"] > 0 {
 		t.Errorf("%v", codes)
 	}
+	nextSecond()
 	each(func(i int, m mode) {
 		if a := x.do(t, m, "cis:DeleteContainerInstance", name(i)); i > 0 && a.Code != "" {
 			t.Errorf("%d: %s: %s", i, a.Code, a.Message)
