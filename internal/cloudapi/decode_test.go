@@ -3,7 +3,6 @@ package cloudapi
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/url"
 	"reflect"
 	"strings"
@@ -156,7 +155,7 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("%q comes back as %s: %v", s, sent, err)
 			}
 			again := reflect.New(reflect.TypeOf(request).Elem()).Interface()
-			if err := decode(root, again); err != nil || fmt.Sprintf("%s", mustJSON(again)) != string(sent) {
+			if err := decode(root, again); err != nil || string(mustJSON(again)) != string(sent) {
 				t.Fatalf("%q comes back as %s: %v", s, sent, err)
 			}
 		}

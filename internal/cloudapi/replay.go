@@ -33,8 +33,7 @@ func newHalf() half { return half{seen: map[[16]byte]struct{}{}, byKey: map[stri
 
 // note remembers a signature of a key, and refuses one that it remembers.
 func (r *replays) note(key, action, signature string, now time.Time) error {
-	sum := sha256.Sum256([]byte(key + "\n" + action + "\n" + signature))
-	id := [16]byte(sum[:16])
+	id := seenID(key, action, signature)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.now.seen == nil || now.Sub(r.since) > 2*maxSkew {
@@ -50,4 +49,18 @@ func (r *replays) note(key, action, signature string, now time.Time) error {
 	r.now.seen[id] = struct{}{}
 	r.now.byKey[key]++
 	return nil
+}
+
+// forget lets a request whose change was refused be sent again as it is.
+func (r *replays) forget(key, action, signature string) {
+	id := seenID(key, action, signature)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.now.seen, id)
+	delete(r.old.seen, id)
+}
+
+func seenID(key, action, signature string) [16]byte {
+	sum := sha256.Sum256([]byte(key + "\n" + action + "\n" + signature))
+	return [16]byte(sum[:16])
 }

@@ -151,7 +151,20 @@ func (s *Server) act(ctx context.Context, c *call, record *Record) (any, error) 
 			return nil, err
 		}
 	}
-	return action.Do(ctx, request)
+	response, err := action.Do(ctx, request)
+	if action.Changes() && refused(err) {
+		s.seen.forget(c.secretID, name, c.signature)
+	}
+	return response, err
+}
+
+// refused tells whether an action has changed nothing for certain.
+func refused(err error) bool {
+	if err == nil {
+		return false
+	}
+	code := cloud.From(err, cloud.Names{}).Code
+	return code != cloud.InternalError && code != cloud.ServiceUnavailable
 }
 
 // tooMany tells of a limit in the way that makes clients try again later.

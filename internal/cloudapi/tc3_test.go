@@ -131,6 +131,10 @@ func TestReplays(t *testing.T) {
 			t.Errorf("%v: %v", other, err)
 		}
 	}
+	r.forget("a", "x", "t")
+	if err := r.note("a", "x", "t", now); err != nil {
+		t.Error(err)
+	}
 	// It forgets what cannot be accepted any more.
 	_ = r.note("a", "x", "u", now.Add(5*maxSkew))
 	_ = r.note("a", "x", "v", now.Add(8*maxSkew))
