@@ -108,7 +108,9 @@ func TestEKSCreateRefuses(t *testing.T) {
 		{`"Replicas":1`, `"GpuCount":1`, cloud.UnsupportedOperation, "GpuCount: "},
 		{`"Replicas":1`, `"CamRoleName":"x"`, cloud.UnsupportedOperation, "CamRoleName: "},
 		{`"Replicas":1`, `"EksCiVolume":{"NfsVolumes":[{"Name":"a","Server":"b","Path":"/"}]}`, cloud.UnsupportedOperation, "EksCiVolume.NfsVolumes: "},
-		{`"Replicas":1`, `"EksCiVolume":{"CbsVolumes":[{"Name":"a","CbsDiskId":"b"}]}`, cloud.UnsupportedOperation, "EksCiVolume.CbsVolumes: "},
+		{`"Replicas":1`, `"EksCiVolume":{"CbsVolumes":[{"Name":"a","CbsDiskId":"b"}]}`, cloud.InvalidParameterValue, "EksCiVolume.CbsVolumes.0.CbsDiskId: "},
+		{`"Replicas":1`, `"EksCiVolume":{"CbsVolumes":[{"Name":"A","CbsDiskId":"disk-1"}]}`, cloud.InvalidParameterValue, "EksCiVolume.CbsVolumes.0.Name: "},
+		{`"Replicas":1`, `"Replicas":2,"EksCiVolume":{"CbsVolumes":[{"Name":"a","CbsDiskId":"disk-1"}]}`, cloud.InvalidParameterValue, "Replicas: "},
 		{`"Replicas":1`, `"AutoCreateEip":true,"ExistedEipIds":["eip-00000001"]`, cloud.InvalidParameterValue, "AutoCreateEip: "},
 		{`"Replicas":1`, `"ExistedEipIds":["eip-00000001"]`, cloud.ResourceNotFound, "ExistedEipIds: "},
 		{`"Replicas":1`, `"ExistedEipIds":["eip-00000001","eip-00000002"]`, cloud.InvalidParameterValue, "ExistedEipIds: "},
@@ -190,7 +192,7 @@ func TestEKSUpdateRefuses(t *testing.T) {
 	update(`"Containers":[{"Name":"a","Image":"i","Cpu":2}]`, cloud.InvalidParameterValue, "Containers.0.Cpu: ")
 	update(`"Containers":[{"Name":"first","Image":"i"}]`, cloud.InvalidParameterValue, "first")
 	update(`"InitContainers":[{"Name":"x","Image":"i","LivenessProbe":{"Probe":{},"TcpSocket":{"Port":1}}}]`, cloud.InvalidParameterValue, "InitContainers.0.LivenessProbe: ")
-	update(`"EksCiVolume":{"CbsVolumes":[{"Name":"a","CbsDiskId":"b"}]}`, cloud.UnsupportedOperation, "EksCiVolume.CbsVolumes: ")
+	update(`"EksCiVolume":{"CbsVolumes":[{"Name":"a","CbsDiskId":"b"}]}`, cloud.UnsupportedOperation, "EksCiVolume: ")
 	l.bad(t, "tke:UpdateEKSContainerInstance", `{"EksCiId":"eksci-ffffffffffff"}`, cloud.ResourceNotFound, "EksCiId: ")
 }
 

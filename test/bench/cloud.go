@@ -69,7 +69,9 @@ func (c *cloudClient) call(ctx context.Context, action string, request, response
 	var told struct {
 		Response json.RawMessage
 	}
-	var failure struct{ Error *struct{ Code, Message string } }
+	var failure struct {
+		Error *struct{ Code, Message string }
+	}
 	if err = json.NewDecoder(reply.Body).Decode(&told); err == nil {
 		err = json.Unmarshal(told.Response, &failure)
 	}

@@ -43,6 +43,9 @@ func (p *product) requests(r *CreateEKSContainerInstancesRequest) (all []api.Cre
 	if err := r.checkAddresses(replicas); err != nil {
 		return nil, err
 	}
+	if v := r.EksCiVolume; v != nil && len(v.CbsVolumes) > 0 && replicas > 1 {
+		return nil, cloud.Bad("Replicas", "must be 1 with CbsVolumes: a disk is one instance's at a time")
+	}
 	if r.EksCiName == "" {
 		return nil, cloud.Bad("EksCiName", "must not be empty")
 	}

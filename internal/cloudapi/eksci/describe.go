@@ -3,6 +3,7 @@ package eksci
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"cis/api"
 	"cis/internal/cloudapi/cloud"
@@ -44,9 +45,15 @@ func (p *product) list(ctx context.Context, r *DescribeEKSContainerInstancesRequ
 	if err != nil {
 		return nil, err
 	}
+	disks, err := p.engine.Disks(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := &DescribeEKSContainerInstancesResponse{TotalCount: total}
 	for _, in := range instances {
-		out.EksCis = append(out.EksCis, instance(in, networks, made[in.ID].ID))
+		one := instance(in, networks, made[in.ID].ID)
+		one.EksCiVolume = volumes(in.Spec.Volumes, disks)
+		out.EksCis = append(out.EksCis, one)
 	}
 	return out, nil
 }
@@ -93,6 +100,25 @@ func instance(in api.Instance, n cloud.Networks, madeAddress string) EksCi {
 	}
 	if in.Status.Phase == api.PhaseSucceeded && in.Status.FinishedAt != nil {
 		out.SucceededTime = cloud.UTCTime(*in.Status.FinishedAt)
+	}
+	return out
+}
+
+// volumes are those that are disks; nil without any. A disk that was removed shows what it
+// was asked for by.
+func volumes(all []api.Volume, disks []api.Disk) (out *EksCiVolume) {
+	for _, v := range all {
+		if v.Disk == nil {
+			continue
+		}
+		if out == nil {
+			out = &EksCiVolume{}
+		}
+		id := v.Disk.Name
+		if i := slices.IndexFunc(disks, func(d api.Disk) bool { return d.Name == id }); i >= 0 {
+			id = disks[i].ID
+		}
+		out.CbsVolumes = append(out.CbsVolumes, CbsVolume{Name: v.Name, CbsDiskId: id})
 	}
 	return out
 }

@@ -24,6 +24,7 @@ type Engine interface {
 	Update(ctx context.Context, ref string, u api.InstanceUpdate) (api.Instance, error)
 	Restart(ctx context.Context, ref string, grace *time.Duration) (api.Instance, error)
 	Remove(ctx context.Context, ref string, force bool, grace *time.Duration) error
+	Disks(ctx context.Context) ([]api.Disk, error)
 	Addresses(ctx context.Context) ([]api.Address, error)
 	CreateAddress(ctx context.Context, a api.Address) (api.Address, error)
 	RemoveAddress(ctx context.Context, ref string) error
@@ -75,7 +76,8 @@ var names = cloud.Names{
 		".successThreshold", ".Probe.SuccessThreshold", ".failureThreshold", ".Probe.FailureThreshold",
 		".securityContext.capabilities.add", ".SecurityContext.Capabilities.Add", ".securityContext.capabilities.drop", ".SecurityContext.Capabilities.Drop",
 		"network.securityGroups[", "SecurityGroupIds.", "dnsConfig.nameservers", "DnsConfig.Nameservers", "dnsConfig.searches", "DnsConfig.Searches",
-		"dnsConfig.options", "DnsConfig.Options", "registryAuth.registry", "ImageRegistryCredentials.0.Server", ".name", ".Name"},
+		"dnsConfig.options", "DnsConfig.Options", "registryAuth.registry", "ImageRegistryCredentials.0.Server",
+		"volumes[", "EksCiVolume.CbsVolumes.", ".disk.name", ".CbsDiskId", ".disk", ".CbsDiskId", ".name", ".Name"},
 }
 
 // insideID is the ID of an instance by the one that is shown.

@@ -34,6 +34,9 @@ func (r *CreateEKSContainerInstancesRequest) spec() (req api.CreateInstance, err
 	if r.RestartPolicy != "" {
 		req.RestartPolicy = api.RestartPolicy(r.RestartPolicy)
 	}
+	if req.Volumes, err = r.EksCiVolume.spec(); err != nil {
+		return req, err
+	}
 	req.DNSConfig = r.DnsConfig.spec()
 	if req.RegistryAuth, err = registryAuth(r.ImageRegistryCredentials); err != nil {
 		return req, err
@@ -43,6 +46,20 @@ func (r *CreateEKSContainerInstancesRequest) spec() (req api.CreateInstance, err
 	}
 	req.InitContainers, err = containers("InitContainers", r.InitContainers)
 	return req, err
+}
+
+// spec are the volumes, all of them disks.
+func (v *EksCiVolume) spec() (out []api.Volume, err error) {
+	if v == nil {
+		return nil, nil
+	}
+	for i, c := range v.CbsVolumes {
+		if err := cloud.CheckID(fmt.Sprintf("EksCiVolume.CbsVolumes.%d.CbsDiskId", i), "disk-", c.CbsDiskId); err != nil {
+			return nil, err
+		}
+		out = append(out, api.Volume{Name: c.Name, Disk: &api.DiskVolume{Name: c.CbsDiskId}})
+	}
+	return out, nil
 }
 
 // registryAuth is the one credential that an instance can have.

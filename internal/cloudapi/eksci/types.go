@@ -12,7 +12,7 @@ type CreateEKSContainerInstancesRequest struct {
 	Memory                   float64                   `cloud:"required" doc:"GiB of the instance, a multiple of 1/1024"`
 	RestartPolicy            string                    `doc:"Always (default), OnFailure or Never"`
 	ImageRegistryCredentials []ImageRegistryCredential `doc:"at most one"`
-	EksCiVolume              *EksCiVolume              `doc:"no kind of volume is offered through this API yet"`
+	EksCiVolume              *EksCiVolume              `doc:"disks that the containers mount"`
 	Replicas                 *int64                    `doc:"1 (default) to 20; either all are made or none"`
 	DnsConfig                *DNSConfig                `doc:"added to the VPC's own name server and domain"`
 	ExistedEipIds            []string                  `doc:"public addresses by ID, eip-…, one for each replica"`
@@ -33,7 +33,7 @@ type CreateEKSContainerInstancesResponse struct {
 type UpdateEKSContainerInstanceRequest struct {
 	EksCiId                  string                    `cloud:"required" doc:"eksci-…"`
 	RestartPolicy            string                    `doc:"Always, OnFailure or Never"`
-	EksCiVolume              *EksCiVolume              `doc:"no kind of volume is offered through this API yet"`
+	EksCiVolume              *EksCiVolume              `refuse:"an instance keeps its volumes: cis disk attach and detach change what it starts with"`
 	Containers               []Container               `doc:"in place of all that there are"`
 	InitContainers           []Container               `doc:"in place of all that there are"`
 	Name                     string                    `refuse:"the name of an instance never changes, since it is its DNS name"`
@@ -209,14 +209,14 @@ type ImageRegistryCredential struct {
 
 // EksCiVolume are volumes.
 type EksCiVolume struct {
-	CbsVolumes []CbsVolume `refuse:"named disks are not offered through this API yet"`
-	NfsVolumes []NfsVolume `refuse:"NFS is not offered here"`
+	CbsVolumes []CbsVolume `doc:"disks, each one instance's at a time"`
+	NfsVolumes []NfsVolume `refuse:"no NFS server is mounted here: keep files on disks"`
 }
 
 // CbsVolume is a disk.
 type CbsVolume struct {
-	Name      string `cloud:"required"`
-	CbsDiskId string `cloud:"required"`
+	Name      string `cloud:"required" doc:"what VolumeMounts call it"`
+	CbsDiskId string `cloud:"required" doc:"the ID of a disk, disk-…, as cis disk list shows it"`
 }
 
 // NfsVolume is a directory of a server.
