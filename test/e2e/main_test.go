@@ -4,8 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"cis/test/stage"
@@ -17,26 +15,11 @@ var isolations = []string{"gvisor", "vm"}
 // TestMain builds the programs, so that it is never old ones that are tested.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := build(); err != nil {
+	if err := stage.Build("packages up", "build"); err != nil {
 		fmt.Fprintln(os.Stderr, "build the programs:", err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
-}
-
-func build() error {
-	root, err := stage.ModuleRoot()
-	if err != nil {
-		return err
-	}
-	for _, script := range [][]string{{"packages", "up"}, {"build"}} {
-		cmd := exec.Command(filepath.Join(root, "scripts", script[0]), script[1:]...)
-		cmd.Stderr = os.Stderr
-		if err := cmd.Run(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // tests of one kind: name and what to do.

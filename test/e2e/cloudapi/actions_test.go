@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"cis/api"
 	"cis/internal/cloudapi/cis"
 	"cis/internal/cloudapi/eksci"
 	"cis/internal/cloudapi/vpc"
@@ -40,6 +41,7 @@ func TestSDK(t *testing.T) {
 			t.Run("cis", func(t *testing.T) { x.cis(t, m) })
 			t.Run("vpc", func(t *testing.T) { x.vpc(t, m) })
 			t.Run("tke", func(t *testing.T) { x.tke(t, m) })
+			t.Run("disk", func(t *testing.T) { x.disk(t, m) })
 			t.Run("refusals", func(t *testing.T) { x.refusals(t, m) })
 		})
 	}
@@ -245,6 +247,44 @@ func (x *sdk) tke(t *testing.T, m mode) {
 	x.ok(t, m, "tke:DeleteEKSContainerInstances", ids, nil)
 	nextSecond()
 	x.bad(t, m, "tke:DeleteEKSContainerInstances", ids, "ResourceNotFound", "EksCiIds.0")
+}
+
+// disk runs two instances, one after the other, with the same disk.
+func (x *sdk) disk(t *testing.T, m mode) {
+	d, err := x.stage.Client.CreateDisk(t.Context(), api.Disk{Name: "cbs-" + m.slug(), Size: api.MinDisk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(name, script string) params {
+		create := changed(x.eksCreate(name, script), params{"RestartPolicy": "Never", "EksCiVolume": params{"CbsVolumes": []params{{"Name": "data", "CbsDiskId": d.ID}}}})
+		create["Containers"].([]params)[0]["VolumeMounts"] = []params{{"Name": "data", "MountPath": "/data"}}
+		return create
+	}
+	run := func(name, script, says string) {
+		t.Helper()
+		var made eksci.CreateEKSContainerInstancesResponse
+		x.ok(t, m, "tke:CreateEKSContainerInstances", with(name, script), &made)
+		ids := params{"EksCiIds": made.EksCiIds}
+		var shown eksci.DescribeEKSContainerInstancesResponse
+		until(t, "succeeded", func() bool {
+			x.ok(t, m, "tke:DescribeEKSContainerInstances", ids, &shown)
+			return shown.EksCis[0].Status == "Succeeded"
+		})
+		if v := shown.EksCis[0].EksCiVolume; v == nil || v.CbsVolumes[0].CbsDiskId != d.ID {
+			t.Errorf("volumes %+v", v)
+		}
+		var logs eksci.DescribeEksContainerInstanceLogResponse
+		x.ok(t, m, "tke:DescribeEksContainerInstanceLog", params{"EksCiId": made.EksCiIds[0]}, &logs)
+		if logs.LogContent != says {
+			t.Errorf("%s says %q, want %q", name, logs.LogContent, says)
+		}
+		x.ok(t, m, "tke:DeleteEKSContainerInstances", ids, nil)
+	}
+	run("writes-"+m.slug(), "echo kept >/data/file", "")
+	run("reads-"+m.slug(), "cat /data/file", "kept\n")
+	wrong := with("x", "true")
+	wrong["EksCiVolume"] = params{"CbsVolumes": []params{{"Name": "data", "CbsDiskId": "disk-none"}}}
+	x.bad(t, m, "tke:CreateEKSContainerInstances", wrong, "ResourceNotFound", "EksCiVolume.CbsVolumes.0.CbsDiskId")
 }
 
 func (x *sdk) refusals(t *testing.T, m mode) {
