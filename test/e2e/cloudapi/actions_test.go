@@ -284,7 +284,7 @@ func (x *sdk) disk(t *testing.T, m mode) {
 	run("reads-"+m.slug(), "cat /data/file", "kept\n")
 	wrong := with("x", "true")
 	wrong["EksCiVolume"] = params{"CbsVolumes": []params{{"Name": "data", "CbsDiskId": "disk-none"}}}
-	x.bad(t, m, "tke:CreateEKSContainerInstances", wrong, "ResourceNotFound", "EksCiVolume.CbsVolumes.0.CbsDiskId")
+	x.bad(t, m, "tke:CreateEKSContainerInstances", wrong, "InvalidParameterValue", "EksCiVolume.CbsVolumes.0.CbsDiskId")
 }
 
 func (x *sdk) refusals(t *testing.T, m mode) {
