@@ -15,6 +15,8 @@ import (
 // Interval is the time in which programs of an instance ran in one sandbox, from the
 // first start to the last end.
 type Interval struct {
+	// Account that owned the instance.
+	Account                 string
 	Sandbox, Instance, Name string
 	Labels                  map[string]string
 	Isolation               api.Isolation
