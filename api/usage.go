@@ -10,6 +10,7 @@ const (
 	UsageByInstance UsageBy = "instance"
 	UsageByLabel    UsageBy = "label"
 	UsageByDay      UsageBy = "day"
+	UsageByAccount  UsageBy = "account"
 )
 
 // UsageOptions choose usage.
@@ -44,8 +45,8 @@ const maxUsageSpan = 3660 * 24 * time.Hour
 // Validate checks options that have their defaults.
 func (o *UsageOptions) Validate() error {
 	switch {
-	case o.By != UsageByInstance && o.By != UsageByLabel && o.By != UsageByDay:
-		return FieldError("by", "must be instance, label or day, not %q", o.By)
+	case o.By != UsageByInstance && o.By != UsageByLabel && o.By != UsageByDay && o.By != UsageByAccount:
+		return FieldError("by", "must be instance, label, day or account, not %q", o.By)
 	case o.By == UsageByLabel && o.Label == "":
 		return FieldError("label", "is required with by=label: the key of the label")
 	case o.By != UsageByLabel && o.Label != "":
@@ -71,10 +72,10 @@ type Usage struct {
 	Total    UsageAmounts `json:"total"`
 }
 
-// UsageItem is the usage of one instance, label value or day.
+// UsageItem is the usage of one instance, label value, day or account.
 type UsageItem struct {
-	// Key is the ID of the instance or disk, the label's value (empty: without the label), or the
-	// day in UTC.
+	// Key is the ID of the instance or disk, the label's value (empty: without the label), the
+	// day in UTC, or the account's name.
 	Key string `json:"key"`
 	// Name of the instance or disk.
 	Name string `json:"name,omitempty"`

@@ -34,13 +34,13 @@ func (a *app) usageCommand() *cobra.Command {
 		Use:   "usage [NAME]",
 		Short: "Show what instances have used and what it costs",
 		Long: "Show what one instance or all have used, by the second, and what it costs where the server has\n" +
-			"prices: from --from to before --to, added up by instance, by the values of a label, or by day\n" +
-			"(UTC). Instances that were removed count as well; name one by its whole ID.",
+			"prices: from --from to before --to, added up by instance, by the values of a label, by day\n" +
+			"(UTC), or by account. Instances that were removed count as well; name one by its whole ID.",
 		Example: example(`
 cis usage
 cis usage web --from 24h
 cis usage --from 2026-01-01 --to 2026-02-01 --by label --label team
-cis usage --by day -o csv > usage.csv`),
+cis usage -A --by account -o csv > usage.csv`),
 		Args:              usageArgs(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeInstances(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,11 +54,11 @@ cis usage --by day -o csv > usage.csv`),
 	flags := cmd.Flags()
 	flags.StringVar(&f.from, "from", "", "beginning: a date (UTC), a time such as 2026-01-31T12:00:00Z, or a duration such as 24h before now (default: that of the month)")
 	flags.StringVar(&f.to, "to", "", "end, not included, as --from (default: now)")
-	flags.StringVar(&f.by, "by", "instance", "add up by instance, label or day")
+	flags.StringVar(&f.by, "by", "instance", "add up by instance, label, day or account")
 	flags.StringVar(&f.label, "label", "", "with --by label: key of the label")
 	outputFlag(cmd, &f.out, formatTable, formatJSON, formatCSV)
 	// The flags exist, which is all that could fail.
-	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{"instance", "label", "day"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{"instance", "label", "day", "account"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("label", a.names(-1, labelKeys))
 	return cmd
 }
@@ -142,7 +142,7 @@ func (a *app) usage(ctx context.Context, opts api.UsageOptions, out format) erro
 }
 
 func (a *app) usageTable(u *api.Usage) error {
-	header := map[api.UsageBy]string{api.UsageByInstance: "INSTANCE", api.UsageByDay: "DAY", api.UsageByLabel: clean(u.Label)}[u.By]
+	header := map[api.UsageBy]string{api.UsageByInstance: "INSTANCE", api.UsageByDay: "DAY", api.UsageByAccount: "ACCOUNT", api.UsageByLabel: clean(u.Label)}[u.By]
 	columns := []string{header, "SECONDS", "VCPU-SECONDS", "GIB-SECONDS", "DISK-GIB-SECONDS", "ADDRESS-HOURS", "OUT"}
 	if u.Currency != "" {
 		columns = append(columns, "COST "+u.Currency)

@@ -51,6 +51,9 @@ Discount:         20%, included
 	if r = l.cis("", "usage", "--by", "day", "-o", "table"); r.code != 0 || !strings.HasPrefix(r.out, "DAY ") || !strings.Contains(r.out, "COST EUR") {
 		t.Errorf("%+v", r)
 	}
+	if r = l.cis("", "usage", "-A", "--by", "account"); !strings.HasPrefix(r.out, "ACCOUNT ") || !strings.Contains(r.out, "\ntotal ") {
+		t.Errorf("%+v", r)
+	}
 	if r = l.cis("", "__complete", "usage", "--label", ""); !strings.HasPrefix(r.out, "team\n") {
 		t.Errorf("%+v", r)
 	}
@@ -63,7 +66,7 @@ func TestBadUsageFlags(t *testing.T) {
 		says string
 	}{
 		{[]string{"usage", "--from", "soon"}, `--from: "soon" is not a date`},
-		{[]string{"usage", "--by", "week"}, "--by: must be instance, label or day"},
+		{[]string{"usage", "--by", "week"}, "--by: must be instance, label, day or account"},
 		{[]string{"usage", "--by", "label"}, "--label: is required"},
 		{[]string{"usage", "--from", "1h", "--to", "2h"}, "--from: must be before"},
 		{[]string{"usage", "-o", "yaml"}, "use table, json, csv"},

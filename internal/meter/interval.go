@@ -15,6 +15,8 @@ import (
 // Interval is the time in which programs of an instance ran in one sandbox, from the
 // first start to the last end; or that in which a disk had one size.
 type Interval struct {
+	// Account that owned the instance or disk.
+	Account                 string
 	// Disk: Instance and Name are a disk's, Storage is its size, and it does not run.
 	Disk                    bool
 	Sandbox, Instance, Name string

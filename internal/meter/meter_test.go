@@ -76,7 +76,7 @@ func TestEachSecondCountsOnce(t *testing.T) {
 		now := span + random.IntN(100)
 		for n := range random.IntN(8) {
 			start := random.IntN(span)
-			i := Interval{Instance: string(rune('a' + n%3)), CPU: api.CPU(random.IntN(4) * 250), Memory: api.Bytes(random.IntN(4)) * api.GiB,
+			i := Interval{Account: string(rune('p' + n%3)), Instance: string(rune('a' + n%3)), CPU: api.CPU(random.IntN(4) * 250), Memory: api.Bytes(random.IntN(4)) * api.GiB,
 				Start: at(start), End: at(start + 1 + random.IntN(span/3)), Labels: map[string]string{"team": string(rune('x' + n%2))}}
 			i.Sent = []Sent{{i.Start.Truncate(time.Hour), 7}, {i.End.Add(-1).Truncate(time.Hour), 5}}
 			if random.IntN(4) == 0 {
@@ -84,7 +84,7 @@ func TestEachSecondCountsOnce(t *testing.T) {
 			}
 			all = append(all, i)
 		}
-		for _, by := range []api.UsageBy{api.UsageByInstance, api.UsageByLabel, api.UsageByDay} {
+		for _, by := range []api.UsageBy{api.UsageByInstance, api.UsageByLabel, api.UsageByDay, api.UsageByAccount} {
 			var cpu, memory, sent, items big.Rat
 			for from := 0; from < 2*span; {
 				to := min(2*span, from+1+random.IntN(span))

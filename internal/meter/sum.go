@@ -100,6 +100,8 @@ func (s *Sum) amountsOf(i Interval, from time.Time) *amounts {
 		key, name = i.Labels[s.opts.Label], ""
 	case api.UsageByDay:
 		key, name = from.UTC().Format(time.DateOnly), ""
+	case api.UsageByAccount:
+		key, name = i.Account, ""
 	}
 	g := s.groups[key]
 	if g == nil {

@@ -13,7 +13,7 @@ func meterRoutes() []Route {
 		{Method: "GET", Path: "/v1/usage", Name: "usage", Tag: tag,
 			Summary: "Tell what instances have used and what it costs",
 			Query: []Param{momentParam("from", "the beginning; that of the month in UTC by default"), momentParam("to", "the end, which is not included; now by default"),
-				choiceParam("by", "what is added up by; instance by default", string(api.UsageByInstance), string(api.UsageByLabel), string(api.UsageByDay)),
+				choiceParam("by", "what is added up by; instance by default", string(api.UsageByInstance), string(api.UsageByLabel), string(api.UsageByDay), string(api.UsageByAccount)),
 				stringParam("label", "with by=label: the key of the label"),
 				stringParam("instance", "only of this instance; by its whole ID it may be one that was removed")},
 			Replies: gives("the usage", api.Usage{}), handle: (*Server).usage},

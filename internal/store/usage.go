@@ -163,7 +163,7 @@ func openUsage(tx *sql.Tx) (open []string, err error) {
 // Usage calls fn for each interval of an account (empty: of all), of one instance by ID or
 // (empty) of all, that has a part from one time to before another.
 func (s *Store) Usage(ctx context.Context, account string, from, to time.Time, instance string, fn func(meter.Interval)) error {
-	query := `SELECT sandbox,instance,name,labels,isolation,cpu,memory,storage,run,started_at,ended_at,seen_at,addresses,
+	query := `SELECT account,sandbox,instance,name,labels,isolation,cpu,memory,storage,run,started_at,ended_at,seen_at,addresses,
 		(SELECT json_group_array(json_array(hour,bytes)) FROM usage_sent s WHERE s.sandbox=u.sandbox AND hour>? AND hour<?)
 		FROM usage u WHERE started_at<? AND (ended_at IS NULL OR ended_at>?) AND `
 	mine, whose := owned(account)
@@ -195,7 +195,7 @@ func scanUsage(rows *sql.Rows) (i meter.Interval, err error) {
 	var start, seen int64
 	var end sql.NullInt64
 	var labels, addresses, sent []byte
-	err = rows.Scan(&i.Sandbox, &i.Instance, &i.Name, &labels, &i.Isolation, &i.CPU, &i.Memory, &i.Storage, &i.Run,
+	err = rows.Scan(&i.Account, &i.Sandbox, &i.Instance, &i.Name, &labels, &i.Isolation, &i.CPU, &i.Memory, &i.Storage, &i.Run,
 		&start, &end, &seen, &addresses, &sent)
 	if err != nil {
 		return i, err

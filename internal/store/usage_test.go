@@ -92,7 +92,7 @@ func TestUsageOutlivesACrashAtEachStep(t *testing.T) {
 		}
 		t.Cleanup(func() { s.Close() })
 		all := metered(t, s)
-		common := meter.Interval{Instance: "i-000000000001", Name: "n1", Labels: map[string]string{"a": "b"}, Isolation: api.IsolationGVisor,
+		common := meter.Interval{Account: "default", Instance: "i-000000000001", Name: "n1", Labels: map[string]string{"a": "b"}, Isolation: api.IsolationGVisor,
 			CPU: 500, Memory: api.GiB, Storage: 10 * api.GiB, Run: 1}
 		hour := at(0).Truncate(time.Hour)
 		one, two, three := common, common, common
