@@ -203,7 +203,7 @@ func (e *Engine) RemoveAccount(ctx context.Context, name string) error {
 	owned, err := e.belongings(ctx, name)
 	if err == nil && len(owned) > 0 {
 		err = api.Errorf(api.Conflict, "account %s still owns %s", name, strings.Join(owned, ", ")).
-			WithNext("remove that first: `cis --account %s ps -a` and the like show it", name)
+			WithNext("remove that first: with --account %s, `cis ps -a`, `cis disk list` and the like show it", name)
 	}
 	if err == nil {
 		err = e.dissolve(ctx, name)
@@ -241,7 +241,7 @@ func (e *Engine) belongings(ctx context.Context, name string) (owned []string, e
 		{len(sorted(n.public, name, addressTitle)), "public addresses"}, {disks, "disks"}, {snapshots, "snapshots of disks"},
 	} {
 		if have.count > 0 {
-			owned = append(owned, fmt.Sprintf("%d %s", have.count, have.what))
+			owned = append(owned, fmt.Sprintf("%s (%d)", have.what, have.count))
 		}
 	}
 	return owned, nil

@@ -188,7 +188,7 @@ func TestAnAccountGoesWhenItOwnsNothing(t *testing.T) {
 	b.Create(us, request("a", "echo"))
 	_, err := b.CreateAccount(root, api.Account{Name: "us"})
 	wantError(t, err, api.Conflict, "name", "exists")
-	wantError(t, b.RemoveAccount(root, "us"), api.Conflict, "", "still owns 1 instances")
+	wantError(t, b.RemoveAccount(root, "us"), api.Conflict, "", "still owns instances (1)")
 	if a := ok[api.Account](t)(b.Account(root, "us")); a.Disabled {
 		t.Error("it stays disabled")
 	}

@@ -242,7 +242,7 @@ func deref(s *api.ContainerStatus) api.ContainerStatus {
 // yet and returns the exit code once it has ended for good.
 func (e *Engine) Attach(ctx context.Context, ref, container string, replay bool, s api.Streams) (int, error) {
 	l, err := e.findLive(ctx, ref)
-	if l := e.gone(ref); l != nil {
+	if l := e.gone(ctx, ref); l != nil {
 		return l.replay(container, replay, s)
 	}
 	if err != nil {

@@ -130,7 +130,7 @@ func (e *Engine) Get(ctx context.Context, ref string) (api.Instance, error) {
 // Wait returns the instance once it has ended, or as it was last if it is
 // removed meanwhile.
 func (e *Engine) Wait(ctx context.Context, ref string) (api.Instance, error) {
-	if l := e.gone(ref); l != nil {
+	if l := e.gone(ctx, ref); l != nil {
 		return l.waitEnd(ctx)
 	}
 	rec, l, err := e.lookup(ctx, ref)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/account"
 	"cis/internal/store"
 )
 
@@ -330,10 +331,17 @@ func (e *Engine) depart(l *life) {
 }
 
 // gone returns the life of an instance that was removed at its end a moment ago.
-func (e *Engine) gone(id string) *life {
+func (e *Engine) gone(ctx context.Context, id string) *life {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.departed[id]
+	l := e.departed[id]
+	if l == nil {
+		return nil
+	}
+	if rec, _ := l.snapshot(); !account.Of(ctx).Owns(rec.Account) {
+		return nil
+	}
+	return l
 }
 
 // expire removes a finished instance when its TTL is over.

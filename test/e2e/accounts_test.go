@@ -124,11 +124,12 @@ func TestAccounts(t *testing.T) {
 	bounds(e, red)
 	e.equal("the content after a crash", strings.TrimSpace(red.ok("exec", "redweb", "wget", "-qO-", "127.0.0.1")), "red")
 
-	e.fails(1, []string{"account red still owns 3 instances"}, "account", "rm", "red")
+	e.fails(1, []string{"account red still owns instances (3)"}, "account", "rm", "red")
 	e.ok("account", "disable", "red")
 	red.fails(1, "the key's account is disabled", "ps")
 	e.ok("rm", "-f", "--account", "red", "redweb", "redonly", "redthird")
 	e.ok("secret", "rm", "--account", "red", "pass")
+	e.ok("secgroup", "rm", "--account", "red", "open")
 	e.ok("account", "rm", "red")
 	red.fails(1, "not known", "ps")
 	e.equal("accounts", e.ok("account", "list", "-q"), "blue\ndefault\n")
@@ -150,27 +151,33 @@ func ownInstances(e *accountsEnv, red, blue *tenant) {
 	for _, ref := range []string{"redweb", one.ID, one.ID[:6], two.ID} {
 		blue.fails(1, "there is no instance", "inspect", ref)
 	}
-	for _, args := range [][]string{{"logs", one.ID}, {"exec", one.ID, "true"}, {"stop", one.ID}, {"rm", "-f", one.ID}, {"events", one.ID}, {"usage", one.ID}, {"stats", "--no-stream", one.ID}} {
+	for _, args := range [][]string{{"logs", one.ID}, {"exec", one.ID, "true"}, {"stop", one.ID}, {"rm", one.ID}, {"stats", "--no-stream", one.ID}} {
 		if r := blue.cis(args...); r.Code == 0 || strings.Contains(r.Stdout, "redweb") {
 			e.Errorf("blue may %q: %+v", args, r)
 		}
 	}
+	for _, args := range [][]string{{"rm", "-f", one.ID}, {"events", one.ID}, {"usage", one.ID}} { // which do not mind what is gone
+		if out := blue.ok(args...); strings.Contains(out, "redweb") {
+			e.Errorf("%q tells blue %q", args, out)
+		}
+	}
+	e.equal("red's instance, left alone", strings.Contains(red.ok("ps"), "redweb"), true)
 	blue.fails(1, "may not act for red", "ps", "--account", "red")
 	blue.fails(1, "may not act for *", "ps", "-A")
 	e.equal("blue's events are blue's", strings.Contains(blue.ok("events"), "red"), false)
 	e.equal("all of them, for who runs it", len(strings.Fields(e.ok("ps", "-qA"))), 3)
 
 	e.until("red's names lead to red", func() bool {
-		return strings.TrimSpace(red.cis("exec", "redweb", "wget", "-T", "2", "-qO-", "redonly").Stdout) == "red"
+		return strings.TrimSpace(red.cis("exec", "redweb", "timeout", "2", "wget", "-qO-", "redonly").Stdout) == "red"
 	})
 	e.until("blue's site answers", func() bool {
-		return strings.TrimSpace(blue.cis("exec", "blueweb", "wget", "-T", "2", "-qO-", "blueweb").Stdout) == "blue"
+		return strings.TrimSpace(blue.cis("exec", "blueweb", "timeout", "2", "wget", "-qO-", "blueweb").Stdout) == "blue"
 	})
 	for _, name := range []string{"redweb", "redonly", "redonly.default.internal"} {
 		e.equal("blue resolves "+name, blue.cis("exec", "blueweb", "nslookup", name).Code != 0, true)
 	}
 	for _, address := range []string{one.Status.Address, two.Status.Address} {
-		if r := blue.cis("exec", "blueweb", "wget", "-T", "1", "-qO-", address); strings.Contains(r.Stdout, "red") {
+		if r := blue.cis("exec", "blueweb", "timeout", "1", "wget", "-qO-", address); strings.Contains(r.Stdout, "red") {
 			e.Errorf("blue reaches %s of red: %+v", address, r)
 		}
 	}
@@ -258,7 +265,9 @@ func bounds(e *accountsEnv, red *tenant) {
 	try := func(flags ...string) []string {
 		return append([]string{"run", "--rm"}, red.program(append(flags, "--", "true"))...)
 	}
-	red.fails(125, "memory", try("--memory", "2Gi")...)
+	e.ok("quota", "set", "red", "--instances", "9")
+	red.fails(125, "of memory: 2Gi asked for", try("--memory", "2Gi")...)
+	e.ok("quota", "set", "red", "--instances", "3")
 	if red.cis("inspect", "redthird").Code != 0 {
 		red.run("redthird", "--", "sleep", "1000")
 	}
@@ -269,9 +278,7 @@ func bounds(e *accountsEnv, red *tenant) {
 	red.ok(try("--cpu", "0.1", "--memory", "64Mi")...)
 	e.ok("account", "update", "red", "--size", "none")
 	e.ok("quota", "set", "red", "--instances", "3")
-	if text := red.ok("quota"); !strings.Contains(text, "instances   3      3       100.0%") {
-		e.Errorf("red's quota:\n%s", text)
-	}
+	e.until("red's quota is used up", func() bool { return strings.Contains(red.cis("quota").Stdout, "instances   3      3       100.0%") })
 }
 
 // records: what was done, and refused, is on record for whose it was.
