@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -260,6 +261,9 @@ func keysEnd(e *accountsEnv) *tenant {
 	return kept
 }
 
+// usedUp is a quota of three instances that are there.
+var usedUp = regexp.MustCompile(`(?m)^instances +3 +3 +100\.0%$`)
+
 // bounds: an account gets no more than its quota, and only sizes of its series.
 func bounds(e *accountsEnv, red *tenant) {
 	try := func(flags ...string) []string {
@@ -278,7 +282,7 @@ func bounds(e *accountsEnv, red *tenant) {
 	red.ok(try("--cpu", "0.1", "--memory", "64Mi")...)
 	e.ok("account", "update", "red", "--size", "none")
 	e.ok("quota", "set", "red", "--instances", "3")
-	e.until("red's quota is used up", func() bool { return strings.Contains(red.cis("quota").Stdout, "instances   3      3       100.0%") })
+	e.until("red's quota is used up", func() bool { return usedUp.MatchString(red.cis("quota").Stdout) })
 }
 
 // records: what was done, and refused, is on record for whose it was.
