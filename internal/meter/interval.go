@@ -16,7 +16,7 @@ import (
 // first start to the last end; or that in which a disk had one size.
 type Interval struct {
 	// Account that owned the instance or disk.
-	Account                 string
+	Account string
 	// Disk: Instance and Name are a disk's, Storage is its size, and it does not run.
 	Disk                    bool
 	Sandbox, Instance, Name string
