@@ -217,6 +217,18 @@ type SecretVolume struct {
 	SecretName string `json:"secretName"`
 	// DefaultMode is the files' permission bits in octal. Default "0400".
 	DefaultMode string `json:"defaultMode,omitempty"`
+	// Items choose keys and say where their files are. Empty: every key, as a file
+	// of that name.
+	Items []KeyToPath `json:"items,omitempty"`
+}
+
+// KeyToPath makes a file of one key of a secret.
+type KeyToPath struct {
+	Key string `json:"key"`
+	// Path is relative to the mount, without "..".
+	Path string `json:"path"`
+	// Mode is the permission bits in octal. Default: the volume's DefaultMode.
+	Mode string `json:"mode,omitempty"`
 }
 
 // Handler is one action of a probe or hook. Exactly one is set; TCPSocket is
