@@ -15,7 +15,7 @@ import (
 
 // environment of a container: services, then envFrom, then env; a later one of a name
 // takes the place of an earlier one.
-func (t *translation) environment(c *corev1.Container, field string) []api.EnvVar {
+func (t *translation) environment(c *corev1.Container, field string) *environment {
 	e := &environment{at: map[string]int{}}
 	services := serviceEnv(t.Pod, t.Material.Services)
 	for _, name := range slices.Sorted(maps.Keys(services)) {
@@ -25,16 +25,34 @@ func (t *translation) environment(c *corev1.Container, field string) []api.EnvVa
 		t.envFrom(e, from)
 	}
 	for i, v := range c.Env {
-		value := expand(v.Value, e.lookup)
-		if v.ValueFrom != nil {
-			var ok bool
-			if value, ok = t.valueFrom(c, v.ValueFrom, fmt.Sprintf("%s.env[%d].valueFrom", field, i)); !ok {
-				continue
+		at := fmt.Sprintf("%s.env[%d]", field, i)
+		switch {
+		case v.ValueFrom == nil:
+			e.set(v.Name, expand(v.Value, t.known(e.lookup, at+".value")))
+		case v.ValueFrom.FieldRef != nil && addressField(v.ValueFrom.FieldRef.FieldPath):
+			e.setVar(api.EnvVar{Name: v.Name, ValueFrom: &api.EnvVarSource{FieldRef: &api.FieldRef{FieldPath: api.FieldAddress}}})
+		default:
+			if value, ok := t.valueFrom(c, v.ValueFrom, at+".valueFrom"); ok {
+				e.set(v.Name, value)
 			}
 		}
-		e.set(v.Name, value)
 	}
-	return e.vars
+	return e
+}
+
+// addressField tells of those that cis fills in, since it gives out the address. An
+// instance has one of IPv4, and more only where its subnet has IPv6.
+func addressField(path string) bool { return path == "status.podIP" || path == "status.podIPs" }
+
+// known looks variables up for text that is made now; the address is not known yet.
+func (t *translation) known(lookup func(string) (api.EnvVar, bool), field string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		v, ok := lookup(name)
+		if ok && v.ValueFrom != nil {
+			t.problems.refuse(field, "$(%s) is not known before the instance is made", name)
+		}
+		return v.Value, ok
+	}
 }
 
 // environment keeps the order in which variables were first set.
@@ -43,21 +61,23 @@ type environment struct {
 	at   map[string]int
 }
 
-func (e *environment) set(name, value string) {
-	if i, ok := e.at[name]; ok {
-		e.vars[i].Value = value
+func (e *environment) set(name, value string) { e.setVar(api.EnvVar{Name: name, Value: value}) }
+
+func (e *environment) setVar(v api.EnvVar) {
+	if i, ok := e.at[v.Name]; ok {
+		e.vars[i] = v
 		return
 	}
-	e.at[name] = len(e.vars)
-	e.vars = append(e.vars, api.EnvVar{Name: name, Value: value})
+	e.at[v.Name] = len(e.vars)
+	e.vars = append(e.vars, v)
 }
 
-func (e *environment) lookup(name string) (string, bool) {
+func (e *environment) lookup(name string) (api.EnvVar, bool) {
 	i, ok := e.at[name]
 	if !ok {
-		return "", false
+		return api.EnvVar{}, false
 	}
-	return e.vars[i].Value, true
+	return e.vars[i], true
 }
 
 func (t *translation) envFrom(e *environment, from corev1.EnvFromSource) {

@@ -1,19 +1,11 @@
 package translate
 
-import (
-	"strings"
-
-	"cis/api"
-)
+import "strings"
 
 // expandAll replaces references to variables in each word.
-func expandAll(words []string, env []api.EnvVar) (out []string) {
-	e := map[string]string{}
-	for _, v := range env {
-		e[v.Name] = v.Value
-	}
+func expandAll(words []string, lookup func(string) (string, bool)) (out []string) {
 	for _, word := range words {
-		out = append(out, expand(word, func(name string) (string, bool) { v, ok := e[name]; return v, ok }))
+		out = append(out, expand(word, lookup))
 	}
 	return out
 }

@@ -32,8 +32,8 @@ var honoured = map[reflect.Type]string{
 	reflect.TypeFor[corev1.Probe]():              "exec httpGet tcpSocket initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold",
 	reflect.TypeFor[corev1.HTTPGetAction]():      "path port scheme httpHeaders",
 	reflect.TypeFor[corev1.TCPSocketAction]():    "port",
-	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup seccompProfile fsGroupChangePolicy supplementalGroupsPolicy",
-	reflect.TypeFor[corev1.SecurityContext](): `capabilities privileged runAsUser runAsGroup readOnlyRootFilesystem procMount
+	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile supplementalGroups supplementalGroupsPolicy",
+	reflect.TypeFor[corev1.SecurityContext](): `capabilities privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem procMount
 		allowPrivilegeEscalation seccompProfile`,
 	reflect.TypeFor[corev1.SeccompProfile](): "type",
 

@@ -23,8 +23,8 @@ func (t *translation) network(s *api.InstanceSpec) {
 	}
 	s.Hostname = hostname(t.Pod)
 	t.dns(s)
-	if len(spec.HostAliases) > 0 {
-		t.problems.refuse("spec.hostAliases", "is not supported yet")
+	for _, a := range spec.HostAliases {
+		s.HostAliases = append(s.HostAliases, api.HostAlias{IP: a.IP, Hostnames: a.Hostnames})
 	}
 }
 

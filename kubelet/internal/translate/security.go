@@ -25,7 +25,12 @@ func (t *translation) security(c *corev1.Container, out *api.Container, field st
 	if caps := sc.Capabilities; caps != nil {
 		made.Capabilities = &api.Capabilities{Add: capabilities(caps.Add), Drop: capabilities(caps.Drop)}
 	}
-	if made.ReadOnlyRootFilesystem || made.Capabilities != nil {
+	made.RunAsNonRoot = is(or(sc.RunAsNonRoot, pod.RunAsNonRoot))
+	made.SupplementalGroups = pod.SupplementalGroups
+	if p := pod.SupplementalGroupsPolicy; p != nil && *p != corev1.SupplementalGroupsPolicyMerge {
+		t.problems.refuse("spec.securityContext.supplementalGroupsPolicy", "only Merge is accepted")
+	}
+	if made.ReadOnlyRootFilesystem || made.Capabilities != nil || made.RunAsNonRoot || len(made.SupplementalGroups) > 0 {
 		out.SecurityContext = &made
 	}
 }

@@ -83,8 +83,8 @@ func TestPod(t *testing.T) {
 			`{"containers":[{"name":"a","image":"i","volumeMounts":[{"name":"c","mountPath":"/c","readOnly":true}]}],"volumes":[{"name":"e","emptyDir":{"medium":"Memory","sizeLimit":"1Mi"}},{"name":"c","secret":{"secretName":"pod.n1.u-1.c","items":[{"key":"0","path":"b","mode":"0400"},{"key":"1","path":"d/k","mode":"0444"}]}},{"name":"s","secret":{"secretName":"pod.n1.u-1.s","items":[{"key":"0","path":"p","mode":"0644"}]}},{"name":"none","emptyDir":{}}]}`,
 		},
 		"names": {
-			`{hostname: h, dnsPolicy: None, dnsConfig: {nameservers: [192.0.2.9], searches: [x.test.], options: [{name: ndots, value: "2"}]}, activeDeadlineSeconds: 9, containers: [{name: a, image: i}]}`,
-			`{"containers":[{"name":"a","image":"i"}],"hostname":"h","dnsPolicy":"None","dnsConfig":{"nameservers":["192.0.2.9"],"searches":["x.test"],"options":[{"name":"ndots","value":"2"}]},"activeDeadlineSeconds":9}`,
+			`{hostAliases: [{ip: 192.0.2.1, hostnames: [x, z]}], securityContext: {runAsNonRoot: true, supplementalGroups: [7]}, hostname: h, dnsPolicy: None, dnsConfig: {nameservers: [192.0.2.9], searches: [x.test.], options: [{name: ndots, value: "2"}]}, activeDeadlineSeconds: 9, containers: [{name: a, image: i, env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`,
+			`{"hostAliases":[{"ip":"192.0.2.1","hostnames":["x","z"]}],"containers":[{"name":"a","image":"i","env":[{"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.address"}}}],"securityContext":{"runAsNonRoot":true,"supplementalGroups":[7]}}],"hostname":"h","dnsPolicy":"None","dnsConfig":{"nameservers":["192.0.2.9"],"searches":["x.test"],"options":[{"name":"ndots","value":"2"}]},"activeDeadlineSeconds":9}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -182,7 +182,6 @@ func TestRefusals(t *testing.T) {
 		`{volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]}`:                                                   "spec.volumes[0].persistentVolumeClaim",
 		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                       "spec.containers[1].securityContext.privileged",
 		`{containers: [{name: a, securityContext: {allowPrivilegeEscalation: false}}]}`:                                   "spec.containers[0].securityContext.allowPrivilegeEscalation",
-		`{containers: [{name: a, securityContext: {runAsNonRoot: true}}]}`:                                                "spec.containers[0].securityContext.runAsNonRoot",
 		`{securityContext: {fsGroup: 1}}`:                                                                                 "spec.securityContext.fsGroup",
 		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                             "spec.securityContext.sysctls",
 		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                "spec.containers[0].securityContext.seccompProfile.type",
@@ -196,11 +195,10 @@ func TestRefusals(t *testing.T) {
 		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]}]}`:            "spec.containers[0].volumeMounts[0].mountPropagation",
 		`{containers: [{name: a, resources: {limits: {nvidia.com/gpu: 1}}}]}`:                                             "spec.containers[0].resources.limits[nvidia.com/gpu]",
 		`{containers: [{name: a, ports: [{containerPort: 1, protocol: SCTP}]}]}`:                                          "spec.containers[0].ports[0].protocol",
-		`{containers: [{name: a, env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`:                  "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath",
+		`{containers: [{name: a, args: ["$(IP)"], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`: "spec.containers[0].args",
 		`{terminationGracePeriodSeconds: 4000, containers: [{name: a}]}`:                                                  "spec.terminationGracePeriodSeconds",
 		`{containers: [{name: a, terminationMessagePath: /x}]}`:                                                           "spec.containers[0].terminationMessagePath",
 		`{setHostnameAsFQDN: true, containers: [{name: a}]}`:                                                              "spec.setHostnameAsFQDN",
-		`{hostAliases: [{ip: 192.0.2.1, hostnames: [a]}], containers: [{name: a}]}`:                                       "spec.hostAliases",
 		`{resourceClaims: [{name: a}], containers: [{name: a}]}`:                                                          "spec.resourceClaims",
 		`{volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {path: a}}]}}], containers: [{name: a}]}`:        "spec.volumes[0].projected.sources[0].clusterTrustBundle",
 		`{securityContext: {runAsGroup: 1}, containers: [{name: a}]}`:                                                     "spec.containers[0].securityContext.runAsGroup",
