@@ -193,6 +193,9 @@ func (v *Volume) setDefaults(s *InstanceSpec) {
 	}
 	if v.Secret != nil {
 		setDefault(&v.Secret.DefaultMode, "0400")
+		for i := range v.Secret.Items {
+			setDefault(&v.Secret.Items[i].Mode, v.Secret.DefaultMode)
+		}
 	}
 }
 

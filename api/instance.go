@@ -70,6 +70,8 @@ type InstanceSpec struct {
 	DNSPolicy DNSPolicy `json:"dnsPolicy,omitempty"`
 	// DNSConfig is added to what DNSPolicy gives.
 	DNSConfig *DNSConfig `json:"dnsConfig,omitempty"`
+	// HostAliases are further lines of /etc/hosts, at most 64.
+	HostAliases []HostAlias `json:"hostAliases,omitempty"`
 	// TerminationGracePeriodSeconds is the time from the stop signal to the
 	// kill, 0 to 3600. Default 10.
 	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
@@ -128,10 +130,36 @@ type Container struct {
 	Lifecycle *Lifecycle `json:"lifecycle,omitempty"`
 }
 
-// EnvVar is one environment variable.
+// EnvVar is one environment variable. Value and ValueFrom exclude each other.
 type EnvVar struct {
 	Name  string `json:"name"`
 	Value string `json:"value,omitempty"`
+	// ValueFrom is for what is known only once the instance is made.
+	ValueFrom *EnvVarSource `json:"valueFrom,omitempty"`
+}
+
+// EnvVarSource is where a variable's value comes from.
+type EnvVarSource struct {
+	FieldRef *FieldRef `json:"fieldRef"`
+}
+
+// FieldRef names a field of the instance.
+type FieldRef struct {
+	// FieldPath is status.address or status.address6.
+	FieldPath string `json:"fieldPath"`
+}
+
+// The fields that a variable may have.
+const (
+	FieldAddress  = "status.address"
+	FieldAddress6 = "status.address6"
+)
+
+// HostAlias is a line of /etc/hosts.
+type HostAlias struct {
+	IP string `json:"ip"`
+	// Hostnames are 1 to 64 DNS names.
+	Hostnames []string `json:"hostnames"`
 }
 
 // Resources of one container.
@@ -160,6 +188,11 @@ type SecurityContext struct {
 	ReadOnlyRootFilesystem bool `json:"readOnlyRootFilesystem,omitempty"`
 	// Capabilities changes the default set (docker's).
 	Capabilities *Capabilities `json:"capabilities,omitempty"`
+	// RunAsNonRoot fails the container where its user, the image's for example, is 0.
+	RunAsNonRoot bool `json:"runAsNonRoot,omitempty"`
+	// SupplementalGroups are added to the groups that the user has in the image; at
+	// most 64, each 0 to 4294967294.
+	SupplementalGroups []int64 `json:"supplementalGroups,omitempty"`
 }
 
 // Capabilities are Linux capabilities by name, without CAP_; ALL is allowed.
@@ -226,6 +259,18 @@ type SecretVolume struct {
 	SecretName string `json:"secretName"`
 	// DefaultMode is the files' permission bits in octal. Default "0400".
 	DefaultMode string `json:"defaultMode,omitempty"`
+	// Items choose keys and say where their files are. Empty: every key, as a file
+	// of that name.
+	Items []KeyToPath `json:"items,omitempty"`
+}
+
+// KeyToPath makes a file of one key of a secret.
+type KeyToPath struct {
+	Key string `json:"key"`
+	// Path is relative to the mount, without "..".
+	Path string `json:"path"`
+	// Mode is the permission bits in octal. Default: the volume's DefaultMode.
+	Mode string `json:"mode,omitempty"`
 }
 
 // Handler is one action of a probe or hook. Exactly one is set; TCPSocket is

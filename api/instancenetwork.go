@@ -78,6 +78,7 @@ const (
 	maxPublishedPorts = 128
 	maxNameservers    = 3
 	maxSearches       = 32
+	maxHostAliases    = 64
 	minBitRate        = 100 * Kbit
 	maxBitRate        = 100 * Gbit
 )
@@ -165,6 +166,19 @@ func (c *checker) dns(policy DNSPolicy, d *DNSConfig) {
 		field := fmt.Sprintf("dnsConfig.options[%d]", i)
 		c.check(isResolvWord(o.Name) && o.Name != "", field+".name", "must be a word of resolv.conf such as ndots")
 		c.check(isResolvWord(o.Value), field+".value", "must be a word without spaces")
+	}
+}
+
+func (c *checker) hostAliases(aliases []HostAlias) {
+	c.check(len(aliases) <= maxHostAliases, "hostAliases", "must be at most %d, not %d", maxHostAliases, len(aliases))
+	for i, a := range aliases {
+		field := fmt.Sprintf("hostAliases[%d]", i)
+		ip, err := netip.ParseAddr(a.IP)
+		c.check(err == nil && ip.Zone() == "", field+".ip", "must be an IP address, not %q", clip(a.IP))
+		c.check(len(a.Hostnames) > 0 && len(a.Hostnames) <= maxHostAliases, field+".hostnames", "must be 1 to %d names", maxHostAliases)
+		for j, name := range a.Hostnames {
+			c.check(isDNSSubdomain(name), fmt.Sprintf("%s.hostnames[%d]", field, j), dnsSubdomainRule)
+		}
 	}
 }
 

@@ -92,6 +92,7 @@ func (c *checker) spec(s *InstanceSpec, d Defaults) {
 	}
 	c.network(&s.Network)
 	c.dns(s.DNSPolicy, s.DNSConfig)
+	c.hostAliases(s.HostAliases)
 	volumes := c.volumes(s)
 	c.containers(s, d, volumes)
 }

@@ -81,7 +81,19 @@ func (c *checker) env(env []EnvVar, field string) {
 	for i, v := range env {
 		c.check(isEnvName(v.Name), fmt.Sprintf("%s[%d].name", field, i), envNameRule)
 		c.noNUL(v.Value, fmt.Sprintf("%s[%d].value", field, i))
+		if v.ValueFrom != nil {
+			c.valueFrom(v, fmt.Sprintf("%s[%d].valueFrom", field, i))
+		}
 	}
+}
+
+func (c *checker) valueFrom(v EnvVar, field string) {
+	c.check(v.Value == "", field, "excludes value")
+	if v.ValueFrom.FieldRef == nil {
+		c.bad(field+".fieldRef", "is needed")
+		return
+	}
+	oneOf(c, v.ValueFrom.FieldRef.FieldPath, field+".fieldRef.fieldPath", FieldAddress, FieldAddress6)
 }
 
 func (c *checker) user(user, field string) {
@@ -106,8 +118,17 @@ func (c *checker) containerPorts(ct *Container, in inInstance, field string) {
 	}
 }
 
+const maxSupplementalGroups = 64
+
 func (c *checker) securityContext(sc *SecurityContext, field string) {
-	if sc == nil || sc.Capabilities == nil {
+	if sc == nil {
+		return
+	}
+	c.check(len(sc.SupplementalGroups) <= maxSupplementalGroups, field+".supplementalGroups", "must be at most %d", maxSupplementalGroups)
+	for i, group := range sc.SupplementalGroups {
+		c.between(group, 0, 1<<32-2, fmt.Sprintf("%s.supplementalGroups[%d]", field, i))
+	}
+	if sc.Capabilities == nil {
 		return
 	}
 	c.capabilities(sc.Capabilities.Add, field+".capabilities.add")

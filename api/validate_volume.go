@@ -30,8 +30,7 @@ func (c *checker) volumes(s *InstanceSpec) map[string]bool {
 		}
 		if v.Secret != nil {
 			n++
-			c.check(isDNSSubdomain(v.Secret.SecretName), field+".secret.secretName", dnsSubdomainRule)
-			c.mode(v.Secret.DefaultMode, field+".secret.defaultMode")
+			c.secretVolume(v.Secret, field+".secret")
 		}
 		if v.Disk != nil {
 			n++
@@ -52,25 +51,48 @@ func (c *checker) emptyDir(e *EmptyDir, s *InstanceSpec, field string) {
 	c.check(e.SizeLimit <= most, field+".sizeLimit", "must be at most the instance's %s of %s, not %s", of, most, e.SizeLimit)
 }
 
+func (c *checker) secretVolume(s *SecretVolume, field string) {
+	c.check(isDNSSubdomain(s.SecretName), field+".secretName", dnsSubdomainRule)
+	c.mode(s.DefaultMode, field+".defaultMode")
+	paths := make([]string, len(s.Items))
+	for i, item := range s.Items {
+		at := fmt.Sprintf("%s.items[%d]", field, i)
+		c.check(isSecretKey(item.Key), at+".key", "must be 1 to 253 letters, digits, '-', '_' and '.'")
+		c.mode(item.Mode, at+".mode")
+		paths[i] = item.Path
+	}
+	c.filePaths(paths, field)
+}
+
+// filePaths checks the places of a volume's files.
+func (c *checker) filePaths(paths []string, field string) {
+	seen := map[string]bool{}
+	for i, p := range paths {
+		at := fmt.Sprintf("%s.items[%d].path", field, i)
+		c.check(isFilePath(p), at, "must be a relative path of at most 1024 bytes without '.', '..' and doubled slashes")
+		c.unique(seen, p, at)
+	}
+	for i, p := range paths {
+		if dir := fileAbove(p, seen); dir != "" {
+			c.bad(fmt.Sprintf("%s.items[%d].path", field, i), "%q is a file too, so it cannot be a directory", clip(dir))
+		}
+	}
+}
+
 // files checks inline files and returns the size of their content.
 func (c *checker) files(f *FilesVolume, field string) (content Bytes) {
 	c.check(len(f.Items) > 0, field+".items", "must have at least one file")
-	seen := map[string]bool{}
+	paths := make([]string, len(f.Items))
 	for i, item := range f.Items {
 		at := fmt.Sprintf("%s.items[%d]", field, i)
-		c.check(isFilePath(item.Path), at+".path", "must be a relative path of at most 1024 bytes without '.', '..' and doubled slashes")
-		c.unique(seen, item.Path, at+".path")
+		paths[i] = item.Path
 		c.check(item.Content == "" || item.ContentBase64 == "", at+".contentBase64", "excludes content")
 		c.mode(item.Mode, at+".mode")
 		decoded, err := base64.StdEncoding.DecodeString(item.ContentBase64)
 		c.check(err == nil, at+".contentBase64", "must be standard base64 with padding")
 		content += Bytes(len(item.Content) + len(decoded))
 	}
-	for i, item := range f.Items {
-		if dir := fileAbove(item.Path, seen); dir != "" {
-			c.bad(fmt.Sprintf("%s.items[%d].path", field, i), "%q is a file too, so it cannot be a directory", clip(dir))
-		}
-	}
+	c.filePaths(paths, field)
 	return content
 }
 

@@ -58,6 +58,9 @@ func (l *life) files(ctx context.Context, owner string, v api.Volume) (files []f
 		if err != nil {
 			return nil, fmt.Errorf("secret %s: %w", v.Secret.SecretName, err)
 		}
+		if len(v.Secret.Items) > 0 {
+			return secretItems(secret.Data, v.Secret)
+		}
 		mode, err := parseMode(v.Secret.DefaultMode, 0o400)
 		for _, key := range slices.Sorted(maps.Keys(secret.Data)) {
 			files = append(files, file{key, mode, secret.Data[key]})
@@ -76,6 +79,22 @@ func (l *life) files(ctx context.Context, owner string, v api.Volume) (files []f
 			}
 		}
 		files = append(files, file{path.Clean(item.Path), mode, data})
+	}
+	return files, nil
+}
+
+// secretItems are the files of the keys that a volume chooses.
+func secretItems(data map[string][]byte, v *api.SecretVolume) (files []file, err error) {
+	for _, item := range v.Items {
+		value, ok := data[item.Key]
+		if !ok {
+			return nil, api.Errorf(api.NotFound, "secret %s has no key %q", v.SecretName, item.Key)
+		}
+		mode, err := parseMode(item.Mode, 0o400)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{item.Path, mode, value})
 	}
 	return files, nil
 }

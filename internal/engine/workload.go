@@ -27,8 +27,8 @@ func (l *life) workload(ctx context.Context, rec store.Instance) (*agentpb.Workl
 	}
 	w := &agentpb.Workload{
 		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.Hostname, Address: rec.Status.Address,
-		Address6: rec.Status.Address6,
-		Volumes:  volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
+		Address6: rec.Status.Address6, HostAliases: spec.HostAliases,
+		Volumes: volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
 		GracePeriod: time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
 	}
 	resolve(w, spec, l.e.networks.vpcOf(l.id))
@@ -89,13 +89,20 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 		return agentpb.Container{}, fmt.Errorf("container %s: %w", c.Name, err)
 	}
 	out := agentpb.Container{
-		Name: c.Name, Rootfs: im.Rootfs, Args: args, Env: environment(rec.Spec.Hostname, c, im, user), Cwd: cwd(c, im),
+		Name: c.Name, Rootfs: im.Rootfs, Args: args, Env: environment(rec, c, im, user), Cwd: cwd(c, im),
 		UID: user.UID, GID: user.GID, Groups: user.AdditionalGIDs, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		StopSignal: stop, StartupProbe: c.StartupProbe, LivenessProbe: c.LivenessProbe, ReadinessProbe: c.ReadinessProbe,
 		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil),
 	}
 	if s := c.SecurityContext; s != nil {
 		out.ReadOnly, out.Capabilities = s.ReadOnlyRootFilesystem, capabilities(s.Capabilities)
+		for _, group := range s.SupplementalGroups {
+			out.Groups = append(out.Groups, uint32(group))
+		}
+		if s.RunAsNonRoot && user.UID == 0 {
+			return out, api.Errorf(api.Invalid, "container %s: its user is root, which securityContext.runAsNonRoot rules out", c.Name).
+				WithNext("set user, or take an image with another USER")
+		}
 	}
 	for _, m := range c.VolumeMounts {
 		out.Mounts = append(out.Mounts, agentpb.Mount{Volume: m.Name, Path: m.MountPath, ReadOnly: m.ReadOnly})
@@ -128,14 +135,14 @@ func command(c api.Container, im image.Image) ([]string, error) {
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // environment joins defaults, the image's and the spec's variables; later ones win.
-func environment(hostname string, c api.Container, im image.Image, user image.User) []string {
-	env := []string{"PATH=" + defaultPath, "HOSTNAME=" + hostname, "HOME=" + user.Home}
+func environment(rec store.Instance, c api.Container, im image.Image, user image.User) []string {
+	env := []string{"PATH=" + defaultPath, "HOSTNAME=" + rec.Spec.Hostname, "HOME=" + user.Home}
 	if c.TTY {
 		env = append(env, "TERM=xterm")
 	}
 	env = append(env, im.Config.Env...)
 	for _, v := range c.Env {
-		env = append(env, v.Name+"="+v.Value)
+		env = append(env, v.Name+"="+valueOf(rec, v))
 	}
 	last := map[string]int{}
 	for i, v := range env {
@@ -150,6 +157,17 @@ func environment(hostname string, c api.Container, im image.Image, user image.Us
 		}
 	}
 	return out
+}
+
+// valueOf reads fields of the instance, which has its address by now.
+func valueOf(rec store.Instance, v api.EnvVar) string {
+	switch {
+	case v.ValueFrom == nil:
+		return v.Value
+	case v.ValueFrom.FieldRef.FieldPath == api.FieldAddress6:
+		return rec.Status.Address6
+	}
+	return rec.Status.Address
 }
 
 func cwd(c api.Container, im image.Image) string {

@@ -9,6 +9,7 @@ import (
 
 	"cis/api"
 	"cis/internal/image"
+	"cis/internal/store"
 )
 
 func TestCommandJoinsSpecAndImage(t *testing.T) {
@@ -33,9 +34,11 @@ func TestCommandJoinsSpecAndImage(t *testing.T) {
 
 func TestEnvironmentLaterWins(t *testing.T) {
 	im := image.Image{Config: ocispec.ImageConfig{Env: []string{"PATH=/x", "A=image", "B=image"}}}
-	c := api.Container{TTY: true, Env: []api.EnvVar{{Name: "A", Value: "spec"}, {Name: "HOME", Value: "/h"}, {Name: "E"}}}
-	got := environment("web", c, im, image.User{Home: "/root"})
-	want := []string{"HOSTNAME=web", "TERM=xterm", "PATH=/x", "B=image", "A=spec", "HOME=/h", "E="}
+	c := api.Container{TTY: true, Env: []api.EnvVar{{Name: "A", Value: "spec"}, {Name: "HOME", Value: "/h"}, {Name: "E"},
+		{Name: "IP", ValueFrom: &api.EnvVarSource{FieldRef: &api.FieldRef{FieldPath: api.FieldAddress}}}}}
+	rec := store.Instance{Instance: api.Instance{Spec: api.InstanceSpec{Hostname: "web"}, Status: api.InstanceStatus{Address: "10.0.0.9"}}}
+	got := environment(rec, c, im, image.User{Home: "/root"})
+	want := []string{"HOSTNAME=web", "TERM=xterm", "PATH=/x", "B=image", "A=spec", "HOME=/h", "E=", "IP=10.0.0.9"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}

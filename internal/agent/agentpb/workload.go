@@ -20,6 +20,9 @@ type Workload struct {
 	Searches        []string `json:"searches,omitempty"`
 	ResolverOptions []string `json:"resolverOptions,omitempty"`
 
+	// HostAliases are further lines of /etc/hosts.
+	HostAliases []api.HostAlias `json:"hostAliases,omitempty"`
+
 	InitContainers []Container       `json:"initContainers,omitempty"`
 	Containers     []Container       `json:"containers"`
 	Volumes        []Volume          `json:"volumes,omitempty"`

@@ -78,6 +78,9 @@ func hosts(w *agentpb.Workload) string {
 			lines += address + "\t" + w.Hostname + "\n"
 		}
 	}
+	for _, alias := range w.HostAliases {
+		lines += alias.IP + "\t" + strings.Join(alias.Hostnames, " ") + "\n"
+	}
 	return lines
 }
 

@@ -1,0 +1,188 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"cis-kubelet/internal/podstatus"
+	"cis-kubelet/internal/translate"
+	"cis/api"
+)
+
+// create makes the pod's instance. A pod that was refused waits for another generation.
+func (w *worker) create(ctx context.Context, pod *corev1.Pod) error {
+	if w.refused == pod.Generation {
+		return nil
+	}
+	if !w.retry.due() {
+		return errNotDue
+	}
+	out, err := w.translate(ctx, pod)
+	if err == nil {
+		err = w.make(ctx, out)
+	}
+	if err == nil {
+		w.trouble = podstatus.Trouble{}
+		return nil
+	}
+	return w.failed(pod, err)
+}
+
+// errNotDue: news came while the worker waits for its next try.
+var errNotDue = errors.New("the last try failed a moment ago")
+
+// make keeps the pod's secrets, then creates the instance. What a try before it made
+// already is found by the client token, or by its name.
+func (w *worker) make(ctx context.Context, out translate.Output) error {
+	w.secrets = w.secrets[:0]
+	for _, s := range out.Secrets {
+		w.secrets = append(w.secrets, s.Name)
+		if _, err := w.k.Cis.PutSecret(ctx, s); err != nil {
+			return fmt.Errorf("keep secret %s: %w", s.Name, err)
+		}
+	}
+	in, err := w.k.Cis.Create(ctx, out.Request)
+	if api.CodeOf(err) == api.Conflict {
+		old, found := w.k.Cis.Get(ctx, out.Request.Name)
+		if found == nil && uidOf(old) == w.uid {
+			in, err = old, nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	w.made = true
+	w.k.instances.put(in)
+	return nil
+}
+
+// failed says by event and status why there is no instance yet.
+func (w *worker) failed(pod *corev1.Pod, err error) error {
+	var refusal *translate.Refusal
+	var missing *translate.Missing
+	switch {
+	case errors.As(err, &refusal):
+		return w.refuse(pod, refusal.Error())
+	case errors.As(err, &missing) && missing.Volume != "":
+		w.event(pod, corev1.EventTypeWarning, "FailedMount", fmt.Sprintf("MountVolume.SetUp failed for volume %q : %s", missing.Volume, missing.Message))
+	case errors.As(err, &missing):
+		w.trouble = podstatus.Trouble{Reason: "CreateContainerConfigError", Message: missing.Message}
+		w.event(pod, corev1.EventTypeWarning, "Failed", "Error: "+missing.Message)
+	case api.CodeOf(err) == api.Invalid:
+		return w.refuse(pod, err.Error())
+	default:
+		w.event(pod, corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: "+err.Error())
+	}
+	return err
+}
+
+// refuse leaves the pod pending: a failed one would be made anew at once, over and over.
+func (w *worker) refuse(pod *corev1.Pod, message string) error {
+	w.refused = pod.Generation
+	w.trouble = podstatus.Trouble{Reason: "CreateContainerConfigError", Message: message}
+	w.event(pod, corev1.EventTypeWarning, "Refused", message)
+	return nil
+}
+
+func (w *worker) event(pod *corev1.Pod, kind, reason, message string) {
+	w.k.Recorder.Event(pod, kind, reason, message)
+}
+
+// translate gathers what the pod names.
+func (w *worker) translate(ctx context.Context, pod *corev1.Pod) (translate.Output, error) {
+	isolation, err := w.k.isolation(pod)
+	if err != nil {
+		return translate.Output{}, err
+	}
+	material, err := w.k.material(ctx, pod)
+	if err != nil {
+		return translate.Output{}, err
+	}
+	size, cpu, memory := w.k.Host()
+	return translate.Pod(translate.Input{
+		Pod: pod, Node: w.k.Node, HostIPs: w.k.HostIPs, Isolation: isolation, DNS: w.k.DNS,
+		DefaultSize: size, NodeCPU: cpu, NodeMemory: memory, Material: material,
+	})
+}
+
+// The handlers of runtime classes.
+const (
+	HandlerVM     = "cis-vm"
+	HandlerGVisor = "cis-gvisor"
+)
+
+// isolation is what the pod's runtime class asks for.
+func (k *Controller) isolation(pod *corev1.Pod) (api.Isolation, error) {
+	name := pod.Spec.RuntimeClassName
+	if name == nil || *name == "" {
+		return api.IsolationAuto, nil
+	}
+	class, err := k.classes.Get(*name)
+	if err != nil {
+		return "", &translate.Missing{Message: fmt.Sprintf("runtimeclass %q not found", *name)}
+	}
+	switch class.Handler {
+	case HandlerVM:
+		return api.IsolationVM, nil
+	case HandlerGVisor:
+		return api.IsolationGVisor, nil
+	}
+	return "", &translate.Refusal{Fields: []translate.FieldProblem{{Field: "spec.runtimeClassName",
+		Why: fmt.Sprintf("handler %q is none of %s and %s", class.Handler, HandlerVM, HandlerGVisor)}}}
+}
+
+// material gets each object by its name, as the node authorizer lets a node do.
+func (k *Controller) material(ctx context.Context, pod *corev1.Pod) (m translate.Material, err error) {
+	needs := translate.NeedsOf(pod)
+	m.Services = k.servicesFor(pod.Namespace)
+	if m.ConfigMaps, err = fetch(ctx, needs.ConfigMaps, k.Kube.CoreV1().ConfigMaps(pod.Namespace).Get); err != nil {
+		return m, err
+	}
+	if m.Secrets, err = fetch(ctx, needs.Secrets, k.Kube.CoreV1().Secrets(pod.Namespace).Get); err != nil {
+		return m, err
+	}
+	m.Tokens = map[translate.TokenRequest]string{}
+	for want := range needs.Tokens {
+		if m.Tokens[want], err = k.token(ctx, pod, want); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// fetch leaves out what does not exist.
+func fetch[T any](ctx context.Context, names map[string]bool, get func(context.Context, string, metav1.GetOptions) (T, error)) (map[string]T, error) {
+	found := map[string]T{}
+	for name := range names {
+		object, err := get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err == nil:
+			found[name] = object
+		case !apierrors.IsNotFound(err):
+			return nil, fmt.Errorf("get %s: %w", name, err)
+		}
+	}
+	return found, nil
+}
+
+// token asks for one that ends with the pod.
+func (k *Controller) token(ctx context.Context, pod *corev1.Pod, want translate.TokenRequest) (string, error) {
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
+		ExpirationSeconds: &want.Seconds,
+		BoundObjectRef:    &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID},
+	}}
+	if want.Audience != "" {
+		request.Spec.Audiences = []string{want.Audience}
+	}
+	made, err := k.Kube.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("token of service account %s: %w", pod.Spec.ServiceAccountName, err)
+	}
+	return made.Status.Token, nil
+}

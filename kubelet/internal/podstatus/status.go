@@ -1,0 +1,139 @@
+// Package podstatus says how a pod is, from how its instance is: phase, conditions and
+// container states as a kubelet gives them. It asks nobody and changes nothing.
+package podstatus
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"cis/api"
+)
+
+// Input is what is known of a pod.
+type Input struct {
+	Pod *corev1.Pod
+	// Instance that runs it; nil: none yet, or none any more.
+	Instance *api.Instance
+	// Trouble is why there is no instance yet; the zero value: it is on its way.
+	Trouble Trouble
+	// End is how the pod ended beside its instance; nil: it has not.
+	End *End
+	// HostIPs are the node's addresses.
+	HostIPs []string
+	Now     metav1.Time
+}
+
+// Trouble is what the containers of a pod without an instance wait for.
+type Trouble struct{ Reason, Message string }
+
+// End of a pod that its instance does not tell of: it was never made, or was lost.
+type End struct{ Reason, Message string }
+
+// Of returns the status that the pod should have. What others wrote into the present
+// one stays.
+func Of(in Input) corev1.PodStatus {
+	status := *in.Pod.Status.DeepCopy()
+	status.ObservedGeneration = in.Pod.Generation
+	if status.StartTime == nil {
+		status.StartTime = &in.Now
+	}
+	status.HostIP, status.HostIPs = "", nil
+	for _, ip := range in.HostIPs {
+		status.HostIPs = append(status.HostIPs, corev1.HostIP{IP: ip})
+	}
+	if len(in.HostIPs) > 0 {
+		status.HostIP = in.HostIPs[0]
+	}
+	in.addresses(&status)
+	status.InitContainerStatuses = in.containers(in.Pod.Spec.InitContainers, status.InitContainerStatuses, true)
+	status.ContainerStatuses = in.containers(in.Pod.Spec.Containers, status.ContainerStatuses, false)
+	status.EphemeralContainerStatuses = ephemeral(in.Pod)
+	status.Phase, status.Reason, status.Message = in.phase(&status)
+	status.Conditions = in.conditions(&status)
+	return status
+}
+
+// addresses stay when the instance is gone.
+func (in *Input) addresses(status *corev1.PodStatus) {
+	if in.Instance == nil || in.Instance.Status.Address == "" {
+		return
+	}
+	status.PodIP = in.Instance.Status.Address
+	status.PodIPs = []corev1.PodIP{{IP: status.PodIP}}
+	if six := in.Instance.Status.Address6; six != "" {
+		status.PodIPs = append(status.PodIPs, corev1.PodIP{IP: six})
+	}
+}
+
+// ephemeral containers were refused; kubectl debug waits to hear of their end.
+func ephemeral(pod *corev1.Pod) (out []corev1.ContainerStatus) {
+	for _, c := range pod.Spec.EphemeralContainers {
+		out = append(out, corev1.ContainerStatus{Name: c.Name, Image: c.Image, State: corev1.ContainerState{
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "Refused", Message: "ephemeral containers are not supported"}}})
+	}
+	return out
+}
+
+// phase follows the kubelet: an instance that has ended is an end, and so is what ended
+// a pod beside it.
+func (in *Input) phase(status *corev1.PodStatus) (phase corev1.PodPhase, reason, message string) {
+	if old := in.Pod.Status; ended(old.Phase) {
+		return old.Phase, old.Reason, old.Message
+	}
+	if in.End != nil {
+		return corev1.PodFailed, in.End.Reason, in.End.Message
+	}
+	if in.Instance == nil {
+		return corev1.PodPending, "", ""
+	}
+	switch s := in.Instance.Status; {
+	case s.Phase.Finished() && s.Reason == api.ReasonDeadlineExceeded:
+		return corev1.PodFailed, s.Reason, "Pod was active on the node longer than the specified deadline"
+	case s.Phase == api.PhaseSucceeded:
+		return corev1.PodSucceeded, "", ""
+	case s.Phase == api.PhaseFailed && s.Reason == api.ReasonStopped:
+		return in.stopped(status), "", ""
+	case s.Phase == api.PhaseFailed:
+		return corev1.PodFailed, failure(s.Reason), failureMessage(s)
+	case in.started(status):
+		return corev1.PodRunning, "", ""
+	}
+	return corev1.PodPending, "", ""
+}
+
+// stopped pods are as their programs ended.
+func (in *Input) stopped(status *corev1.PodStatus) corev1.PodPhase {
+	for _, s := range status.ContainerStatuses {
+		if s.State.Terminated == nil || s.State.Terminated.ExitCode != 0 {
+			return corev1.PodFailed
+		}
+	}
+	return corev1.PodSucceeded
+}
+
+// failure is the pod's reason. That a program failed is told by its container alone.
+func failure(reason string) string {
+	switch reason {
+	case api.ReasonError, api.ReasonCompleted, api.ReasonOOMKilled, api.ReasonNotStarted:
+		return ""
+	}
+	return reason
+}
+
+func failureMessage(s api.InstanceStatus) string {
+	if failure(s.Reason) == "" {
+		return ""
+	}
+	return s.Message
+}
+
+// started tells whether any main container runs, or has run and will again.
+func (in *Input) started(status *corev1.PodStatus) bool {
+	return slices.ContainsFunc(status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+		return s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil
+	})
+}
+
+func ended(p corev1.PodPhase) bool { return p == corev1.PodSucceeded || p == corev1.PodFailed }

@@ -1,0 +1,117 @@
+package translate
+
+import (
+	"fmt"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"cis/api"
+)
+
+func (t *translation) containers(containers []corev1.Container, field string) (out []api.Container) {
+	for i := range containers {
+		out = append(out, t.container(&containers[i], fmt.Sprintf("%s[%d]", field, i)))
+	}
+	return out
+}
+
+func (t *translation) container(c *corev1.Container, field string) api.Container {
+	if c.RestartPolicy != nil {
+		t.problems.refuse(field+".restartPolicy", "sidecars and policies of single containers are not supported yet")
+	}
+	t.termination(c, field)
+	env := t.environment(c, field)
+	out := api.Container{
+		Name: c.Name, Image: c.Image, ImagePullPolicy: api.PullPolicy(c.ImagePullPolicy),
+		Command: expandAll(c.Command, t.known(env.lookup, field+".command")), Args: expandAll(c.Args, t.known(env.lookup, field+".args")), Env: env.vars,
+		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
+		Resources: api.Resources{Limits: api.ResourceList{CPU: cpuOf(c.Resources.Limits), Memory: memoryOf(c.Resources.Limits)}},
+		Ports:     t.ports(c.Ports, field+".ports"),
+	}
+	t.security(c, &out, field+".securityContext")
+	for i, m := range c.VolumeMounts {
+		out.VolumeMounts = append(out.VolumeMounts, t.mount(m, fmt.Sprintf("%s.volumeMounts[%d]", field, i)))
+	}
+	out.StartupProbe = t.probe(c, c.StartupProbe, field+".startupProbe")
+	out.LivenessProbe = t.probe(c, c.LivenessProbe, field+".livenessProbe")
+	out.ReadinessProbe = t.probe(c, c.ReadinessProbe, field+".readinessProbe")
+	if l := c.Lifecycle; l != nil {
+		out.Lifecycle = &api.Lifecycle{
+			PostStart: t.hook(c, l.PostStart, field+".lifecycle.postStart"),
+			PreStop:   t.hook(c, l.PreStop, field+".lifecycle.preStop"),
+		}
+	}
+	return out
+}
+
+// termination accepts what the API server fills in.
+func (t *translation) termination(c *corev1.Container, field string) {
+	if p := c.TerminationMessagePath; p != "" && p != corev1.TerminationMessagePathDefault {
+		t.problems.refuse(field+".terminationMessagePath", "only %s is accepted", corev1.TerminationMessagePathDefault)
+	}
+}
+
+func (t *translation) mount(m corev1.VolumeMount, field string) api.VolumeMount {
+	if p := m.MountPropagation; p != nil && *p != corev1.MountPropagationNone {
+		t.problems.refuse(field+".mountPropagation", "an instance has no part in the host's mounts; only None is accepted")
+	}
+	if r := m.RecursiveReadOnly; r != nil && *r == corev1.RecursiveReadOnlyEnabled {
+		t.problems.refuse(field+".recursiveReadOnly", "Enabled is not supported")
+	}
+	return api.VolumeMount{Name: m.Name, MountPath: cleanMount(m.MountPath), ReadOnly: m.ReadOnly}
+}
+
+func (t *translation) probe(c *corev1.Container, p *corev1.Probe, field string) *api.Probe {
+	if p == nil {
+		return nil
+	}
+	return &api.Probe{
+		Handler:             t.handler(c, p.Exec, p.HTTPGet, p.TCPSocket, field),
+		InitialDelaySeconds: int(p.InitialDelaySeconds), PeriodSeconds: int(p.PeriodSeconds), TimeoutSeconds: int(p.TimeoutSeconds),
+		SuccessThreshold: int(p.SuccessThreshold), FailureThreshold: int(p.FailureThreshold),
+	}
+}
+
+func (t *translation) hook(c *corev1.Container, h *corev1.LifecycleHandler, field string) *api.Handler {
+	if h == nil {
+		return nil
+	}
+	if h.TCPSocket != nil {
+		t.problems.refuse(field+".tcpSocket", "is for probes only")
+	}
+	out := t.handler(c, h.Exec, h.HTTPGet, nil, field)
+	return &out
+}
+
+func (t *translation) handler(c *corev1.Container, exec *corev1.ExecAction, get *corev1.HTTPGetAction, tcp *corev1.TCPSocketAction, field string) (out api.Handler) {
+	switch {
+	case exec != nil:
+		out.Exec = &api.ExecAction{Command: exec.Command}
+	case get != nil:
+		out.HTTPGet = &api.HTTPGetAction{Path: get.Path, Port: t.port(c, get.Port.StrVal, get.Port.IntVal, field+".httpGet.port"), Scheme: string(get.Scheme)}
+		for _, h := range get.HTTPHeaders {
+			out.HTTPGet.HTTPHeaders = append(out.HTTPGet.HTTPHeaders, api.HTTPHeader{Name: h.Name, Value: h.Value})
+		}
+	case tcp != nil:
+		out.TCPSocket = &api.TCPSocketAction{Port: t.port(c, tcp.Port.StrVal, tcp.Port.IntVal, field+".tcpSocket.port")}
+	}
+	return out
+}
+
+// port finds a port by its number, or by the name it has in the container.
+func (t *translation) port(c *corev1.Container, name string, number int32, field string) int {
+	if name == "" {
+		return int(number)
+	}
+	for _, p := range c.Ports {
+		if p.Name == name {
+			return int(p.ContainerPort)
+		}
+	}
+	if n, err := strconv.Atoi(name); err == nil {
+		return n
+	}
+	t.problems.refuse(field, "the container has no port %q", name)
+	return 0
+}

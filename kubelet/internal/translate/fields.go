@@ -1,0 +1,118 @@
+package translate
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// honoured lists, by type, the fields that are read by this package, or that are
+// others' business: the scheduler's, the API server's. A field that is set and not
+// listed is refused, and so is one of a later Kubernetes.
+var honoured = map[reflect.Type]string{
+	reflect.TypeFor[corev1.PodSpec](): `volumes initContainers containers ephemeralContainers restartPolicy terminationGracePeriodSeconds
+		activeDeadlineSeconds dnsPolicy nodeSelector serviceAccountName serviceAccount automountServiceAccountToken nodeName
+		hostNetwork hostPID hostIPC shareProcessNamespace securityContext imagePullSecrets hostname subdomain affinity schedulerName tolerations
+		hostAliases priorityClassName priority dnsConfig readinessGates runtimeClassName enableServiceLinks preemptionPolicy overhead
+		topologySpreadConstraints os hostUsers schedulingGates resources schedulingGroup`,
+	reflect.TypeFor[corev1.Container](): `name image command args workingDir ports envFrom env resources volumeMounts livenessProbe readinessProbe
+		startupProbe lifecycle terminationMessagePath terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty restartPolicy`,
+	reflect.TypeFor[corev1.ContainerPort]():        "name hostPort containerPort protocol hostIP",
+	reflect.TypeFor[corev1.VolumeMount]():          "name readOnly mountPath recursiveReadOnly mountPropagation",
+	reflect.TypeFor[corev1.ResourceRequirements](): "limits requests",
+
+	reflect.TypeFor[corev1.EnvVar]():             "name value valueFrom",
+	reflect.TypeFor[corev1.EnvVarSource]():       "fieldRef resourceFieldRef configMapKeyRef secretKeyRef",
+	reflect.TypeFor[corev1.EnvFromSource]():      "prefix configMapRef secretRef",
+	reflect.TypeFor[corev1.Lifecycle]():          "postStart preStop",
+	reflect.TypeFor[corev1.LifecycleHandler]():   "exec httpGet tcpSocket",
+	reflect.TypeFor[corev1.Probe]():              "exec httpGet tcpSocket initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold",
+	reflect.TypeFor[corev1.HTTPGetAction]():      "path port scheme httpHeaders",
+	reflect.TypeFor[corev1.TCPSocketAction]():    "port",
+	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile supplementalGroups supplementalGroupsPolicy",
+	reflect.TypeFor[corev1.SecurityContext](): `capabilities privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem procMount
+		allowPrivilegeEscalation seccompProfile`,
+	reflect.TypeFor[corev1.SeccompProfile](): "type",
+
+	reflect.TypeFor[corev1.Volume]():                        "name emptyDir secret configMap downwardAPI projected",
+	reflect.TypeFor[corev1.EmptyDirVolumeSource]():          "medium sizeLimit",
+	reflect.TypeFor[corev1.SecretVolumeSource]():            "secretName items defaultMode optional",
+	reflect.TypeFor[corev1.ConfigMapVolumeSource]():         "name items defaultMode optional",
+	reflect.TypeFor[corev1.DownwardAPIVolumeSource]():       "items defaultMode",
+	reflect.TypeFor[corev1.ProjectedVolumeSource]():         "sources defaultMode",
+	reflect.TypeFor[corev1.VolumeProjection]():              "secret configMap downwardAPI serviceAccountToken",
+	reflect.TypeFor[corev1.SecretProjection]():              "name items optional",
+	reflect.TypeFor[corev1.ConfigMapProjection]():           "name items optional",
+	reflect.TypeFor[corev1.DownwardAPIProjection]():         "items",
+	reflect.TypeFor[corev1.ServiceAccountTokenProjection](): "audience expirationSeconds path",
+}
+
+// reasons say more than that a field is not supported.
+var reasons = map[string]string{
+	"persistentVolumeClaim": "cis has no persistent volumes for pods yet",
+	"hostPath":              "an instance has no part in the host's files",
+	"nfs":                   "a pod cannot mount NFS yet",
+	"subPath":               "only whole volumes can be mounted yet",
+	"subPathExpr":           "only whole volumes can be mounted yet",
+	"grpc":                  "gRPC probes are not supported yet; use tcpSocket or exec",
+	"sleep":                 "is not supported yet; use exec with a sleep",
+	"resourceClaims":        "an instance has no devices",
+	"volumeDevices":         "an instance has no block devices",
+	"resizePolicy":          "resources cannot be changed in place",
+}
+
+// unknown refuses every field that is set and not honoured.
+func (p *problems) unknown(pod *corev1.Pod) {
+	p.walk("spec", reflect.ValueOf(pod.Spec))
+}
+
+func (p *problems) walk(path string, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			p.walk(path, v.Elem())
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			p.walk(fmt.Sprintf("%s[%d]", path, i), v.Index(i))
+		}
+	case reflect.Struct:
+		if known, ok := honoured[v.Type()]; ok {
+			p.members(path, v, strings.Fields(known))
+		}
+	}
+}
+
+// members checks those of embedded structs as the struct's own.
+func (p *problems) members(path string, v reflect.Value, known []string) {
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || name == "" {
+			continue
+		}
+		member, at := v.FieldByIndex(f.Index), path+"."+name
+		if slices.Contains(known, name) {
+			p.walk(at, member)
+			continue
+		}
+		if set(member) {
+			why := reasons[name]
+			if why == "" {
+				why = "is not supported"
+			}
+			p.refuse(at, "%s", why)
+		}
+	}
+}
+
+// set tells whether a field asks for anything: an empty list does not.
+func set(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice, reflect.Map:
+		return v.Len() > 0
+	}
+	return !v.IsZero()
+}

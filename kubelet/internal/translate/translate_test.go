@@ -1,0 +1,259 @@
+package translate
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"cis/api"
+)
+
+// pod reads a spec in YAML, as it would come from the API server.
+func pod(t *testing.T, spec string) *corev1.Pod {
+	t.Helper()
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web-0", Namespace: "shop", UID: "u-1",
+		Labels: map[string]string{"app": "web"}, Annotations: map[string]string{"note": "a\nb"}}}
+	if err := yaml.UnmarshalStrict([]byte(spec), &p.Spec); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func input(p *corev1.Pod) Input {
+	return Input{
+		Pod: p, Node: "n1", HostIPs: []string{"192.0.2.1"}, Isolation: api.IsolationAuto,
+		DefaultSize: api.Size{CPU: 500, Memory: 256 * api.MiB}, NodeCPU: 8000, NodeMemory: 16 * api.GiB,
+		Material: Material{
+			ConfigMaps: map[string]*corev1.ConfigMap{"c": {Data: map[string]string{"k": "v", "j": "w"}, BinaryData: map[string][]byte{"b": {0, 1}}}},
+			Secrets: map[string]*corev1.Secret{
+				"s":    {Data: map[string][]byte{"p": []byte("word")}},
+				"pull": {Data: map[string][]byte{".dockerconfigjson": []byte(`{"auths":{"r.test":{"auth":"eDp5"}}}`)}},
+				"old":  {Data: map[string][]byte{".dockercfg": []byte(`{"r.test":{"auth":"other"},"q.test":{"auth":"eDp5"}}`)}},
+			},
+			Tokens: map[TokenRequest]string{{Seconds: 3607}: "token"},
+			Services: []*corev1.Service{{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes", Namespace: "default"},
+				Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.1", Ports: []corev1.ServicePort{{Name: "https", Port: 443, Protocol: "TCP"}}}}},
+		},
+	}
+}
+
+// TestPod compares what a spec becomes with what is expected of it, both in JSON. The
+// environment that services make is left out.
+func TestPod(t *testing.T) {
+	for name, test := range map[string]struct{ spec, want string }{
+		"a program": {
+			`{restartPolicy: Always, terminationGracePeriodSeconds: 30, containers: [{name: a, image: i, command: [sh, -c], args: ["echo $(X) $$(X) $(Y)"], env: [{name: X, value: "1"}, {name: Z, value: "$(X)2"}], workingDir: /w, tty: true, stdin: true}]}`,
+			`{"containers":[{"name":"a","image":"i","command":["sh","-c"],"args":["echo 1 $(X) $(Y)"],"env":[{"name":"X","value":"1"},{"name":"Z","value":"12"}],"workingDir":"/w","tty":true,"stdin":true}],"restartPolicy":"Always","terminationGracePeriodSeconds":30}`,
+		},
+		"size": {
+			`{containers: [{name: a, image: i, resources: {limits: {cpu: 210m, memory: 100M, ephemeral-storage: 1Gi}}}, {name: b, image: i, resources: {requests: {cpu: 100m}}}]}`,
+			`{"containers":[{"name":"a","image":"i","resources":{"limits":{"cpu":"0.21","memory":"100000000"}}},{"name":"b","image":"i"}],"cpu":"0.35","memory":"352Mi","ephemeralStorage":"1Gi"}`,
+		},
+		"the size of the pod as a whole": {
+			`{resources: {limits: {cpu: "2", memory: 1Gi}}, containers: [{name: a, image: i}]}`,
+			`{"containers":[{"name":"a","image":"i"}],"cpu":"2","memory":"1Gi"}`,
+		},
+		"who it runs as": {
+			`{securityContext: {runAsUser: 5, runAsGroup: 6, seccompProfile: {type: RuntimeDefault}}, containers: [{name: a, image: i, securityContext: {runAsUser: 7, readOnlyRootFilesystem: true, capabilities: {add: [NET_ADMIN], drop: [ALL]}, privileged: false, allowPrivilegeEscalation: true}}]}`,
+			`{"containers":[{"name":"a","image":"i","user":"7:6","securityContext":{"readOnlyRootFilesystem":true,"capabilities":{"add":["NET_ADMIN"],"drop":["ALL"]}}}]}`,
+		},
+		"probes and hooks": {
+			`{containers: [{name: a, image: i, ports: [{name: http, containerPort: 80, hostPort: 8080, protocol: TCP}], livenessProbe: {httpGet: {port: http, path: /x, scheme: HTTP}, periodSeconds: 3, timeoutSeconds: 1, successThreshold: 1, failureThreshold: 2}, readinessProbe: {tcpSocket: {port: 80}}, lifecycle: {preStop: {exec: {command: [a]}}}}]}`,
+			`{"containers":[{"name":"a","image":"i","ports":[{"name":"http","containerPort":80,"protocol":"TCP"}],"livenessProbe":{"httpGet":{"path":"/x","port":80,"scheme":"HTTP"},"periodSeconds":3,"timeoutSeconds":1,"successThreshold":1,"failureThreshold":2},"readinessProbe":{"tcpSocket":{"port":80}},"lifecycle":{"preStop":{"exec":{"command":["a"]}}}}],"network":{"ports":[{"hostPort":8080,"port":80,"protocol":"TCP"}]}}`,
+		},
+		"the environment": {
+			`{containers: [{name: a, image: i, envFrom: [{prefix: C_, configMapRef: {name: c}}, {secretRef: {name: absent, optional: true}}], env: [
+				{name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: L, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}},
+				{name: H, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}, {name: S, valueFrom: {secretKeyRef: {name: s, key: p}}},
+				{name: G, valueFrom: {configMapKeyRef: {name: c, key: absent, optional: true}}},
+				{name: M, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}, {name: P, valueFrom: {resourceFieldRef: {resource: requests.cpu, divisor: 1m}}}],
+				resources: {requests: {cpu: 250m}}}]}`,
+			`{"containers":[{"name":"a","image":"i","env":[{"name":"C_j","value":"w"},{"name":"C_k","value":"v"},{"name":"NAME","value":"web-0"},{"name":"L","value":"web"},{"name":"H","value":"192.0.2.1"},{"name":"S","value":"word"},{"name":"M","value":"16384"},{"name":"P","value":"250"}]}],"cpu":"0.25","memory":"256Mi"}`,
+		},
+		"volumes": {
+			`{volumes: [{name: e, emptyDir: {medium: Memory, sizeLimit: 1Mi}}, {name: c, configMap: {name: c, defaultMode: 256, items: [{key: k, path: d/k, mode: 292}, {key: b, path: b}]}}, {name: s, secret: {secretName: s}},
+				{name: none, configMap: {name: absent, optional: true}}],
+			  containers: [{name: a, image: i, volumeMounts: [{name: c, mountPath: /c/, readOnly: true}]}]}`,
+			`{"containers":[{"name":"a","image":"i","volumeMounts":[{"name":"c","mountPath":"/c","readOnly":true}]}],"volumes":[{"name":"e","emptyDir":{"medium":"Memory","sizeLimit":"1Mi"}},{"name":"c","secret":{"secretName":"pod.n1.u-1.c","items":[{"key":"0","path":"b","mode":"0400"},{"key":"1","path":"d/k","mode":"0444"}]}},{"name":"s","secret":{"secretName":"pod.n1.u-1.s","items":[{"key":"0","path":"p","mode":"0644"}]}},{"name":"none","emptyDir":{}}]}`,
+		},
+		"names": {
+			`{hostAliases: [{ip: 192.0.2.1, hostnames: [x, z]}], securityContext: {runAsNonRoot: true, supplementalGroups: [7]}, hostname: h, dnsPolicy: None, dnsConfig: {nameservers: [192.0.2.9], searches: [x.test.], options: [{name: ndots, value: "2"}]}, activeDeadlineSeconds: 9, containers: [{name: a, image: i, env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`,
+			`{"hostAliases":[{"ip":"192.0.2.1","hostnames":["x","z"]}],"containers":[{"name":"a","image":"i","env":[{"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.address"}}}],"securityContext":{"runAsNonRoot":true,"supplementalGroups":[7]}}],"hostname":"h","dnsPolicy":"None","dnsConfig":{"nameservers":["192.0.2.9"],"searches":["x.test"],"options":[{"name":"ndots","value":"2"}]},"activeDeadlineSeconds":9}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input(pod(t, test.spec))
+			in.Material.Services = nil
+			out, err := Pod(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want api.InstanceSpec
+			if err := json.Unmarshal([]byte(test.want), &want); err != nil {
+				t.Fatal(err)
+			}
+			got := out.Request.InstanceSpec
+			if got.Name != InstanceName(in.Pod) || got.Labels[LabelUID] != "u-1" || out.Request.ClientToken != "u-1" {
+				t.Errorf("the instance cannot be found again: %s %v", got.Name, got.Labels)
+			}
+			want.Name, want.Labels, want.Isolation = got.Name, got.Labels, api.IsolationAuto
+			if want.Hostname == "" {
+				want.Hostname = "web-0"
+			}
+			if want.DNSPolicy == "" {
+				want.DNSPolicy = api.DNSDefault
+			}
+			g, _ := json.Marshal(got)
+			w, _ := json.Marshal(want)
+			if string(g) != string(w) {
+				t.Errorf("got\n%s\nwant\n%s", g, w)
+			}
+		})
+	}
+}
+
+func TestProjected(t *testing.T) {
+	in := input(pod(t, `{serviceAccountName: default, volumes: [{name: p, projected: {defaultMode: 420, sources: [
+		{serviceAccountToken: {expirationSeconds: 3607, path: token}}, {configMap: {name: c, items: [{key: k, path: ca.crt}]}},
+		{downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}, {path: notes, fieldRef: {fieldPath: metadata.annotations}}]}}]}}],
+		containers: [{name: a, image: i}]}`))
+	if needs := NeedsOf(in.Pod); !needs.Tokens[TokenRequest{Seconds: 3607}] || !needs.ConfigMaps["c"] {
+		t.Errorf("needs %+v", needs)
+	}
+	out, err := Pod(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, item := range out.Request.Volumes[0].Secret.Items {
+		got[item.Path] = string(out.Secrets[0].Data[item.Key])
+	}
+	for path, want := range map[string]string{"token": "token", "ca.crt": "v", "namespace": "shop", "notes": `note="a\nb"`} {
+		if got[path] != want {
+			t.Errorf("%s holds %q, want %q", path, got[path], want)
+		}
+	}
+	env := out.Request.Containers[0].Env
+	for _, want := range []api.EnvVar{{Name: "KUBERNETES_SERVICE_HOST", Value: "10.96.0.1"}, {Name: "KUBERNETES_PORT_443_TCP", Value: "tcp://10.96.0.1:443"}} {
+		if !slices.Contains(env, want) {
+			t.Errorf("%v is not in %v", want, env)
+		}
+	}
+}
+
+func TestClusterDNS(t *testing.T) {
+	in := input(pod(t, `{dnsPolicy: ClusterFirst, containers: [{name: a, image: i}], dnsConfig: {searches: [more.test], options: [{name: ndots, value: "1"}]}}`))
+	in.DNS = ClusterDNS{Servers: []string{"10.96.0.10"}, Domain: "cluster.local"}
+	out, err := Pod(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := json.Marshal(out.Request.DNSConfig)
+	want := `{"nameservers":["10.96.0.10"],"searches":["shop.svc.cluster.local","svc.cluster.local","cluster.local","more.test"],"options":[{"name":"ndots","value":"1"}]}`
+	if string(got) != want || out.Request.DNSPolicy != api.DNSNone {
+		t.Errorf("%s: %s", out.Request.DNSPolicy, got)
+	}
+}
+
+func TestPullSecrets(t *testing.T) {
+	out, err := Pod(input(pod(t, `{imagePullSecrets: [{name: absent}, {name: pull}, {name: old}], containers: [{name: a, image: i}]}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"auths":{"q.test":{"auth":"eDp5"},"r.test":{"auth":"eDp5"}}}`
+	if got := string(out.Secrets[0].Data[".dockerconfigjson"]); got != want || out.Request.ImagePullSecrets[0] != out.Secrets[0].Name {
+		t.Errorf("%s of %v", got, out.Request.ImagePullSecrets)
+	}
+}
+
+// TestRefusals: what cannot be given is refused by its name.
+func TestRefusals(t *testing.T) {
+	for spec, field := range map[string]string{
+		`{hostNetwork: true, containers: [{name: a}]}`:                                                                    "spec.hostNetwork",
+		`{hostPID: true, containers: [{name: a}]}`:                                                                        "spec.hostPID",
+		`{shareProcessNamespace: true, containers: [{name: a}]}`:                                                          "spec.shareProcessNamespace",
+		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                     "spec.volumes[0].hostPath",
+		`{volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]}`:                                                   "spec.volumes[0].persistentVolumeClaim",
+		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                       "spec.containers[1].securityContext.privileged",
+		`{containers: [{name: a, securityContext: {allowPrivilegeEscalation: false}}]}`:                                   "spec.containers[0].securityContext.allowPrivilegeEscalation",
+		`{securityContext: {fsGroup: 1}}`:                                                                                 "spec.securityContext.fsGroup",
+		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                             "spec.securityContext.sysctls",
+		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                "spec.containers[0].securityContext.seccompProfile.type",
+		`{initContainers: [{name: a, restartPolicy: Always}]}`:                                                            "spec.initContainers[0].restartPolicy",
+		`{containers: [{name: a, livenessProbe: {grpc: {port: 1}}}]}`:                                                     "spec.containers[0].livenessProbe.grpc",
+		`{containers: [{name: a, livenessProbe: {httpGet: {port: none}}}]}`:                                               "spec.containers[0].livenessProbe.httpGet.port",
+		`{containers: [{name: a, livenessProbe: {httpGet: {port: 1, host: h}}}]}`:                                         "spec.containers[0].livenessProbe.httpGet.host",
+		`{containers: [{name: a, lifecycle: {preStop: {sleep: {seconds: 1}}}}]}`:                                          "spec.containers[0].lifecycle.preStop.sleep",
+		`{containers: [{name: a, lifecycle: {stopSignal: SIGUSR1}}]}`:                                                     "spec.containers[0].lifecycle.stopSignal",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPath: s}]}]}`:                                 "spec.containers[0].volumeMounts[0].subPath",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]}]}`:            "spec.containers[0].volumeMounts[0].mountPropagation",
+		`{containers: [{name: a, resources: {limits: {nvidia.com/gpu: 1}}}]}`:                                             "spec.containers[0].resources.limits[nvidia.com/gpu]",
+		`{containers: [{name: a, ports: [{containerPort: 1, protocol: SCTP}]}]}`:                                          "spec.containers[0].ports[0].protocol",
+		`{containers: [{name: a, args: ["$(IP)"], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`: "spec.containers[0].args",
+		`{terminationGracePeriodSeconds: 4000, containers: [{name: a}]}`:                                                  "spec.terminationGracePeriodSeconds",
+		`{containers: [{name: a, terminationMessagePath: /x}]}`:                                                           "spec.containers[0].terminationMessagePath",
+		`{setHostnameAsFQDN: true, containers: [{name: a}]}`:                                                              "spec.setHostnameAsFQDN",
+		`{resourceClaims: [{name: a}], containers: [{name: a}]}`:                                                          "spec.resourceClaims",
+		`{volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {path: a}}]}}], containers: [{name: a}]}`:        "spec.volumes[0].projected.sources[0].clusterTrustBundle",
+		`{securityContext: {runAsGroup: 1}, containers: [{name: a}]}`:                                                     "spec.containers[0].securityContext.runAsGroup",
+		`{volumes: [{name: v, emptyDir: {medium: HugePages}}], containers: [{name: a}]}`:                                  "spec.volumes[0].emptyDir.medium",
+		`{containers: [{name: a, volumeDevices: [{name: d, devicePath: /d}]}]}`:                                           "spec.containers[0].volumeDevices",
+		`{containers: [{name: a, securityContext: {procMount: Unmasked}}]}`:                                               "spec.containers[0].securityContext.procMount",
+		`{containers: [{name: a, resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]}], hostIPC: true}`:       "spec.hostIPC",
+		`{containers: [{name: a, livenessProbe: {tcpSocket: {port: 1}, terminationGracePeriodSeconds: 3}}]}`:              "spec.containers[0].livenessProbe.terminationGracePeriodSeconds",
+		`{containers: [{name: a, securityContext: {seLinuxOptions: {level: a}}}]}`:                                        "spec.containers[0].securityContext.seLinuxOptions",
+		`{containers: [{name: a, securityContext: {appArmorProfile: {type: Localhost, localhostProfile: x}}}]}`:           "spec.containers[0].securityContext.appArmorProfile",
+		`{containers: [{name: a, resources: {claims: [{name: a}]}}]}`:                                                     "spec.containers[0].resources.claims",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: s}]}]}`:                             "spec.containers[0].volumeMounts[0].subPathExpr",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, recursiveReadOnly: Enabled, readOnly: true}]}]}`: "spec.containers[0].volumeMounts[0].recursiveReadOnly",
+	} {
+		_, err := Pod(input(pod(t, spec)))
+		var refusal *Refusal
+		if !errors.As(err, &refusal) || !slices.ContainsFunc(refusal.Fields, func(p FieldProblem) bool { return p.Field == field && p.Why != "" }) {
+			t.Errorf("%s: %v; want %s to be refused", spec, err, field)
+		}
+	}
+}
+
+func TestMissing(t *testing.T) {
+	for spec, want := range map[string]Missing{
+		`{volumes: [{name: v, configMap: {name: absent}}]}`:                                                 {"v", `configmap "absent" not found`},
+		`{volumes: [{name: v, secret: {secretName: s, items: [{key: k, path: p}]}}]}`:                       {"v", "references non-existent key: k"},
+		`{containers: [{name: a, envFrom: [{secretRef: {name: absent}}]}]}`:                                 {"", `secret "absent" not found`},
+		`{containers: [{name: a, env: [{name: X, valueFrom: {configMapKeyRef: {name: c, key: absent}}}]}]}`: {"", "couldn't find key absent in ConfigMap shop/c"},
+	} {
+		_, err := Pod(input(pod(t, spec)))
+		var missing *Missing
+		if !errors.As(err, &missing) || *missing != want {
+			t.Errorf("%s: %v; want %v", spec, err, want)
+		}
+	}
+}
+
+func TestInstanceName(t *testing.T) {
+	long := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: strings.Repeat("a.b", 80), Namespace: "n", UID: "1"}}
+	other := long.DeepCopy()
+	other.UID = "2"
+	a, b := InstanceName(long), InstanceName(other)
+	if len(a) > 63 || a == b || strings.Contains(a, ".") {
+		t.Errorf("%q %q", a, b)
+	}
+}
+
+func FuzzExpand(f *testing.F) {
+	for _, s := range []string{"$(A)", "$$(A)", "$(", "$", "$(B)$(A", "a$b$(A)c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		none := expand(s, func(string) (string, bool) { return "", false })
+		if !strings.Contains(s, "$$") && none != s {
+			t.Errorf("%q became %q without any variable", s, none)
+		}
+	})
+}
