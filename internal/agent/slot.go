@@ -21,6 +21,9 @@ const (
 	// a start that failed for no fault of the program, is held back: it may be the
 	// sandbox that died.
 	lossDelay = 250 * time.Millisecond
+	// tellTime is how long what is left of the last program waits to be cleared away:
+	// the sandbox itself mostly goes before.
+	tellTime = 250 * time.Millisecond
 	// startFault is the exit code of a program that did not start for another reason
 	// than that it is missing or not executable.
 	startFault = 128
@@ -116,12 +119,26 @@ func (s *slot) await(a *attempt) {
 		s.holdForLoss()
 	}
 	s.sup.post(e)
+	s.letTell()
 	ctx, cancel := context.WithTimeout(s.sup.ctx, clearTimeout)
 	defer cancel()
 	if err := a.process.Delete(ctx); err != nil {
 		s.sup.opts.Log.Warn("clear", "container", a.Container, "attempt", a.Attempt, "error", err)
 	}
 	s.sup.post(lifecycle.Cleared{Ref: a.Ref})
+}
+
+// letTell gives the end of the workload, if that has come, the time to be told before
+// what is left of it takes the processor.
+func (s *slot) letTell() {
+	s.sup.post(lifecycle.Tick{}) // is taken when what was posted before it is done
+	if state, _ := s.sup.board.look(); !state.Finished {
+		return
+	}
+	select {
+	case <-time.After(tellTime):
+	case <-s.sup.ctx.Done():
+	}
 }
 
 // holdForLoss gives the loss of the sandbox the time to be seen.

@@ -21,7 +21,12 @@ type supervisor struct {
 	inbox   chan lifecycle.Event
 	slots   map[string]*slot
 	asker   *asker
+	// showBy is when a change that is of no hurry is shown; zero for none.
+	showBy time.Time
 }
+
+// showDelay is how long a change that is of no hurry waits for one that is.
+const showDelay = 100 * time.Millisecond
 
 func newSupervisor(a *Agent, w *agentpb.Workload) *supervisor {
 	s := &supervisor{
@@ -62,13 +67,15 @@ func (s *supervisor) loop() {
 	}
 }
 
-// untilWake is the time until the machine wants a tick.
+// untilWake is the time until the machine wants a tick, or something is to be shown.
 func (s *supervisor) untilWake() time.Duration {
-	at := s.machine.Wake()
-	if at.IsZero() {
-		return time.Hour
+	wait := time.Hour
+	for _, at := range []time.Time{s.machine.Wake(), s.showBy} {
+		if !at.IsZero() {
+			wait = min(wait, time.Until(at))
+		}
 	}
-	return time.Until(at)
+	return wait
 }
 
 func (s *supervisor) step(e lifecycle.Event) {
@@ -83,6 +90,20 @@ func (s *supervisor) step(e lifecycle.Event) {
 			s.opts.Log.Error("not all that was written is on the disks", "error", err)
 		}
 	}
+	s.show(e)
+}
+
+// show publishes the state after an event. When a program first wrote something is told
+// with what comes next, or a moment later: to tell it alone would hold up, where the
+// processor is emulated, the end of a program that is short.
+func (s *supervisor) show(e lifecycle.Event) {
+	if _, wrote := e.(lifecycle.Wrote); wrote && !s.machine.Finished() {
+		if s.showBy.IsZero() {
+			s.showBy = time.Now().Add(showDelay)
+		}
+		return
+	}
+	s.showBy = time.Time{}
 	s.board.publish(s.machine.State())
 }
 

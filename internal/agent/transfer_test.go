@@ -6,15 +6,19 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"cis/api"
 	"cis/internal/agent/agentclient"
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/stream"
 	"cis/internal/journal"
 )
 
@@ -139,6 +143,10 @@ func (f failingReader) Read([]byte) (int, error) { return 0, f.err }
 
 func TestWatchGathersChanges(t *testing.T) {
 	r := newRig(t)
+	var many []agentpb.Container // with more changes than a caller can have ahead of it
+	for i := range stream.Window {
+		many = append(many, agentpb.Container{Name: fmt.Sprintf("b%d", i), Args: []string{"exit"}})
+	}
 	n, last := 0, agentpb.State{}
 	seen := map[uint64]bool{}
 	for s, err := range r.client.Watch(t.Context(), 0) {
@@ -153,19 +161,26 @@ func TestWatchGathersChanges(t *testing.T) {
 			}
 			seen[e.Seq] = true
 		}
-		if n == 1 {
-			r.run(api.RestartOnFailure, container("exit", "1"), agentpb.Container{Name: "b", Args: []string{"exit"}})
-			time.Sleep(200 * time.Millisecond) // many changes, for one caller that is busy
+		if n == 1 { // a caller that is busy until everything has happened
+			r.run(api.RestartNever, many...)
+			other := agentclient.New(r.dial())
+			for s, err := range other.Watch(t.Context(), 0) {
+				if err != nil || s.Finished {
+					break
+				}
+			}
+			other.Close()
 		}
-		if n == 2 {
+		if s.Finished {
 			break
 		}
 	}
-	if last.Containers[0].RestartCount != 1 || last.Containers[1].State.Terminated == nil || len(seen) < 5 {
-		t.Errorf("%+v", last)
+	if n > stream.Window+2 || len(seen) < 2*len(many) {
+		t.Errorf("%d states, %d events: %+v", n, len(seen), last)
 	}
-	for s, err := range r.client.Watch(t.Context(), last.Events[1].Seq) {
-		if err != nil || s.Events[0].Seq != last.Events[1].Seq+1 {
+	latest := slices.Max(slices.Collect(maps.Keys(seen)))
+	for s, err := range r.client.Watch(t.Context(), latest-1) {
+		if err != nil || len(s.Events) != 1 || s.Events[0].Seq != latest {
 			t.Errorf("%+v %v", s.Events, err)
 		}
 		break

@@ -14,8 +14,8 @@ import (
 	"cis/internal/journal"
 )
 
-// watch shows the board to a caller: one state at a time, each after the caller has
-// answered to the one before.
+// watch shows the board to a caller, as far as that has taken what it was shown before:
+// see stream.Window.
 func (a *Agent) watch(ctx context.Context, s *stream.Stream, req agentpb.WatchRequest) error {
 	seen := req.AfterEvent
 	for {
@@ -29,9 +29,6 @@ func (a *Agent) watch(ctx context.Context, s *stream.Stream, req agentpb.WatchRe
 			return err
 		}
 		if err := s.Send(&agentpb.Frame{Data: text}); err != nil {
-			return err
-		}
-		if _, err := s.Recv(); err != nil {
 			return err
 		}
 		select {

@@ -76,6 +76,7 @@ func (l *life) watch(ctx context.Context, after uint64) (last agentpb.State, err
 			return last, err
 		}
 		last = s
+		l.e.pool.hold(l.issued)
 		l.apply(s)
 		if s.Finished {
 			break

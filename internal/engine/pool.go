@@ -32,9 +32,11 @@ type StandbyShape struct {
 }
 
 const (
-	// quiet is how long no create may have been under way before the pool refills,
-	// so that a burst of creates does not share the cores with it.
+	// quiet is how long no create may have been under way, and no young instance have
+	// changed, before the pool refills, so that these do not share the cores with it.
 	quiet = 150 * time.Millisecond
+	// youth is how long after its workload was handed over an instance counts for that.
+	youth = time.Second
 	// pressureCheck is how often the pool looks at the host's memory.
 	pressureCheck = 10 * time.Second
 	poolRetry     = 5 * time.Second
@@ -132,6 +134,17 @@ func (p *pool) end() {
 	}
 	p.mu.Unlock()
 	p.nudge()
+}
+
+// hold keeps the pool from refilling for a moment, because an instance has changed that
+// was handed its workload at issued.
+func (p *pool) hold(issued time.Time) {
+	if time.Since(issued) > youth {
+		return
+	}
+	p.mu.Lock()
+	p.calm = time.Now()
+	p.mu.Unlock()
 }
 
 func (p *pool) nudge() {

@@ -10,6 +10,10 @@ import (
 	"cis/api"
 )
 
+// keptEvents is how many events of an instance stay on record, the latest ones: in a VM
+// that was taken over an agent may tell of as many as it likes.
+const keptEvents = 1000
+
 // AddEvent records an event, or counts it where the same one (instance,
 // container, type, reason, message) is on record. It returns what is on record.
 // then gets it before any later event is recorded.
@@ -38,7 +42,11 @@ func (s *Store) AddEvent(ctx context.Context, e api.Event, then func(api.Event))
 		if err != nil {
 			return err
 		}
-		e.ID, err = res.LastInsertId()
+		if e.ID, err = res.LastInsertId(); err != nil {
+			return err
+		}
+		_, err = tx.Exec(`DELETE FROM events WHERE instance=? AND id<=
+			(SELECT id FROM events WHERE instance=? ORDER BY id DESC LIMIT 1 OFFSET ?)`, e.InstanceID, e.InstanceID, keptEvents)
 		return err
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -214,6 +215,27 @@ func TestEqualEventsAreCounted(t *testing.T) {
 	}
 	if later, _ := s.Events(t.Context(), "default", "", last.ID, 10); len(later) != 1 || later[0].Message != "another" {
 		t.Errorf("after the last: %+v", later)
+	}
+}
+
+func TestEventsOfAnInstanceAreBounded(t *testing.T) {
+	s, _ := open1(t)
+	add := func(instance string, n int) {
+		e := api.Event{Account: "default", InstanceID: instance, Type: api.EventNormal, Reason: "R", Message: strconv.Itoa(n), LastSeen: time.Unix(int64(n), 0)}
+		if _, err := s.AddEvent(t.Context(), e, func(api.Event) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("i-2", 0)
+	for n := range keptEvents + 5 {
+		add("i-1", n)
+	}
+	all, err := s.Events(t.Context(), "", "i-1", 0, 2*keptEvents)
+	if err != nil || len(all) != keptEvents || all[0].Message != "5" {
+		t.Errorf("%d events, %v", len(all), err)
+	}
+	if other, _ := s.Events(t.Context(), "", "i-2", 0, 10); len(other) != 1 {
+		t.Error("the event of another instance went")
 	}
 }
 

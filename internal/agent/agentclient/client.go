@@ -84,7 +84,7 @@ func (c *Client) Try(ctx context.Context, udp bool, to netip.AddrPort, wait time
 }
 
 // Watch gives the state now and after changes, with the events after the one of
-// that number. While the caller is busy with one state, changes are gathered. It
+// that number. While the caller is busy for long, changes are gathered. It
 // goes on until ctx ends or the connection breaks: the last step is the error.
 func (c *Client) Watch(ctx context.Context, afterEvent uint64) iter.Seq2[agentpb.State, error] {
 	return func(yield func(agentpb.State, error) bool) {
@@ -92,7 +92,7 @@ func (c *Client) Watch(ctx context.Context, afterEvent uint64) iter.Seq2[agentpb
 		defer cancel()
 		stopped := false
 		_, err := stream.Call(ctx, c.pb.Watch, agentpb.WatchRequest{AfterEvent: afterEvent}, nil,
-			func(s *stream.Stream, f *agentpb.Frame) error {
+			func(_ *stream.Stream, f *agentpb.Frame) error {
 				var state agentpb.State
 				if err := json.Unmarshal(f.Data, &state); err != nil {
 					return fmt.Errorf("watch agent: %w", err)
@@ -100,7 +100,7 @@ func (c *Client) Watch(ctx context.Context, afterEvent uint64) iter.Seq2[agentpb
 				if stopped = !yield(state, nil); stopped {
 					return context.Canceled
 				}
-				return s.Send(&agentpb.Frame{})
+				return nil
 			})
 		if !stopped {
 			yield(agentpb.State{}, err)

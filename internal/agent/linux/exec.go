@@ -19,6 +19,9 @@ func (r *Runtime) Exec(ctx context.Context, name string, e *agentpb.ExecStart, s
 	if err != nil {
 		return nil, err
 	}
+	if err := r.haveRoom(); err != nil {
+		return nil, fmt.Errorf("exec in %s: %w", name, err)
+	}
 	program, err := programOf(execSpec(c.spec, e))
 	if err != nil {
 		return nil, err
@@ -28,6 +31,23 @@ func (r *Runtime) Exec(ctx context.Context, name string, e *agentpb.ExecStart, s
 		return nil, fmt.Errorf("exec in %s: %w", name, err)
 	}
 	return p, nil
+}
+
+// helperThreads is how many a helper may have until it becomes its program.
+const helperThreads = 8
+
+// haveRoom refuses where a helper could not have its threads: it would end with words
+// that are of no use to anybody.
+func (r *Runtime) haveRoom() error {
+	r.mu.Lock()
+	limit := r.workload.Pids
+	r.mu.Unlock()
+	used, err := r.groups.Pids(r.conf.Cgroup)
+	if err != nil || limit == 0 || used+helperThreads <= limit {
+		return err
+	}
+	return api.Errorf(api.Exhausted, "the instance has %d of %d processes and threads, and one more program needs %d to begin", used, limit, helperThreads).
+		WithNext("end some of them")
 }
 
 // execSpec describes a program that runs as the container's main one does, but for

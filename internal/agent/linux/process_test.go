@@ -186,6 +186,22 @@ func TestSignals(t *testing.T) {
 	other.End()
 }
 
+// TestExecWithoutRoom: where no more processes may be, an exec says so.
+func TestExecWithoutRoom(t *testing.T) {
+	b := newBox(t, boxOptions{})
+	r := b.Begin(b.Shell("main", "i=0; while [ $i -lt 395 ]; do sleep 1000 & i=$((i+1)); done; wait"))
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if pids, err := b.Pids(t.Context()); err != nil || pids >= 396 {
+			break
+		}
+	}
+	if _, err := b.TryExecute("main", runtimetest.Sh("echo hi")); api.CodeOf(err) != api.Exhausted || !strings.Contains(err.Error(), "of 400") {
+		t.Errorf("%v", err)
+	}
+	r.Signal(t.Context(), int(unix.SIGKILL), true)
+	r.End()
+}
+
 func TestMemoryLimit(t *testing.T) {
 	b := newBox(t, boxOptions{limits: cgroup.Limits{Memory: 96 << 20}})
 	r := b.Begin(b.Shell("main", "exec head -c 300000000 /dev/zero | tail; exit 1"))

@@ -21,7 +21,7 @@ const maxTemplates = 8
 
 // afterBoot is about how long the first VM of a shape boots and runs. Its template is made
 // after that, so that the two do not share the processors.
-const afterBoot = 3 * time.Second
+const afterBoot = 5 * time.Second
 
 // retryTemplate is how long after a failure a template is not tried again.
 const retryTemplate = time.Minute
