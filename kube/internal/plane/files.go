@@ -1,0 +1,27 @@
+package plane
+
+import "path/filepath"
+
+// What is in a data directory.
+const (
+	lockFile       = "lock"
+	pidFile        = "pid"
+	controlSocket  = "control.sock"
+	clusterFile    = "cluster.json"
+	pkiDir         = "pki"
+	etcdDir        = "etcd"
+	etcdSocket     = "etcd.sock"
+	etcdPeerSocket = "etcd-peer.sock"
+	schedulerFile  = "scheduler.yaml"
+	logDir         = "logs"
+)
+
+func (c *Config) path(elements ...string) string {
+	return filepath.Join(append([]string{c.DataDir}, elements...)...)
+}
+
+// PKI is the path of a key, certificate or kubeconfig in a data directory.
+func PKI(dataDir, file string) string { return filepath.Join(dataDir, pkiDir, file) }
+
+// LogFile is where a program's output goes, and cis-kube's own.
+func LogFile(dataDir, name string) string { return filepath.Join(dataDir, logDir, name+".log") }
