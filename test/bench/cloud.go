@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -155,7 +156,7 @@ func (b *bench) cloudDescribe(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(err, forget(ctx, s), s.Close()) }()
 	var few sample
 	for _, records := range []int{100, 10_000} {
 		if err := fill(ctx, s, records); err != nil {
@@ -216,4 +217,13 @@ func fill(ctx context.Context, s *stage.Stage, records int) error {
 		}
 	}
 	return errors.Join(record.Close(), s.Start(ctx))
+}
+
+// forget begins a new record: to remove many instances one by one takes long.
+func forget(ctx context.Context, s *stage.Stage) error {
+	err := s.Stop()
+	for _, part := range []string{"", "-wal", "-shm"} {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(s.Dir, "data", "record.db"+part)))
+	}
+	return errors.Join(err, s.Start(ctx))
 }
