@@ -51,6 +51,21 @@ func TestArchive(t *testing.T) {
 	}
 }
 
+func TestUnsigned(t *testing.T) {
+	info := func(size byte) string { return "\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00" + string([]byte{size}) }
+	for module, want := range map[string]string{
+		"code":                                   "code",
+		"code" + "sig" + info(3) + signatureMark: "code",
+		"code" + info(200) + signatureMark:       "code" + info(200) + signatureMark,
+		"short" + signatureMark:                  "short" + signatureMark,
+		"sig" + info(3) + signatureMark:          "",
+	} {
+		if got := string(unsigned([]byte(module))); got != want {
+			t.Errorf("%q: %q, want %q", module, got, want)
+		}
+	}
+}
+
 func TestMissing(t *testing.T) {
 	for name, spoil := range map[string]func(*Content){
 		"agent":   func(c *Content) { c.Agent = "/nowhere" },

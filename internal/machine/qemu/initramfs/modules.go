@@ -1,7 +1,9 @@
 package initramfs
 
 import (
+	"bytes"
 	"debug/elf"
+	"encoding/binary"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -53,6 +55,28 @@ func loadOrder(all map[string]string, names []string) (order []string, err error
 		}
 	}
 	return order, nil
+}
+
+// signatureMark ends a module that is signed. Before it is the kernel's struct
+// module_signature, of which the last four bytes are the signature's length, and before
+// that the signature.
+const (
+	signatureMark = "~Module signature appended~\n"
+	signatureInfo = 12
+)
+
+// unsigned is a module without its signature. The kernel takes it either way, and to
+// look at signatures is a tenth of a boot where the processor is emulated.
+func unsigned(module []byte) []byte {
+	rest, ok := bytes.CutSuffix(module, []byte(signatureMark))
+	if !ok || len(rest) < signatureInfo {
+		return module
+	}
+	size := int64(binary.BigEndian.Uint32(rest[len(rest)-4:]))
+	if size > int64(len(rest)-signatureInfo) {
+		return module
+	}
+	return rest[:int64(len(rest)-signatureInfo)-size]
 }
 
 // dependsOn reads the modules that a module names as its needs.

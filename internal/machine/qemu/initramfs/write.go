@@ -78,11 +78,14 @@ func (a *archive) modules(from string) error {
 		return err
 	}
 	for i, path := range order {
-		if err := a.file(fmt.Sprintf("%s/%02d-%s", ModulesDir, i, filepath.Base(path)), path, fileMode); err != nil {
+		module, err := os.ReadFile(path)
+		if err != nil {
 			return err
 		}
+		a.dir(ModulesDir)
+		a.add(fmt.Sprintf("%s/%02d-%s", ModulesDir, i, filepath.Base(path))[1:], fileMode, unsigned(module))
 	}
-	return nil
+	return a.err
 }
 
 // file adds a file of the host once, with the directories above it.
