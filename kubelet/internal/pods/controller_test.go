@@ -291,6 +291,15 @@ func TestInstanceRemoved(t *testing.T) {
 	s.phase(corev1.PodFailed)
 }
 
+// TestRemovedBefore: the client token tells that the pod had an instance, which is gone.
+func TestRemovedBefore(t *testing.T) {
+	used := api.Errorf(api.Conflict, "this client token made an instance, which has been removed")
+	used.Field = "clientToken"
+	c := newCis()
+	c.failures = []error{used}
+	start(t, c, newPod()).phase(corev1.PodFailed)
+}
+
 // TestAway: what changed while nobody looked is put right at the start.
 func TestAway(t *testing.T) {
 	c := newCis()

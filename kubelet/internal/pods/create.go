@@ -49,9 +49,15 @@ func (w *worker) make(ctx context.Context, out translate.Output) error {
 	}
 	in, err := w.k.Cis.Create(ctx, out.Request)
 	if api.CodeOf(err) == api.Conflict {
-		old, found := w.k.Cis.Get(ctx, out.Request.Name)
-		if found == nil && uidOf(old) == w.uid {
+		old, absent := w.k.Cis.Get(ctx, out.Request.Name)
+		switch e, _ := errors.AsType[*api.Error](err); {
+		case absent == nil && uidOf(old) == w.uid:
 			in, err = old, nil
+		case api.CodeOf(absent) == api.NotFound && e.Field == "clientToken":
+			// It was made and removed while nobody looked.
+			w.made = true
+			w.poke()
+			return nil
 		}
 	}
 	if err != nil {

@@ -1,0 +1,180 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"cis/test/stage"
+)
+
+// cluster is a control plane with one node.
+type cluster struct {
+	*testing.T
+	stage   *stage.Stage
+	dir     string
+	node    string
+	kubelet *exec.Cmd
+}
+
+// open starts everything; what is left behind is a failure.
+func open(t *testing.T) *cluster {
+	t.Helper()
+	kube := os.Getenv("CIS_KUBE")
+	if kube == "" {
+		t.Fatal("CIS_KUBE has to be the path of cis-kube: run scripts/test-kubelet")
+	}
+	bin, err := filepath.Abs("../../bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := stage.Open(t.Context(), stage.Config{Bin: bin, Flags: []string{"-standby", "2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{T: t, stage: s, dir: filepath.Join(s.Dir, "kube"), node: "n1"}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("cis-kubelet said:\n%s", c.read("kubelet.log"))
+		}
+		c.stopKubelet()
+		c.kube("", "down")
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c.must("up", "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+	c.kubectl("apply", "-f", "../deploy/rbac.yaml")
+	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
+	c.startKubelet()
+	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=60s")
+	return c
+}
+
+func freePort(t *testing.T) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// hostAddress is one that is not loopback, which the API server asks for.
+func hostAddress(t *testing.T) string {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
+			return n.IP.String()
+		}
+	}
+	t.Fatal("this host has no address but loopback")
+	return ""
+}
+
+func (c *cluster) startKubelet() {
+	c.Helper()
+	log, err := os.OpenFile(filepath.Join(c.stage.Dir, "kubelet.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		c.Fatal(err)
+	}
+	defer log.Close()
+	ip := hostAddress(c.T)
+	c.kubelet = exec.Command(filepath.Join(c.stage.Bin, "cis-kubelet"), "-bootstrap-kubeconfig", filepath.Join(c.stage.Dir, "bootstrap.kubeconfig"),
+		"-cert-dir", filepath.Join(c.stage.Dir, "pki"), "-client-ca", filepath.Join(c.dir, "pki", "ca.crt"), "-cis-host", c.stage.Host,
+		"-node-name", c.node, "-node-ip", ip, "-listen", net.JoinHostPort(ip, "0"), "-taint", "")
+	c.kubelet.Stdout, c.kubelet.Stderr = log, log
+	if err := c.kubelet.Start(); err != nil {
+		c.Fatal(err)
+	}
+}
+
+func (c *cluster) stopKubelet() {
+	if c.kubelet != nil {
+		_ = c.kubelet.Process.Signal(syscall.SIGTERM)
+		_ = c.kubelet.Wait()
+		c.kubelet = nil
+	}
+}
+
+func (c *cluster) read(name string) string {
+	data, _ := os.ReadFile(filepath.Join(c.stage.Dir, name))
+	return string(data)
+}
+
+func (c *cluster) write(name, text string) {
+	c.Helper()
+	if err := os.WriteFile(filepath.Join(c.stage.Dir, name), []byte(text), 0o600); err != nil {
+		c.Fatal(err)
+	}
+}
+
+// kube runs cis-kube and gives its output, both streams, and its exit code.
+func (c *cluster) kube(input string, args ...string) (string, int) {
+	c.Helper()
+	cmd := exec.Command(os.Getenv("CIS_KUBE"), args...)
+	cmd.Env = append(os.Environ(), "CIS_KUBE_DATA_DIR="+c.dir)
+	cmd.Stdin = strings.NewReader(input)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		c.Fatal(err)
+	}
+	return out.String(), cmd.ProcessState.ExitCode()
+}
+
+func (c *cluster) must(args ...string) string {
+	c.Helper()
+	out, code := c.kube("", args...)
+	if code != 0 {
+		c.Fatalf("cis-kube %s: exit code %d\n%s", strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+func (c *cluster) kubectl(args ...string) string {
+	c.Helper()
+	return strings.TrimSpace(c.must(append([]string{"kubectl"}, args...)...))
+}
+
+// apply creates objects; IMAGE stands for the busybox of the registry.
+func (c *cluster) apply(objects string) {
+	c.Helper()
+	if out, code := c.kube(strings.ReplaceAll(objects, "IMAGE", c.stage.Image), "kubectl", "create", "-f", "-"); code != 0 {
+		c.Fatal(out)
+	}
+}
+
+// get is a field of an object, by jsonpath.
+func (c *cluster) get(object, path string) string {
+	c.Helper()
+	return c.kubectl("get", object, "-o", "jsonpath={"+path+"}")
+}
+
+func (c *cluster) await(what string, holds func() bool) {
+	c.Helper()
+	for range 300 {
+		if holds() {
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	c.Fatalf("%s: it did not come\n%s", what, c.kubectl("describe", "pods"))
+}
+
+func (c *cluster) equal(what, got, want string) {
+	c.Helper()
+	if got != want {
+		c.Errorf("%s: %q, want %q", what, got, want)
+	}
+}

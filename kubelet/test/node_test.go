@@ -1,0 +1,158 @@
+package test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// pod is one with a container that runs a shell script, and more lines of spec.
+func pod(name, script, more string) string {
+	return fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  terminationGracePeriodSeconds: 5
+%s
+  containers:
+  - {name: a, image: IMAGE, command: [sh, -c, %q]}
+`, name, strings.ReplaceAll("  "+more, "\n", "\n  "), script)
+}
+
+const forever = "trap 'exit 0' TERM; echo started; sleep 100000 & wait"
+
+// TestNode tries each part of a pod's life on gVisor; a few on a VM too.
+func TestNode(t *testing.T) {
+	c := open(t)
+	for name, test := range map[string]func(*cluster){
+		"life": life, "streams": streams, "volumes": volumes, "refused": refused, "jobs": jobs, "force": force, "vm": vm,
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := *c
+			in.T = t
+			test(&in)
+		})
+	}
+	t.Run("away", func(t *testing.T) { c.T = t; away(c) })
+	c.T = t
+}
+
+func life(c *cluster) {
+	c.apply(pod("life", forever, ""))
+	c.kubectl("wait", "--for=condition=Ready", "pod/life", "--timeout=60s")
+	c.equal("phase", c.get("pod/life", ".status.phase"), "Running")
+	c.equal("quality of service", c.get("pod/life", ".status.qosClass"), "BestEffort")
+	c.equal("generation", c.get("pod/life", ".status.observedGeneration"), c.get("pod/life", ".metadata.generation"))
+	if ip := c.get("pod/life", ".status.podIP"); ip == "" {
+		c.Error("the pod has no address")
+	}
+	began := time.Now()
+	c.kubectl("delete", "pod", "life")
+	if took := time.Since(began); took > 4*time.Second {
+		c.Errorf("a program that ends at once took %s to be deleted", took)
+	}
+}
+
+func streams(c *cluster) {
+	c.apply(pod("streams", forever+"", ""))
+	c.kubectl("wait", "--for=condition=Ready", "pod/streams", "--timeout=60s")
+	c.equal("logs", c.kubectl("logs", "streams", "--tail=1"), "started")
+	out, code := c.kube("hello", "kubectl", "exec", "-i", "streams", "--", "cat")
+	if code != 0 || !strings.Contains(out, "hello") {
+		c.Errorf("exec: %d %q", code, out)
+	}
+	if out, code := c.kube("", "kubectl", "exec", "streams", "--", "sh", "-c", "exit 7"); code != 7 {
+		c.Errorf("exit code %d: %s", code, out)
+	}
+	c.write("file", "copied")
+	c.kubectl("cp", c.stage.Dir+"/file", "streams:/tmp/file")
+	c.equal("the copy", c.kubectl("exec", "streams", "--", "cat", "/tmp/file"), "copied")
+	if events := c.kubectl("get", "events", "--field-selector", "involvedObject.name=streams", "-o", "jsonpath={.items[*].reason}"); !strings.Contains(events, "Started") {
+		c.Errorf("events: %s", events)
+	}
+}
+
+func volumes(c *cluster) {
+	c.kubectl("create", "configmap", "settings", "--from-literal=k=v")
+	c.kubectl("create", "secret", "generic", "word", "--from-literal=p=secret")
+	c.apply(`
+apiVersion: v1
+kind: Pod
+metadata: {name: volumes}
+spec:
+  restartPolicy: Never
+  volumes:
+  - {name: c, configMap: {name: settings}}
+  - {name: s, secret: {secretName: word}}
+  - {name: e, emptyDir: {}}
+  initContainers:
+  - {name: init, image: IMAGE, command: [sh, -c, "echo made > /e/x"], volumeMounts: [{name: e, mountPath: /e}]}
+  containers:
+  - name: a
+    image: IMAGE
+    command: [sh, -c, "cat /c/k /s/p /e/x; cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; echo; echo $KUBERNETES_SERVICE_HOST; test -n \"$IP\" && echo $NAME"]
+    env:
+    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+    - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    volumeMounts: [{name: c, mountPath: /c}, {name: s, mountPath: /s}, {name: e, mountPath: /e}]
+`)
+	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/volumes", "--timeout=60s")
+	c.equal("what it saw", c.kubectl("logs", "volumes"), "vsecretmade\ndefault\n10.96.0.1\nvolumes")
+}
+
+func refused(c *cluster) {
+	c.apply(pod("refused", forever, "hostNetwork: true"))
+	c.await("the event", func() bool {
+		return strings.Contains(c.kubectl("get", "events", "--field-selector", "involvedObject.name=refused,reason=Refused", "-o", "jsonpath={.items[*].message}"), "spec.hostNetwork")
+	})
+	c.equal("phase", c.get("pod/refused", ".status.phase"), "Pending")
+	c.kubectl("delete", "pod", "refused")
+}
+
+func jobs(c *cluster) {
+	c.apply(pod("fails", "exit 3", "restartPolicy: Never"))
+	c.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/fails", "--timeout=60s")
+	c.equal("exit code", c.get("pod/fails", ".status.containerStatuses[0].state.terminated.exitCode"), "3")
+	c.kubectl("create", "job", "one", "--image="+c.stage.Image, "--", "echo", "done")
+	c.kubectl("wait", "--for=condition=Complete", "job/one", "--timeout=60s")
+	c.kubectl("create", "deployment", "many", "--image="+c.stage.Image, "--replicas=3", "--", "sleep", "100000")
+	c.kubectl("rollout", "status", "deployment/many", "--timeout=60s")
+	c.kubectl("delete", "deployment", "many", "--cascade=foreground")
+}
+
+func force(c *cluster) {
+	c.apply(pod("stubborn", "trap '' TERM; while :; do sleep 1; done", ""))
+	c.kubectl("wait", "--for=condition=Ready", "pod/stubborn", "--timeout=60s")
+	c.kubectl("delete", "pod", "stubborn", "--grace-period=0", "--force")
+	c.await("the instance's end", func() bool {
+		r, err := c.stage.Cis(c.Context(), "", "ps", "-aq", "-l", "cis.io/pod-name=stubborn")
+		return err == nil && r.Stdout == ""
+	})
+}
+
+func vm(c *cluster) {
+	c.apply(pod("vm", forever, "runtimeClassName: cis-vm"))
+	c.kubectl("wait", "--for=condition=Ready", "pod/vm", "--timeout=120s")
+	c.equal("exec", c.kubectl("exec", "vm", "--", "echo", "hi"), "hi")
+	c.kubectl("delete", "pod", "vm")
+}
+
+// away: pods live on without cis-kubelet, and what changed meanwhile is put right.
+func away(c *cluster) {
+	c.apply(pod("stays", forever, ""))
+	c.apply(pod("goes", forever, ""))
+	c.kubectl("wait", "--for=condition=Ready", "pod/stays", "pod/goes", "--timeout=60s")
+	id := c.get("pod/stays", ".status.containerStatuses[0].containerID")
+	c.stopKubelet()
+	c.kubectl("delete", "pod", "goes", "--grace-period=0", "--force")
+	c.startKubelet()
+	c.await("the end of the deleted pod's instance", func() bool {
+		r, err := c.stage.Cis(c.Context(), "", "ps", "-aq", "-l", "cis.io/pod-name=goes")
+		return err == nil && r.Stdout == ""
+	})
+	c.equal("exec", c.kubectl("exec", "stays", "--", "echo", "hi"), "hi")
+	c.equal("the container", c.get("pod/stays", ".status.containerStatuses[0].containerID"), id)
+	c.equal("restarts", c.get("pod/stays", ".status.containerStatuses[0].restartCount"), "0")
+}
