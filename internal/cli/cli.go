@@ -60,6 +60,7 @@ const (
 	groupDisks   = "disks"
 	groupNetwork = "network"
 	groupAccount = "account"
+	groupKube    = "kube"
 	groupSystem  = "system"
 )
 
@@ -98,6 +99,7 @@ cis logs -f web`),
 		&cobra.Group{ID: groupDisks, Title: "Disks:"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"},
 		&cobra.Group{ID: groupAccount, Title: "Accounts:"},
+		&cobra.Group{ID: groupKube, Title: "Kubernetes:"},
 		&cobra.Group{ID: groupSystem, Title: "The system:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -115,6 +117,7 @@ cis logs -f web`),
 	add(groupDisks, a.diskCommand())
 	add(groupNetwork, a.vpcCommand(), a.subnetCommand(), a.secgroupCommand(), a.addressCommand(), a.netCommand())
 	add(groupAccount, a.accountCommand(), a.userCommand(), a.keyCommand(), a.quotaCommand(), a.auditCommand(), a.whoamiCommand())
+	add(groupKube, a.kubeCommand(), a.kubectlCommand())
 	add(groupSystem, a.infoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
 	root.SetHelpCommandGroupID(groupSystem)
 	return root

@@ -64,7 +64,7 @@ var never = []struct{ from, to, why string }{
 }
 
 // modules are the folders of the modules with code of ours.
-var modules = []string{".", "kube", "kube/coredns"}
+var modules = []string{".", "kube", "kube/coredns", "kubelet"}
 
 type pkg struct {
 	ImportPath, Name, Dir string

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -82,7 +83,11 @@ func (b Bootstrap) Keep(ctx context.Context, p *plane.Plane) {
 		p.Log("bootstrap", err)
 		return
 	}
-	go approveServing(ctx, client, func(err error) { p.Log("approve certificates", err) })
+	var approving sync.WaitGroup
+	defer approving.Wait()
+	approving.Go(func() {
+		approveServing(ctx, client, func(err error) { p.Log("approve certificates", err) })
+	})
 	tick := time.NewTicker(keepInterval)
 	defer tick.Stop()
 	for {

@@ -23,8 +23,13 @@ import (
 // nobody there knows which addresses a node has. Here the node says so itself: with a
 // certificate of its own name, and in a status that only it may write.
 
-// servingResync is when a request that could not be approved is looked at again.
-const servingResync = 20 * time.Second
+const (
+	// servingResync is when a request that could not be approved is looked at again: the
+	// node's status may come after it.
+	servingResync = 20 * time.Second
+	// servingPatience is how old a request may become; a node then makes another.
+	servingPatience = 10 * time.Minute
+)
 
 // nodeUser is the prefix of nodes' user names.
 const nodeUser = "system:node:"
@@ -50,7 +55,7 @@ func approveServing(ctx context.Context, client kubernetes.Interface, failed fun
 }
 
 func approve(ctx context.Context, client kubernetes.Interface, request *certificatesv1.CertificateSigningRequest) error {
-	if len(request.Status.Conditions) > 0 {
+	if len(request.Status.Conditions) > 0 || time.Since(request.CreationTimestamp.Time) > servingPatience {
 		return nil
 	}
 	name, ours := strings.CutPrefix(request.Spec.Username, nodeUser)

@@ -65,14 +65,15 @@ func Main(env Env) int {
 func (a *app) exitCode(cmd *cobra.Command, err error) int {
 	var usage usageError
 	var field *plane.FieldError
+	var child *childError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage), errors.As(err, &field), strings.HasPrefix(err.Error(), "unknown command "):
 		a.printError(err, "see '"+cmd.CommandPath()+" --help'")
 		return exitUsage
-	case errors.Is(err, errSaid):
-		return exitFailure
+	case errors.As(err, &child):
+		return max(child.code, exitFailure)
 	case errors.Is(err, plane.ErrNotRunning):
 		a.printError(err, "start it: cis kube up")
 		return exitNotRunning

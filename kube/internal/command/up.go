@@ -95,10 +95,11 @@ func (a *app) up(ctx context.Context, f *upFlags) error {
 		return plane.Run(ctx, c, bootstrap.Bootstrap{}, observer)
 	}
 	status, err := plane.AwaitReady(ctx, c.DataDir)
-	if err == nil {
-		a.say("it runs already; other flags count after cis kube down")
-	} else if errors.Is(err, plane.ErrNotRunning) {
+	switch {
+	case errors.Is(err, plane.ErrNotRunning), err == nil && status.State == plane.Stopping:
 		status, err = a.background(ctx, c)
+	case err == nil:
+		a.say("it runs already; other flags count after cis kube down")
 	}
 	if err != nil {
 		return err
@@ -147,13 +148,15 @@ func (a *app) background(ctx context.Context, c plane.Config) (*plane.Status, er
 		return status, child.Process.Release()
 	}
 	if waitErr := child.Wait(); waitErr != nil && ctx.Err() == nil {
-		return nil, errSaid
+		return nil, &childError{child.ProcessState.ExitCode()}
 	}
 	return nil, cmp.Or(ctx.Err(), err)
 }
 
-// errSaid is an error of which the child has told.
-var errSaid = errors.New("not started")
+// childError is an error of which the child has told.
+type childError struct{ code int }
+
+func (e *childError) Error() string { return fmt.Sprintf("not started: exit code %d", e.code) }
 
 func (a *app) printUsage(s *plane.Status) {
 	fmt.Fprintf(a.Out, "Kubernetes %s is ready at %s\n\n", s.Version, s.Server)
