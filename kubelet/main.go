@@ -82,6 +82,10 @@ func run(ctx context.Context, args []string) error {
 	if err := n.Learn(ctx); err != nil {
 		return err
 	}
+	// Whoever approves the serving certificate looks for its addresses in the node's status.
+	if err := n.Register(ctx); err != nil {
+		return err
+	}
 	recorder, flush := events(ctx, kube, c.join.Node)
 	defer flush()
 	controller := pods.New(pods.Config{

@@ -56,7 +56,7 @@ type Node struct {
 	down error
 }
 
-// New makes a node; Run registers it.
+// New makes a node; Register and Run show it.
 func New(c Config) *Node {
 	return &Node{Config: c, news: make(chan struct{}, 1), down: errNotAsked}
 }
@@ -127,7 +127,7 @@ const (
 func (n *Node) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := statusPeriod
-		if err := n.write(ctx); err != nil && ctx.Err() == nil {
+		if err := n.Register(ctx); err != nil && ctx.Err() == nil {
 			n.Log.Warn("the node's status is not written", "error", err, "again in", retryPeriod)
 			wait = retryPeriod
 		}
@@ -142,8 +142,8 @@ func (n *Node) Run(ctx context.Context) {
 	}
 }
 
-// write makes the node if there is none, and patches its status.
-func (n *Node) write(ctx context.Context) error {
+// Register makes the node if there is none, and patches its status.
+func (n *Node) Register(ctx context.Context) error {
 	nodes := n.Kube.CoreV1().Nodes()
 	old, err := nodes.Get(ctx, n.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {

@@ -2,6 +2,7 @@ package pods
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -10,8 +11,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
 
 	"cis-kubelet/internal/translate"
@@ -298,6 +302,25 @@ func TestRemovedBefore(t *testing.T) {
 	c := newCis()
 	c.failures = []error{used}
 	start(t, c, newPod()).phase(corev1.PodFailed)
+}
+
+// TestAuthorizerLags: what is forbidden at first is asked for again.
+func TestAuthorizerLags(t *testing.T) {
+	pod := newPod()
+	pod.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "c"}}}}
+	s := start(t, newCis())
+	tries := 0
+	s.kube.PrependReactor("get", "configmaps", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if tries++; tries < 3 {
+			return true, nil, apierrors.NewForbidden(corev1.Resource("configmaps"), "c", errors.New("no relationship found"))
+		}
+		return true, &corev1.ConfigMap{Data: map[string]string{"k": "v"}}, nil
+	})
+	s.create(pod)
+	s.eventually("an instance", s.cis.has("create"))
+	if len(s.events.Events) > 0 {
+		t.Errorf("events: %s", <-s.events.Events)
+	}
 }
 
 // TestAway: what changed while nobody looked is put right at the start.

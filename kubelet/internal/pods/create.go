@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"cis-kubelet/internal/podstatus"
 	"cis-kubelet/internal/translate"
@@ -141,54 +138,4 @@ func (k *Controller) isolation(pod *corev1.Pod) (api.Isolation, error) {
 	}
 	return "", &translate.Refusal{Fields: []translate.FieldProblem{{Field: "spec.runtimeClassName",
 		Why: fmt.Sprintf("handler %q is none of %s and %s", class.Handler, HandlerVM, HandlerGVisor)}}}
-}
-
-// material gets each object by its name, as the node authorizer lets a node do.
-func (k *Controller) material(ctx context.Context, pod *corev1.Pod) (m translate.Material, err error) {
-	needs := translate.NeedsOf(pod)
-	m.Services = k.servicesFor(pod.Namespace)
-	if m.ConfigMaps, err = fetch(ctx, needs.ConfigMaps, k.Kube.CoreV1().ConfigMaps(pod.Namespace).Get); err != nil {
-		return m, err
-	}
-	if m.Secrets, err = fetch(ctx, needs.Secrets, k.Kube.CoreV1().Secrets(pod.Namespace).Get); err != nil {
-		return m, err
-	}
-	m.Tokens = map[translate.TokenRequest]string{}
-	for want := range needs.Tokens {
-		if m.Tokens[want], err = k.token(ctx, pod, want); err != nil {
-			return m, err
-		}
-	}
-	return m, nil
-}
-
-// fetch leaves out what does not exist.
-func fetch[T any](ctx context.Context, names map[string]bool, get func(context.Context, string, metav1.GetOptions) (T, error)) (map[string]T, error) {
-	found := map[string]T{}
-	for name := range names {
-		object, err := get(ctx, name, metav1.GetOptions{})
-		switch {
-		case err == nil:
-			found[name] = object
-		case !apierrors.IsNotFound(err):
-			return nil, fmt.Errorf("get %s: %w", name, err)
-		}
-	}
-	return found, nil
-}
-
-// token asks for one that ends with the pod.
-func (k *Controller) token(ctx context.Context, pod *corev1.Pod, want translate.TokenRequest) (string, error) {
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
-		ExpirationSeconds: &want.Seconds,
-		BoundObjectRef:    &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID},
-	}}
-	if want.Audience != "" {
-		request.Spec.Audiences = []string{want.Audience}
-	}
-	made, err := k.Kube.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
-	if err != nil {
-		return "", fmt.Errorf("token of service account %s: %w", pod.Spec.ServiceAccountName, err)
-	}
-	return made.Status.Token, nil
 }

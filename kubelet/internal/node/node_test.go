@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"cis/api"
+)
+
+func TestNode(t *testing.T) {
+	kube := fake.NewClientset()
+	n := New(Config{Kube: kube, Log: slog.New(slog.DiscardHandler), Name: "n1", Addresses: []string{"192.0.2.1"}, Port: 10250, Pods: 5,
+		Labels: map[string]string{"zone": "a"}, Taints: []corev1.Taint{{Key: "k", Effect: corev1.TaintEffectNoSchedule}}, Version: "v1",
+		Info: func(context.Context) (api.Info, error) {
+			return api.Info{Version: "1", Capacity: api.Capacity{CPU: 2500, Memory: api.GiB}, DefaultSize: api.Size{CPU: 500}}, nil
+		}})
+	get := func() *corev1.Node {
+		if err := n.Register(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		node, err := kube.CoreV1().Nodes().Get(t.Context(), "n1", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return node
+	}
+	ready := func(node *corev1.Node) corev1.ConditionStatus {
+		for _, c := range node.Status.Conditions {
+			if c.Type == corev1.NodeReady {
+				return c.Status
+			}
+		}
+		return ""
+	}
+	if err := n.Learn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	node := get()
+	if node.Status.Capacity.Cpu().MilliValue() != 2500 || node.Status.Allocatable.Pods().Value() != 5 || len(node.Spec.Taints) != 1 ||
+		node.Labels["zone"] != "a" || node.Status.Addresses[1].Address != "192.0.2.1" || ready(node) != corev1.ConditionTrue {
+		t.Errorf("%+v", node)
+	}
+	n.Connected(errors.New("gone"))
+	if node = get(); ready(node) != corev1.ConditionFalse {
+		t.Errorf("%+v", node.Status.Conditions)
+	}
+	n.Connected(nil)
+	node.Spec.Unschedulable = true
+	if _, err := kube.CoreV1().Nodes().Update(t.Context(), node, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if node = get(); ready(node) != corev1.ConditionTrue || !node.Spec.Unschedulable {
+		t.Errorf("a cordon was lifted: %+v", node.Spec)
+	}
+	for range 2 {
+		if err := n.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
