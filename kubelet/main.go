@@ -1,4 +1,4 @@
-// cis-kubelet joins a Kubernetes cluster as a virtual node whose pods are cis instances.
+// Command cis-kubelet joins a Kubernetes cluster as a virtual node whose pods are cis instances.
 // It needs a kubeconfig and a cis endpoint, and keeps nothing of its own but
 // certificates.
 package main

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the dependency lists anew")
 // floors of the module, the top one first. A package imports packages of its own
 // line's folders and of lines below; what is not named here is on no floor, and fails.
 var floors = [][]string{
-	{"cmd", "tools", "test"},
+	{"cmd", "tools", "test", "cis-kubelet"},
 	{"internal/cli"},
 	{"internal/server", "internal/cloudapi"},
 	{"client", "internal/doctor"},
