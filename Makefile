@@ -7,9 +7,11 @@
 #   make bench       the benchmarks, beside podman
 #   make build       the programs, into bin/
 #   make lint        formatting, vet, static analysis
+#   make kube        cis-kube, the Kubernetes control plane, into bin/ (minutes, the first time)
+#   make test-kube   its tests, with a real control plane
 
-.PHONY: up down clean-host test bench build lint
+.PHONY: up down clean-host test bench build lint kube test-kube
 .DEFAULT_GOAL := build
 
-up down clean-host test bench build lint:
+up down clean-host test bench build lint kube test-kube:
 	@scripts/$@

@@ -34,7 +34,7 @@ var floors = [][]string{
 	{"internal/store"},
 	{"internal/meter", "internal/journal", "internal/cgroup", "internal/busybox", "internal/testbox", "internal/layout", "internal/erofs", "internal/keylock", "internal/osthread", "internal/sealed", "internal/seccomp", "internal/account", "docs"},
 	{"api"},
-	{"kube/cmd", "kube/test"},
+	{"kube/cmd", "kube/test", "kube/coredns"},
 	{"kube/internal/command", "kube/internal/program"},
 	{"kube/internal/bootstrap"},
 	{"kube/internal/plane"},
@@ -59,7 +59,7 @@ var never = []struct{ from, to, why string }{
 }
 
 // modules are the folders of the modules with code of ours.
-var modules = []string{".", "kube"}
+var modules = []string{".", "kube", "kube/coredns"}
 
 type pkg struct {
 	ImportPath, Name, Dir string

@@ -35,10 +35,16 @@ const (
 	ControllerManagerConfig = "controller-manager.conf"
 	SchedulerConfig         = "scheduler.conf"
 	KubeProxyConfig         = "kube-proxy.conf"
+	CoreDNSConfig           = "coredns.conf"
 )
 
-// KubeletClientUser is who the API server is towards kubelets.
-const KubeletClientUser = "kube-apiserver-kubelet-client"
+// Users that Kubernetes itself does not know.
+const (
+	// KubeletClientUser is who the API server is towards kubelets.
+	KubeletClientUser = "kube-apiserver-kubelet-client"
+	// CoreDNSUser is who a cluster's DNS is.
+	CoreDNSUser = "cis:coredns"
+)
 
 // Config is what certificates and kubeconfigs depend on.
 type Config struct {
@@ -123,6 +129,7 @@ func Ensure(c Config) (*Result, error) {
 		{ControllerManagerConfig, leaf{name: "system:kube-controller-manager"}},
 		{SchedulerConfig, leaf{name: "system:kube-scheduler"}},
 		{KubeProxyConfig, leaf{name: "system:kube-proxy"}},
+		{CoreDNSConfig, leaf{name: CoreDNSUser}},
 	} {
 		cert, renewed, err := ca.ensureKubeconfig(filepath.Join(c.Dir, k.file), c.Server, k.leaf)
 		if err := r.note(k.file, cert, renewed, err); err != nil {

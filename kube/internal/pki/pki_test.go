@@ -109,6 +109,7 @@ func TestHandshake(t *testing.T) {
 		ControllerManagerConfig: "CN=system:kube-controller-manager",
 		SchedulerConfig:         "CN=system:kube-scheduler",
 		KubeProxyConfig:         "CN=system:kube-proxy",
+		CoreDNSConfig:           "CN=cis:coredns",
 	} {
 		data, err := os.ReadFile(filepath.Join(c.Dir, file))
 		if err != nil {
@@ -225,7 +226,7 @@ func TestNewAddresses(t *testing.T) {
 		t.Errorf("renewed %v", r.Renewed)
 	}
 	c.Server = "https://127.0.0.1:7443"
-	if r := ensure(t, c); !slices.Equal(r.Renewed, []string{AdminConfig, ControllerManagerConfig, SchedulerConfig, KubeProxyConfig}) {
+	if r := ensure(t, c); !slices.Equal(r.Renewed, []string{AdminConfig, ControllerManagerConfig, SchedulerConfig, KubeProxyConfig, CoreDNSConfig}) {
 		t.Errorf("renewed %v", r.Renewed)
 	}
 }

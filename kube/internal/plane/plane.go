@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	// lockPatience is for what a crash is still ending.
-	lockPatience = 15 * time.Second
+	// lockPatience is for what a crash or another's stop is still ending.
+	lockPatience = 30 * time.Second
 	// How large a log becomes, and how many old ones are kept beside it.
 	logMegabytes, oldLogs = 16, 2
 	// failureLines of its log are shown of a program that does not start.

@@ -58,6 +58,7 @@ func (p *Plane) etcd() (supervise.Run, error) {
 			"--listen-peer-urls=" + peer,
 			"--initial-advertise-peer-urls=" + peer,
 			"--initial-cluster=cis=" + peer,
+			"--enable-grpc-gateway=false",
 			"--log-level=warn",
 		},
 		Ready: healthy(unixClient(p.path(etcdSocket)), "http://etcd/health"),
