@@ -56,6 +56,7 @@ const (
 	groupUsage   = "usage"
 	groupObjects = "objects"
 	groupNetwork = "network"
+	groupKube    = "kube"
 	groupSystem  = "system"
 )
 
@@ -88,6 +89,7 @@ cis logs -f web`),
 		&cobra.Group{ID: groupUsage, Title: "Usage and prices:"},
 		&cobra.Group{ID: groupObjects, Title: "Images and secrets:"},
 		&cobra.Group{ID: groupNetwork, Title: "Networks:"},
+		&cobra.Group{ID: groupKube, Title: "Kubernetes:"},
 		&cobra.Group{ID: groupSystem, Title: "The system:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -103,6 +105,7 @@ cis logs -f web`),
 	add(groupUsage, a.usageCommand(), a.priceCommand())
 	add(groupObjects, a.imageCommand(), a.imagesCommand(), a.secretCommand())
 	add(groupNetwork, a.vpcCommand(), a.subnetCommand(), a.secgroupCommand(), a.addressCommand(), a.netCommand())
+	add(groupKube, a.kubeCommand(), a.kubectlCommand())
 	add(groupSystem, a.infoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
 	root.SetHelpCommandGroupID(groupSystem)
 	return root
