@@ -125,7 +125,6 @@ func TestKillsAtTheFirstStart(t *testing.T) {
 }
 
 func TestExternalEtcd(t *testing.T) {
-	l := newLab(t)
 	etcd := newLab(t)
 	url := "http://127.0.0.1:" + itoa(etcd.port)
 	cmd := etcd.command("etcd", "--data-dir", etcd.dir, "--listen-client-urls", url, "--advertise-client-urls", url,
@@ -137,6 +136,7 @@ func TestExternalEtcd(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
+	l := newLab(t)
 	l.up("--etcd", url)
 	l.deploy()
 	l.expectDeployment()
