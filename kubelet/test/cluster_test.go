@@ -54,6 +54,7 @@ func open(t *testing.T) *cluster {
 	c.kubectl("apply", "-f", "../deploy/rbac.yaml")
 	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
 	c.startKubelet()
+	c.kubectl("wait", "--for=create", "node/"+c.node, "--timeout=60s")
 	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=60s")
 	return c
 }

@@ -99,7 +99,7 @@ spec:
     volumeMounts: [{name: c, mountPath: /c}, {name: s, mountPath: /s}, {name: e, mountPath: /e}]
 `)
 	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/volumes", "--timeout=60s")
-	c.equal("what it saw", c.kubectl("logs", "volumes"), "vsecretmade\ndefault\n10.96.0.1\nvolumes")
+	c.equal("what it saw", c.kubectl("logs", "volumes", "-c", "a"), "vsecretmade\ndefault\n10.96.0.1\nvolumes")
 }
 
 func refused(c *cluster) {

@@ -165,11 +165,20 @@ func (k *Controller) sweep(ctx context.Context) error {
 
 func (k *Controller) removeOrphan(ctx context.Context, in api.Instance) {
 	err := k.Cis.Remove(ctx, in.ID, true, graceOf(in.Spec.TerminationGracePeriodSeconds))
-	if err != nil && api.CodeOf(err) != api.NotFound && ctx.Err() == nil {
+	if api.CodeOf(err) == api.NotFound {
+		err = nil
+	}
+	for _, name := range secretsOf(in) {
+		if err == nil {
+			err = k.removeSecret(ctx, name)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
 		k.Log.Error("remove an instance without a pod", "instance", in.ID, "error", err)
 	}
 }
 
+// sweepSecrets leaves those that an instance uses: they go with it.
 func (k *Controller) sweepSecrets(ctx context.Context, alive map[types.UID]bool) error {
 	secrets, err := k.Cis.Secrets(ctx)
 	if err != nil {
@@ -178,7 +187,7 @@ func (k *Controller) sweepSecrets(ctx context.Context, alive map[types.UID]bool)
 	for _, s := range secrets {
 		rest, ours := strings.CutPrefix(s.Name, translate.SecretsOf(k.Node))
 		uid, _, _ := strings.Cut(rest, ".")
-		if !ours || alive[types.UID(uid)] {
+		if _, used := k.instances.get(types.UID(uid)); !ours || used || alive[types.UID(uid)] {
 			continue
 		}
 		if err := k.removeSecret(ctx, s.Name); err != nil {

@@ -329,16 +329,23 @@ func TestAway(t *testing.T) {
 	labels := func(uid string) api.InstanceSpec {
 		return api.InstanceSpec{Labels: map[string]string{translate.LabelNode: "n1", translate.LabelUID: uid}}
 	}
-	c.put(api.WatchAdded, api.Instance{ID: "i-gone", Spec: labels("u-0")})
+	gone := api.Instance{ID: "i-gone", Spec: labels("u-0")}
+	gone.Spec.Volumes = []api.Volume{{Secret: &api.SecretVolume{SecretName: "pod.n1.u-0.v"}}}
+	c.put(api.WatchAdded, gone)
 	kept := api.Instance{ID: "i-kept", Spec: labels("u-1")}
 	runs(&kept)
 	c.put(api.WatchAdded, kept)
-	for _, name := range []string{"pod.n1.u-0.v", "pod.n1.u-1.v", "pod.n2.u-0.v", "mine"} {
+	for _, name := range []string{"pod.n1.u-0.v", "pod.n1.u-9.v", "pod.n1.u-1.v", "pod.n2.u-0.v", "mine"} {
 		c.secrets[name] = api.Secret{Name: name}
 	}
 	s := start(t, c, newPod())
 	s.phase(corev1.PodRunning)
 	s.eventually("the removal", c.has("remove"))
+	s.eventually("the end of the secrets", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.secrets) == 3
+	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.instances) != 1 || c.instances["i-kept"].ID == "" || len(c.secrets) != 3 {

@@ -48,12 +48,7 @@ func (w *worker) clear(ctx context.Context, in api.Instance, has bool) (done boo
 			return false, fmt.Errorf("remove instance %s: %w", in.ID, err)
 		}
 		w.k.instances.drop(w.uid, in.ID)
-		for _, v := range in.Spec.Volumes {
-			if v.Secret != nil {
-				w.secrets = append(w.secrets, v.Secret.SecretName)
-			}
-		}
-		w.secrets = append(w.secrets, in.Spec.ImagePullSecrets...)
+		w.secrets = append(w.secrets, secretsOf(in)...)
 	}
 	for _, name := range w.secrets {
 		if err := w.k.removeSecret(ctx, name); err != nil {
@@ -61,6 +56,16 @@ func (w *worker) clear(ctx context.Context, in api.Instance, has bool) (done boo
 		}
 	}
 	return true, nil
+}
+
+// secretsOf are those that were made for the instance.
+func secretsOf(in api.Instance) (names []string) {
+	for _, v := range in.Spec.Volumes {
+		if v.Secret != nil {
+			names = append(names, v.Secret.SecretName)
+		}
+	}
+	return append(names, in.Spec.ImagePullSecrets...)
 }
 
 // stopping is a stop under way. A later one with less grace goes beside it.
