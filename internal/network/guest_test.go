@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -98,12 +99,23 @@ func carry(from, to *os.File) {
 // pings checks that an echo request is answered.
 func (l *lab) pings(s *space, address string) {
 	l.t.Helper()
+	l.answers(s, "ping", address)
+}
+
+// answers pings until an answer comes. On a busy machine one may be lost: the kernel drops
+// what is sent before it has noticed that both ends of a link are up.
+func (l *lab) answers(s *space, ping, address string) {
+	l.t.Helper()
 	check(l.t, s.within(func() error {
-		out, err := exec.Command(testbox.Busybox(l.t), "ping", "-c", "1", "-W", "2", address).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("ping %s: %w\n%s", address, err, out)
+		for end := time.Now().Add(patience); ; {
+			out, err := exec.Command(testbox.Busybox(l.t), ping, "-c", "1", "-W", "2", address).CombinedOutput()
+			if err == nil {
+				return nil
+			}
+			if time.Now().After(end) {
+				return fmt.Errorf("%s %s: %w\n%s", ping, address, err, out)
+			}
 		}
-		return nil
 	}))
 }
 

@@ -1,16 +1,12 @@
 package network
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
 	"testing"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"cis/internal/testbox"
 )
 
 func TestIPv6(t *testing.T) { eachKind(t, testIPv6) }
@@ -93,13 +89,7 @@ func TestHostKeepsItsAdvertisedRoute(t *testing.T) {
 
 func (l *lab) pings6(s *space, address string) {
 	l.t.Helper()
-	check(l.t, s.within(func() error {
-		out, err := exec.Command(testbox.Busybox(l.t), "ping6", "-c", "1", "-W", "2", address).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("ping %s: %w\n%s", address, err, out)
-		}
-		return nil
-	}))
+	l.answers(s, "ping6", address)
 }
 
 func TestIPv6Refusals(t *testing.T) {
