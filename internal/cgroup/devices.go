@@ -40,6 +40,10 @@ func (t *Tree) allowDevices(group string, devices []Device) error {
 	}
 	defer dir.Close()
 	program, err := loadProgram(deviceProgram(devices))
+	// The kernel gives a check up when a signal comes, as the Go runtime's own do.
+	for tries := 0; errors.Is(err, unix.EAGAIN) && tries < 100; tries++ {
+		program, err = loadProgram(deviceProgram(devices))
+	}
 	if err != nil {
 		return fmt.Errorf("load the program: %w", err)
 	}
