@@ -17,12 +17,9 @@ func (e *Engine) Note(ctx context.Context, entry api.AuditEntry) {
 // Audit returns what was done for the account, oldest first.
 func (e *Engine) Audit(ctx context.Context, opts api.AuditOptions) (api.List[api.AuditEntry], error) {
 	page := api.List[api.AuditEntry]{Items: []api.AuditEntry{}}
-	limit := opts.Limit
-	if limit == 0 {
-		limit = defaultPage
-	}
-	if limit < 1 || limit > maxPage {
-		return page, api.FieldError("limit", "must be 1 to %d", maxPage)
+	limit, err := pageLimit(opts.Limit)
+	if err != nil {
+		return page, err
 	}
 	entries, err := e.cfg.Store.Audit(ctx, account.Of(ctx).Account, opts, limit)
 	page.Items = append(page.Items, entries...)
@@ -33,25 +30,11 @@ func (e *Engine) Audit(ctx context.Context, opts api.AuditOptions) (api.List[api
 func (e *Engine) WatchAudit(ctx context.Context, opts api.AuditOptions, fn func(api.AuditEntry) error) error {
 	from, mine := e.audit.next(), account.Of(ctx)
 	opts.Limit = maxPage
-	for {
-		page, err := e.Audit(ctx, opts)
-		if err != nil {
-			return err
-		}
-		for _, entry := range page.Items {
-			opts.Since = entry.ID
-			if err := fn(entry); err != nil {
-				return err
-			}
-		}
-		if len(page.Items) < maxPage {
-			break
-		}
-	}
-	return e.audit.follow(ctx, from, func(entry api.AuditEntry) error {
+	return eachPaged(ctx, e.audit, from, func() (api.List[api.AuditEntry], error) { return e.Audit(ctx, opts) }, func(entry api.AuditEntry) error {
 		if entry.ID <= opts.Since || !mine.Owns(entry.Account) {
 			return nil
 		}
+		opts.Since = entry.ID
 		return fn(entry)
 	})
 }

@@ -18,12 +18,9 @@ func (e *Engine) record(ev api.Event) {
 // Events returns events, oldest first.
 func (e *Engine) Events(ctx context.Context, opts api.EventOptions) (api.List[api.Event], error) {
 	page := api.List[api.Event]{Items: []api.Event{}}
-	limit := opts.Limit
-	if limit == 0 {
-		limit = defaultPage
-	}
-	if limit < 1 || limit > maxPage {
-		return page, api.FieldError("limit", "must be 1 to %d", maxPage)
+	limit, err := pageLimit(opts.Limit)
+	if err != nil {
+		return page, err
 	}
 	id, err := e.eventInstance(ctx, opts.Instance)
 	if err != nil {
@@ -44,25 +41,11 @@ func (e *Engine) WatchEvents(ctx context.Context, opts api.EventOptions, fn func
 	if err != nil {
 		return err
 	}
-	for {
-		page, err := e.Events(ctx, opts)
-		if err != nil {
-			return err
-		}
-		for _, ev := range page.Items {
-			opts.Since = ev.ID
-			if err := fn(ev); err != nil {
-				return err
-			}
-		}
-		if len(page.Items) < maxPage {
-			break
-		}
-	}
-	return e.events.follow(ctx, from, func(ev api.Event) error {
+	return eachPaged(ctx, e.events, from, func() (api.List[api.Event], error) { return e.Events(ctx, opts) }, func(ev api.Event) error {
 		if ev.ID <= opts.Since || !mine.Owns(ev.Account) || id != "" && ev.InstanceID != id {
 			return nil
 		}
+		opts.Since = ev.ID
 		return fn(ev)
 	})
 }

@@ -16,6 +16,37 @@ const (
 	maxPage     = 1000
 )
 
+// pageLimit is how many items a page has at most, where so many are asked for; 0: the usual.
+func pageLimit(asked int) (int, error) {
+	if asked == 0 {
+		return defaultPage, nil
+	}
+	if asked < 1 || asked > maxPage {
+		return 0, api.FieldError("limit", "must be 1 to %d", maxPage)
+	}
+	return asked, nil
+}
+
+// eachPaged calls fn for what is on record, page by page until one is not full, and then for
+// each item that a hub publishes from a place on. Items that come by both ways are fn's to
+// know.
+func eachPaged[T any](ctx context.Context, h *hub[T], from int64, page func() (api.List[T], error), fn func(T) error) error {
+	for {
+		items, err := page()
+		if err != nil {
+			return err
+		}
+		for _, one := range items.Items {
+			if err := fn(one); err != nil {
+				return err
+			}
+		}
+		if len(items.Items) < maxPage {
+			return h.follow(ctx, from, fn)
+		}
+	}
+}
+
 // List returns a page of the instances, oldest first.
 func (e *Engine) List(ctx context.Context, opts api.ListOptions) (api.List[api.Instance], error) {
 	page := api.List[api.Instance]{Items: []api.Instance{}, Revision: e.cfg.Store.Revision()}
@@ -23,12 +54,9 @@ func (e *Engine) List(ctx context.Context, opts api.ListOptions) (api.List[api.I
 	if err != nil {
 		return page, err
 	}
-	limit := opts.Limit
-	if limit == 0 {
-		limit = defaultPage
-	}
-	if limit < 1 || limit > maxPage {
-		return page, api.FieldError("limit", "must be 1 to %d", maxPage)
+	limit, err := pageLimit(opts.Limit)
+	if err != nil {
+		return page, err
 	}
 	at, id, err := parseContinue(opts.Continue)
 	if err != nil {
