@@ -16,6 +16,7 @@ package disk
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -226,16 +227,39 @@ func (s *Store) Settle(ctx context.Context, id string, size api.Bytes, hosts boo
 		return size, fmt.Errorf("settle disk %s: %w", id, err)
 	}
 	have := api.Bytes(info.Size())
-	switch {
-	case have == size:
+	if have == size {
 		return size, nil
-	case hosts && have > size:
+	}
+	if hosts && have > size {
+		length, err := filesystem(s.Path(id))
+		if err != nil {
+			return size, fmt.Errorf("settle disk %s: %w", id, err)
+		}
+		if length == have { // resize2fs was done, and what it cut off was not put back
+			have += tail
+		}
 		return have, s.Grow(ctx, id, have, true)
 	}
 	if err := os.Truncate(s.Path(id), int64(size)); err != nil {
 		return size, fmt.Errorf("settle disk %s: %w", id, err)
 	}
 	return size, nil
+}
+
+// filesystem is the size of the ext4 file system in a file, as its superblock tells it
+// (https://docs.kernel.org/filesystems/ext4/globals.html#super-block).
+func filesystem(path string) (api.Bytes, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	var super [28]byte
+	if _, err := file.ReadAt(super[:], 1024); err != nil {
+		return 0, err
+	}
+	blocks, shift := binary.LittleEndian.Uint32(super[4:]), 10+binary.LittleEndian.Uint32(super[24:])
+	return api.Bytes(blocks) << shift, nil
 }
 
 // Remove removes the file of an ID; one that is not there is no error. It fails with

@@ -3,7 +3,6 @@ package disk
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,12 +33,11 @@ func (s *Store) made(t *testing.T, id string) {
 // filesystem is the size that a file's ext4 superblock tells.
 func (s *Store) filesystem(t *testing.T, id string) api.Bytes {
 	t.Helper()
-	data, err := os.ReadFile(s.Path(id))
+	length, err := filesystem(s.Path(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	super := data[1024:]
-	return api.Bytes(binary.LittleEndian.Uint32(super[4:])) << (10 + binary.LittleEndian.Uint32(super[24:]))
+	return length
 }
 
 func (s *Store) info(t *testing.T, id string) (length, room api.Bytes) {
@@ -114,6 +112,18 @@ func TestSettle(t *testing.T) {
 		if err != nil || got != test.want || length != test.want || s.filesystem(t, test.id) != test.want-tail {
 			t.Errorf("%s: %d %d %d %v", test.id, got, length, s.filesystem(t, test.id), err)
 		}
+	}
+	// A kill between resize2fs, which cuts a file off behind the file system, and its end.
+	s.made(t, "cut")
+	if err := s.Grow(t.Context(), "cut", 2*size, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(s.Path("cut"), int64(2*size-tail)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Settle(t.Context(), "cut", size, true)
+	if length, _ := s.info(t, "cut"); err != nil || got != 2*size || length != 2*size || s.filesystem(t, "cut") != 2*size-tail {
+		t.Errorf("cut: %d %d %d %v", got, length, s.filesystem(t, "cut"), err)
 	}
 	if _, err := s.Settle(t.Context(), "none", size, true); err == nil {
 		t.Error("settled what is not there")
