@@ -431,6 +431,28 @@ func (l *life) reach(ctx context.Context, container string) (*agentclient.Client
 	}
 }
 
+// endShows is how long the end of a run may take to show after its sandbox has gone.
+const endShows = 2 * time.Second
+
+// overtaken tells whether a run has ended under a request that failed.
+func (l *life) overtaken(ctx context.Context, run int) bool {
+	ctx, cancel := context.WithTimeout(ctx, endShows)
+	defer cancel()
+	for {
+		rec, changed := l.snapshot()
+		if rec.Run.Number != run || rec.Status.Phase != api.PhaseRunning {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-l.done:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 // containerName checks a container's name; empty means the first.
 func containerName(spec api.InstanceSpec, name string) (string, error) {
 	if name == "" {

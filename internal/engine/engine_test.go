@@ -86,6 +86,21 @@ func TestALostSandboxIsReplacedByPolicy(t *testing.T) {
 	b.untilClean()
 }
 
+func TestStatsOfAnInstanceThatEndsMeanwhile(t *testing.T) {
+	b := newBench(t)
+	b.create(request("a", "sleep"))
+	b.untilRunning("a")
+	b.host.mu.Lock()
+	b.host.read = func(id string) {
+		_ = b.host.Destroy(t.Context(), id)
+		b.untilFinished("a")
+	}
+	b.host.mu.Unlock()
+	if _, err := b.Stats(t.Context(), "a"); api.CodeOf(err) != api.Conflict {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 func TestALostSandboxFailsWithoutPolicy(t *testing.T) {
 	b := newBench(t)
 	b.create(request("a", "sleep"))

@@ -91,5 +91,9 @@ func (e *Engine) Stats(ctx context.Context, ref string) (api.Stats, error) {
 	if err != nil {
 		return api.Stats{}, err
 	}
-	return e.stats(ctx, rec, client)
+	s, err := e.stats(ctx, rec, client)
+	if err != nil && l.overtaken(ctx, rec.Run.Number) {
+		return s, api.Errorf(api.Conflict, "instance %s does not run: it has just ended", rec.Spec.Name)
+	}
+	return s, err
 }

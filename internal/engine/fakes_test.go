@@ -46,6 +46,8 @@ type host struct {
 	// broken is returned by the next Starts.
 	broken error
 	starts int
+	// read, while not nil, is called with each sandbox that Stats is asked for.
+	read func(sandbox string)
 }
 
 type fakeSandbox struct {
@@ -121,7 +123,13 @@ func (h *host) Equip(context.Context, string, machine.Disks) error { return nil 
 func (h *host) Pause(context.Context, string) error  { return nil }
 func (h *host) Resume(context.Context, string) error { return nil }
 
-func (h *host) Stats(context.Context, string) (machine.Usage, error) {
+func (h *host) Stats(_ context.Context, id string) (machine.Usage, error) {
+	h.mu.Lock()
+	read := h.read
+	h.mu.Unlock()
+	if read != nil {
+		read(id)
+	}
 	return machine.Usage{CPUSeconds: 1, Memory: 20 * api.MiB}, nil
 }
 

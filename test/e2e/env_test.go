@@ -26,7 +26,7 @@ type env struct {
 }
 
 // patience bounds what a test waits for; it is never what is measured.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 var names atomic.Int64
 
@@ -57,9 +57,21 @@ func (e *env) input(stdin string, args ...string) stage.Result {
 	defer cancel()
 	r, err := e.stage.Cis(ctx, stdin, args...)
 	if err != nil {
+		e.Logf("what there is:\n%s", e.instances())
 		e.Fatalf("cis %q: %v\nstdout: %s\nstderr: %s", args, err, r.Stdout, r.Stderr)
 	}
 	return r
+}
+
+// instances are all instances as a person is shown them.
+func (e *env) instances() string {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r, err := e.stage.Cis(ctx, "", "list", "-a")
+	if err != nil {
+		return err.Error()
+	}
+	return r.Stdout + r.Stderr
 }
 
 // ok runs the command line, which must succeed, and returns what it wrote.

@@ -219,6 +219,7 @@ func (x *sdk) tke(t *testing.T, m mode) {
 		return logs.LogContent == "one\n"
 	})
 	began := shown.EksCis[0].Containers[0].CurrentState.StartTime
+	time.Sleep(time.Second) // which is in whole seconds
 	x.ok(t, m, "tke:RestartEKSContainerInstances", ids, nil)
 	until(t, "running again", func() bool { return runs() && shown.EksCis[0].Containers[0].CurrentState.StartTime != began })
 	x.ok(t, m, "tke:UpdateEKSContainerInstance", changed(id, params{"Containers": []params{{"Name": "next", "Image": x.stage.Image, "Commands": []string{"sh", "-c", "exit 0"}}}}), nil)
