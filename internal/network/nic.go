@@ -343,6 +343,19 @@ func awaitCarrier(h *netlink.Handle, link netlink.Link) error {
 	return err
 }
 
+// awaitCarriers is awaitCarrier for both ends of a NIC.
+func (m *Manager) awaitCarriers(n NIC, h *netlink.Handle, outer netlink.Link) error {
+	if err := awaitCarrier(h, outer); err != nil || n.Kind == Tap {
+		return err
+	}
+	s, err := m.nicSpace(n.ID)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return awaitCarrier(s.route, &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: innerName}})
+}
+
 // ensureOuter lets the VPC send to the NIC and the NIC send as its address.
 func (m *Manager) ensureOuter(v *vpc, n NIC, outer netlink.Link) error {
 	h := v.space.route
@@ -350,7 +363,7 @@ func (m *Manager) ensureOuter(v *vpc, n NIC, outer netlink.Link) error {
 		if err := h.LinkSetUp(outer); err != nil {
 			return fmt.Errorf("bring link up: %w", err)
 		}
-		if err := awaitCarrier(h, outer); err != nil {
+		if err := m.awaitCarriers(n, h, outer); err != nil {
 			return fmt.Errorf("bring link up: %w", err)
 		}
 	}
