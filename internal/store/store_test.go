@@ -389,7 +389,17 @@ func BenchmarkList500(b *testing.B) {
 	}
 	defer s.Close()
 	for n := range 500 {
-		s.CreateInstance(b.Context(), instance(n), nil, nothing)
+		in, zero := instance(n), 0
+		spec := api.CreateInstance{InstanceSpec: api.InstanceSpec{Name: in.Spec.Name, Containers: []api.Container{{
+			Name: "main", Image: "registry.example/busybox:1", Command: []string{"sh", "-c"}, Args: []string{"echo done"}, Env: []api.EnvVar{{Name: "N", Value: "n"}}}}}}
+		spec.Default(api.Defaults{})
+		in.Spec = spec.InstanceSpec
+		in.Status = api.InstanceStatus{Phase: api.PhaseSucceeded, Reason: api.ReasonCompleted, StartedAt: &in.CreatedAt, FinishedAt: &in.CreatedAt, ExitCode: &zero,
+			ContainerStatuses: []api.ContainerStatus{{Name: "main", State: api.ContainerState{Terminated: &api.StateTerminated{
+				Reason: api.ReasonCompleted, StartedAt: in.CreatedAt, FinishedAt: in.CreatedAt}}}}}
+		if err := s.CreateInstance(b.Context(), in, nil, nothing); err != nil {
+			b.Fatal(err)
+		}
 	}
 	for b.Loop() {
 		if l, err := s.ListInstances(b.Context(), "default", time.Time{}, "", nil, 500); err != nil || len(l) != 500 {

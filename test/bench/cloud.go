@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -48,13 +49,22 @@ func (b *bench) openCloud(ctx context.Context, flags ...string) (*stage.Stage, *
 
 // call does an action of the product cis and decodes the response.
 func (c *cloudClient) call(ctx context.Context, action string, request, response any) error {
-	body, err := json.Marshal(request)
+	body, err := c.send(ctx, action, request)
 	if err != nil {
 		return err
 	}
+	return decode(action, body, response)
+}
+
+// send does an action and returns what came.
+func (c *cloudClient) send(ctx context.Context, action string, request any) ([]byte, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.host+"/", bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	now := time.Now().UTC()
 	r.Header.Set("Content-Type", "application/json")
@@ -64,16 +74,19 @@ func (c *cloudClient) call(ctx context.Context, action string, request, response
 	r.Header.Set("Authorization", c.authorization(now, body))
 	reply, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer reply.Body.Close()
-	var told struct {
-		Response json.RawMessage
-	}
+	return io.ReadAll(reply.Body)
+}
+
+func decode(action string, body []byte, response any) error {
+	var told struct{ Response json.RawMessage }
 	var failure struct {
 		Error *struct{ Code, Message string }
 	}
-	if err = json.NewDecoder(reply.Body).Decode(&told); err == nil {
+	err := json.Unmarshal(body, &told)
+	if err == nil {
 		err = json.Unmarshal(told.Response, &failure)
 	}
 	if err == nil && failure.Error != nil {
@@ -170,11 +183,16 @@ func (b *bench) cloudDescribe(ctx context.Context) (err error) {
 				TotalCount            int
 				ContainerInstanceList []struct{ InstanceId string }
 			}
+			const action = "DescribeContainerInstances"
 			began := time.Now()
-			if err := c.call(ctx, "DescribeContainerInstances", map[string]any{"Offset": offset, "Limit": 100}, &told); err != nil {
+			body, err := c.send(ctx, action, map[string]any{"Offset": offset, "Limit": 100})
+			if err != nil {
 				return err
 			}
 			took = append(took, time.Since(began))
+			if err := decode(action, body, &told); err != nil {
+				return err
+			}
 			if told.TotalCount != records || len(told.ContainerInstanceList) != 100 {
 				return fmt.Errorf("a page of %d of %d, not 100 of %d", len(told.ContainerInstanceList), told.TotalCount, records)
 			}
