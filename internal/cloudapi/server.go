@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -48,7 +49,7 @@ type Record struct {
 	// Code and Message of the error; empty for success.
 	Code    cloud.Code
 	Message string
-	// Remote is the address and port of the client.
+	// Remote is the address of the client.
 	Remote    string
 	RequestID string
 }
@@ -106,7 +107,7 @@ func (s *Server) serve(r *http.Request, id string) (any, *cloud.Error) {
 	if err != nil {
 		return nil, cloud.From(err, cloud.Names{})
 	}
-	record := Record{Caller: c.caller, Remote: r.RemoteAddr, RequestID: id}
+	record := Record{Caller: c.caller, Remote: host(r.RemoteAddr), RequestID: id}
 	response, err := s.act(r.Context(), c, &record)
 	var told *cloud.Error
 	if err != nil {
@@ -192,4 +193,13 @@ func (s *Server) find(c *call) (cloud.Action, error) {
 		hint = "; did you mean " + near + "?"
 	}
 	return cloud.Action{}, cloud.Errorf(cloud.InvalidAction, "%s %s has no action %q here%s", c.product.Name, c.product.Version, clip(c.action), hint)
+}
+
+// host is an address without its port.
+func host(address string) string {
+	name, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return name
 }

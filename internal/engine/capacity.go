@@ -74,18 +74,13 @@ func (c *capacity) admit(d demand, q api.Quota) error {
 
 // fits refuses what is beyond the quota, and says by how much.
 func (h holding) fits(d demand, q api.Quota) error {
-	over := func(field string, asked, used, limit any) error {
-		e := api.Errorf(api.Exhausted, "the quota of account %s is %s: %s asked for, %s in use", d.account, limit, asked, used)
-		e.Field = field
-		return e.WithNext("end another instance, or have the quota raised: `cis quota set %s`", d.account)
-	}
 	switch {
 	case q.Instances != nil && h.instances+1 > *q.Instances:
-		return over("quota.instances", "one more", strconv.Itoa(h.instances), fmt.Sprintf("%d instances", *q.Instances))
+		return overQuota(d.account, "quota.instances", fmt.Sprintf("%d instances", *q.Instances), "one more", strconv.Itoa(h.instances), "end another instance")
 	case q.CPU != nil && h.cpu+d.cpu > *q.CPU:
-		return over("quota.cpu", d.cpu, h.cpu, q.CPU.String()+" cores")
+		return overQuota(d.account, "quota.cpu", q.CPU.String()+" cores", d.cpu, h.cpu, "end another instance")
 	case q.Memory != nil && h.memory+d.memory > *q.Memory:
-		return over("quota.memory", d.memory, h.memory, q.Memory.String()+" of memory")
+		return overQuota(d.account, "quota.memory", q.Memory.String()+" of memory", d.memory, h.memory, "end another instance")
 	}
 	return nil
 }

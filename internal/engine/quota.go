@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 
 	"cis/api"
 )
@@ -23,6 +25,13 @@ func (e *Engine) Quota(ctx context.Context, name string) (api.QuotaStatus, error
 	return q, err
 }
 
+// overQuota refuses what is more than an account's quota has; relief is what makes room.
+func overQuota(account, field, limit string, asked, used any, relief string) error {
+	e := api.Errorf(api.Exhausted, "the quota of account %s is %s: %s asked for, %s in use", account, limit, asked, used)
+	e.Field = field
+	return e.WithNext("%s, or have the quota raised: `cis quota set %s`", relief, account)
+}
+
 // fitsAddresses refuses one more public address than the quota has.
 func (e *Engine) fitsAddresses(name string) error {
 	a, _ := e.identities.account(name)
@@ -30,9 +39,7 @@ func (e *Engine) fitsAddresses(name string) error {
 	if a.Quota.Addresses == nil || have < *a.Quota.Addresses {
 		return nil
 	}
-	err := api.Errorf(api.Exhausted, "the quota of account %s is %d public addresses, %d are in use", name, *a.Quota.Addresses, have)
-	err.Field = "quota.addresses"
-	return err.WithNext("remove one, or have the quota raised: `cis quota set %s`", name)
+	return overQuota(name, "quota.addresses", fmt.Sprintf("%d public addresses", *a.Quota.Addresses), "one more", strconv.Itoa(have), "remove one")
 }
 
 func (n *networks) countPublic(owner string) int {
@@ -70,9 +77,7 @@ func (e *Engine) fitsDisks(name string, more api.Bytes) error {
 	if a.Quota.Disks == nil || have+more <= *a.Quota.Disks {
 		return nil
 	}
-	err := api.Errorf(api.Exhausted, "the quota of account %s is %s of disks: %s asked for, %s in use", name, *a.Quota.Disks, more, have)
-	err.Field = "quota.disks"
-	return err.WithNext("remove a disk or a snapshot, or have the quota raised: `cis quota set %s`", name)
+	return overQuota(name, "quota.disks", a.Quota.Disks.String()+" of disks", more, have, "remove a disk or a snapshot")
 }
 
 // disksPromised is what an account's disks and snapshots may take.
