@@ -49,6 +49,7 @@ func printStatus(out io.Writer, s *plane.Status, now time.Time) error {
 	line("For nodes", s.NodeServer)
 	line("For pods", s.Endpoint)
 	line("Services", s.ServiceCIDR)
+	line("Node", s.Node)
 	if len(s.Etcd) > 0 {
 		line("etcd", fmt.Sprint(s.Etcd))
 	}

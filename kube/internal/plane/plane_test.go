@@ -57,7 +57,7 @@ func planeConfig(dir string, port uint16) Config {
 
 func testConfig(t *testing.T) Config {
 	t.Helper()
-	port, err := freePort()
+	port, err := freePort(loopback)
 	if err != nil {
 		t.Fatal(err)
 	}
