@@ -97,7 +97,7 @@ func TestPrintStatus(t *testing.T) {
 		Certificates: []pki.Expiry{{File: "admin.conf", Time: now}},
 		Programs: []plane.Program{{Status: supervise.Status{
 			Name: "etcd", State: supervise.Ready, PID: 7, Since: now.Add(-time.Minute), Restarts: 1, LastEnd: "ended: signal: killed",
-		}, RSS: 64 << 20}},
+		}, RSS: 64 << 20}, {Status: supervise.Status{Name: "relay", State: supervise.Stopped}}},
 	}, now)
 	want := `State:         ready
 Version:       v1.37.2
@@ -108,8 +108,9 @@ Services:      10.96.0.0/16
 Node:          h1
 Certificates:  the first, admin.conf, ends on 2026-01-01 and is renewed before
 
-PROGRAM  STATE  FOR   PID  MEMORY  RESTARTS  LAST END
-etcd     ready  1m0s  7    64 MiB  1         ended: signal: killed
+PROGRAM  STATE    FOR   PID  MEMORY  RESTARTS  LAST END
+etcd     ready    1m0s  7    64 MiB  1         ended: signal: killed
+relay    stopped  -     0    0 MiB   0         
 `
 	if err != nil || out.String() != want {
 		t.Errorf("%v\n%s", err, out.String())

@@ -96,7 +96,7 @@ func (p *Plane) startNode(ctx context.Context) {
 	select {
 	case err := <-result:
 		if err != nil {
-			late(p.explain(err))
+			late(p.explain(err, 1))
 			return
 		}
 		p.observer.Say(fmt.Sprintf("node %s ready after %.1f s", p.Node.Name, time.Since(began).Seconds()))

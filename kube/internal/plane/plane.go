@@ -209,7 +209,7 @@ func (p *Plane) once(ctx context.Context, again bool) error {
 
 func (p *Plane) start(ctx context.Context) error {
 	if err := p.group.Start(ctx); err != nil {
-		return p.explain(err)
+		return p.explain(err, failureLines)
 	}
 	if err := p.bootstrap.Ensure(ctx, p); err != nil {
 		p.group.Stop()
@@ -230,7 +230,7 @@ func (p *Plane) keep(ctx context.Context) {
 }
 
 // explain adds the end of the log of a program that did not start.
-func (p *Plane) explain(err error) error {
+func (p *Plane) explain(err error, count int) error {
 	var start *supervise.StartError
 	if !errors.As(err, &start) {
 		return err
@@ -241,7 +241,7 @@ func (p *Plane) explain(err error) error {
 		return err
 	}
 	lines := strings.Split(string(bytes.TrimSpace(data)), "\n")
-	lines = lines[max(0, len(lines)-failureLines):]
+	lines = lines[max(0, len(lines)-count):]
 	return fmt.Errorf("%w; its log %s ends with\n  %s", err, path, strings.Join(lines, "\n  "))
 }
 

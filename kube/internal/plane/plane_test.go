@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 		fake(os.Args[1], os.Args[2:])
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "-kubeconfig" {
+		fakeKubelet(os.Args[1:])
+		return
+	}
 	if dir := os.Getenv(planeEnv); dir != "" {
 		port, err := strconv.ParseUint(os.Getenv("TEST_PORT"), 10, 16)
 		if err == nil {
