@@ -170,7 +170,7 @@ func (c *cluster) lookUp(args ...string) string {
 	return c.kubectl(append([]string{"exec", "client", "--", "nslookup"}, args...)...)
 }
 
-// names: search domains, SRV records, headless Services, and what is not the cluster's.
+// names: search domains, SRV and PTR records, headless Services, and what is not the cluster's.
 func names(c *cluster) {
 	service := c.get("service/web", ".spec.clusterIP")
 	for _, name := range []string{"web.default.svc.cluster.local", "web.default.svc.cluster.local."} {
@@ -184,6 +184,9 @@ func names(c *cluster) {
 	}
 	if out := c.lookUp("-type=srv", "_http._tcp.web.default.svc.cluster.local"); !strings.Contains(out, "80 web.default.svc.cluster.local") {
 		c.Errorf("SRV: %s", out)
+	}
+	if out := c.lookUp(service); !strings.Contains(out, "web.default.svc.cluster.local") {
+		c.Errorf("PTR of %s: %s", service, out)
 	}
 	out := c.lookUp("headless.default.svc.cluster.local")
 	for ip := range strings.FieldsSeq(c.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].status.podIP}")) {
