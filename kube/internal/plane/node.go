@@ -58,6 +58,9 @@ func (c *Config) validateNode() error {
 	if err := built(n.Kubelet, "node"); err != nil || !c.Services.served() {
 		return err
 	}
+	if !c.ServiceCIDR.Addr().Is4() {
+		return fieldErrorf("services", "have IPv4 addresses: give such a --service-cidr, or --services=false")
+	}
 	if os.Geteuid() != 0 {
 		return fieldErrorf("services", "only root enters the network of pods: run it as root, or give --services=false")
 	}

@@ -67,18 +67,24 @@ func TestEndpointWithServices(t *testing.T) {
 }
 
 func TestValidateNode(t *testing.T) {
-	for field, change := range map[string]func(*Config){
-		"":             func(*Config) {},
-		"node":         func(c *Config) { c.Node.Kubelet = "/nowhere/cis-kubelet" },
-		"node-name":    func(c *Config) { c.Node.Name = "N 1" },
-		"node-address": func(c *Config) { c.Node.Address = netip.MustParseAddrPort("127.0.0.1:10250") },
-		"services":     func(c *Config) { c.Services = Services{Netns: "x", CoreDNS: "/nowhere/cis-coredns"} },
+	for _, test := range []struct {
+		field  string // none: it is good
+		change func(*Config)
+	}{
+		{"", func(*Config) {}},
+		{"node", func(c *Config) { c.Node.Kubelet = "/nowhere/cis-kubelet" }},
+		{"node-name", func(c *Config) { c.Node.Name = "N 1" }},
+		{"node-address", func(c *Config) { c.Node.Address = netip.MustParseAddrPort("127.0.0.1:10250") }},
+		{"services", func(c *Config) { c.Services = Services{Netns: "x", CoreDNS: "/nowhere/cis-coredns"} }},
+		{"services", func(c *Config) {
+			c.Services, c.ServiceCIDR = Services{Netns: "x", CoreDNS: os.Args[0]}, netip.MustParsePrefix("fd00:96::/112")
+		}},
 	} {
 		c := withNode(t)
-		change(&c)
+		test.change(&c)
 		err := c.Validate()
-		if f, ok := err.(*FieldError); field == "" && err != nil || field != "" && (!ok || f.Field != field) {
-			t.Errorf("%q: %v", field, err)
+		if f, ok := err.(*FieldError); test.field == "" && err != nil || test.field != "" && (!ok || f.Field != test.field) {
+			t.Errorf("%q: %v", test.field, err)
 		}
 	}
 }
