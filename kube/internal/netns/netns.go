@@ -4,6 +4,7 @@ package netns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,20 +64,39 @@ func (n Namespace) Gone(ctx context.Context, was ID) error {
 	}
 }
 
-// Do runs f on a thread in the namespace, which ends with it. Sockets that f makes and
-// programs that it waits for are there; goroutines that it starts are not.
+// Do runs f on a thread in the namespace. Sockets that f makes and programs that it waits
+// for are there; goroutines that it starts are not.
 func (n Namespace) Do(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
-		// Never unlocked: the thread ends with the goroutine, so nobody else gets it.
 		runtime.LockOSThread()
-		err := n.enter()
-		if err == nil {
-			err = f()
-		}
+		back, err := n.visit(f)
 		result <- err
+		if !back {
+			// Nobody else may get the thread, and if it ended the programs that were started
+			// on it would get their death signal.
+			select {}
+		}
+		runtime.UnlockOSThread()
 	}()
 	return <-result
+}
+
+// visit runs f in the namespace, and tells whether the thread has come back from there.
+func (n Namespace) visit(f func() error) (back bool, err error) {
+	home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return true, fmt.Errorf("open this thread's network namespace: %w", err)
+	}
+	defer unix.Close(home)
+	if err := n.enter(); err != nil {
+		return true, err
+	}
+	err = f()
+	if backErr := unix.Setns(home, unix.CLONE_NEWNET); backErr != nil {
+		return false, errors.Join(err, fmt.Errorf("come back from network namespace %s: %w", n, backErr))
+	}
+	return true, err
 }
 
 // Become makes this process a program in the namespace; it returns only an error. The

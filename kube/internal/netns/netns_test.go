@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -50,6 +51,22 @@ func TestNamespace(t *testing.T) {
 	outside, err := exec.Command("ip", "-o", "link").Output()
 	if err != nil || string(links()) == string(outside) {
 		t.Errorf("in it are the links of outside: %v %s", err, outside)
+	}
+
+	// A child's death signal comes with the end of the thread that it was started on.
+	child := exec.Command("sleep", "60")
+	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		links()
+	}
+	if pid, err := syscall.Wait4(child.Process.Pid, nil, syscall.WNOHANG, nil); pid != 0 {
+		t.Errorf("a child from before has ended: %v", err)
+	} else {
+		_ = child.Process.Kill()
+		_ = child.Wait()
 	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
