@@ -100,27 +100,19 @@ func (c *cluster) cis(args ...string) string {
 	return r.Stdout
 }
 
-// killProgram kills one that cis-kube keeps, by what its status says.
-func (c *cluster) killProgram(name string) {
+// program is one that cis-kube keeps, as its status shows it.
+type program struct {
+	Name, LastEnd string
+	PID, Restarts int
+}
+
+func (c *cluster) programs() []program {
 	c.Helper()
-	var status struct {
-		Programs []struct {
-			Name string
-			PID  int
-		}
-	}
+	var status struct{ Programs []program }
 	if err := json.Unmarshal([]byte(c.must("status", "--json")), &status); err != nil {
 		c.Fatal(err)
 	}
-	for _, p := range status.Programs {
-		if p.Name == name && p.PID > 0 {
-			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
-				c.Fatal(err)
-			}
-			return
-		}
-	}
-	c.Fatalf("%s does not run: %+v", name, status)
+	return status.Programs
 }
 
 // fetch is what a Service answers to a pod.
@@ -237,10 +229,18 @@ func groups(c *cluster) {
 	c.answers("client", "http://web")
 }
 
-// crash: programs that die come back, and Services with them.
+// crash: programs, none of which has died by itself, die and come back, and Services with
+// them.
 func crash(c *cluster) {
-	for _, name := range []string{"relay", "kube-proxy", "cis-coredns", "cis-kubelet"} {
-		c.killProgram(name)
+	for _, p := range c.programs() {
+		if p.Restarts > 0 {
+			c.Errorf("%s was started anew: %s", p.Name, p.LastEnd)
+		}
+		if slices.Contains([]string{"relay", "kube-proxy", "cis-coredns", "cis-kubelet"}, p.Name) {
+			if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil {
+				c.Errorf("kill %s: %v", p.Name, err)
+			}
+		}
 	}
 	c.kubectl("create", "service", "clusterip", "later", "--tcp=80:8080")
 	c.kubectl("set", "selector", "service/later", "app=web")
