@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# What the scripts of the module kube/ share; source it behind lib.sh.
+# What the scripts of the modules kube/ and kubelet/ share; source it behind lib.sh.
 
 # The same settings everywhere: with others all of Kubernetes would be compiled anew.
 export CGO_ENABLED=0 GOFLAGS="${GOFLAGS:-} -trimpath"
@@ -29,4 +29,11 @@ compile_kubernetes() {
     rm -f "$out"
     [[ ! -t 1 ]] || printf '\r\033[K'
     echo "$text: done after $(since "$start")"
+}
+
+# kubelet builds cis-kubelet, which has a module of its own.
+kubelet() {
+    local version
+    version=$(git -C "$root" describe --tags --always 2>/dev/null || echo dev)
+    go -C "$root/kubelet" build -ldflags "-s -w -X main.version=$version" -o "$bin/cis-kubelet" .
 }

@@ -18,9 +18,10 @@ const kubeProgram = "cis-kube"
 func (a *app) kubeCommand() *cobra.Command {
 	return a.becomes(&cobra.Command{
 		Use:   "kube up|down|status|token|kubeconfig [FLAGS]",
-		Short: "Run a Kubernetes control plane on this machine",
-		Long: "Run a Kubernetes control plane on this machine: etcd, kube-apiserver,\n" +
-			"kube-controller-manager and kube-scheduler, with all state in one directory.\n" +
+		Short: "Run a Kubernetes cluster on this machine",
+		Long: "Run a Kubernetes cluster on this machine: etcd, kube-apiserver,\n" +
+			"kube-controller-manager and kube-scheduler, with all state in one directory, and a\n" +
+			"node whose pods are instances, with Services and the cluster's DNS for them.\n" +
 			"It is the program cis-kube, which is built on demand (make kube) and has its own\n" +
 			"help: cis kube up --help.",
 		Example: example(`

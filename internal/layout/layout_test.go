@@ -38,7 +38,7 @@ var floors = [][]string{
 	{"kube/internal/command", "kube/internal/program"},
 	{"kube/internal/bootstrap"},
 	{"kube/internal/plane"},
-	{"kube/internal/pki", "kube/internal/supervise"},
+	{"kube/internal/pki", "kube/internal/supervise", "kube/internal/netns", "kube/internal/relay"},
 	{"kube/internal/durable"},
 }
 

@@ -282,6 +282,9 @@ func (r Rule) isFor(address netip.Addr, peer *profile) bool {
 }
 
 func (v *vpc) judgeOutside(p packet) Verdict {
+	if p.destination == Services {
+		return Verdict{Allowed: true, By: fmt.Sprintf("%s is in %s itself", Services, v.ID)}
+	}
 	if v.CIDR.Contains(p.destination) || v.CIDR6.Contains(p.destination) {
 		return Verdict{By: fmt.Sprintf("no NIC of %s has %s", v.ID, p.destination)}
 	}

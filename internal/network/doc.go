@@ -34,7 +34,9 @@
 //	                                            └──▶ the VPC's Egress ──▶ the host's guard ──▶ outside
 //
 // The host itself reaches the NICs of a HostReachable VPC whatever their groups, and
-// every NIC reaches the gateway's DNS and ping. Guarded, and opened by no rule but one
+// every NIC reaches the gateway's DNS and ping. Each VPC has one more address (Services),
+// for programs of the host's operator in its namespace, such as those of a cluster: only
+// the egress rules of a NIC's groups decide whether it gets there. Guarded, and opened by no rule but one
 // of the VPC's Egress that is for the single address, are the host's own addresses,
 // link-local ones and those of metadata services. Nothing opens the way to another VPC
 // or its end of an uplink.

@@ -21,6 +21,11 @@ import (
 // same in every VPC and lies in that VPC's namespace.
 var Gateway = netip.AddrFrom4([4]byte{169, 254, 1, 1})
 
+// Services is an address of each VPC's namespace for programs that who runs the host puts
+// there to serve the VPC's instances. Egress rules decide who reaches it; nothing of the
+// package listens at it, and nobody outside the VPC reaches it.
+var Services = netip.AddrFrom4([4]byte{198, 18, 0, 1})
+
 // Gateway6 is the same for IPv6. It is an address of each NIC's link in the VPC's
 // namespace.
 var Gateway6 = netip.MustParseAddr("fe80::1")

@@ -99,7 +99,7 @@ func vpcRules(table string, v VPC, links netip.Prefix) ruleset {
 		return chain{name, nftables.ChainTypeFilter, hook, prio, nftables.ChainPolicyDrop, rules}
 	}
 	fromNIC, toNIC := iifNot(uplinkName), oifNot(uplinkName)
-	gateway := daddr(netip.PrefixFrom(Gateway, 32))
+	gateway, services := daddr(netip.PrefixFrom(Gateway, 32)), daddr(netip.PrefixFrom(Services, 32))
 	return ruleset{
 		table: table,
 		sets:  append(vpcSets(), vpcNATSets()...),
@@ -118,6 +118,9 @@ func vpcRules(table string, v VPC, links netip.Prefix) ruleset {
 				when("DNS over TCP", fromNIC, gateway, dport(TCP, dnsPort), accept()),
 				when("ping of the gateway", fromNIC, gateway, icmp(ICMP, icmpEcho), accept()),
 				when("ping of the gateway", fromNIC, daddr(netip.PrefixFrom(Gateway6, 128)), icmp(ICMPv6, icmp6Echo), accept()),
+				when("services", fromNIC, services, jump("egress")),
+				when("services", fromNIC, services, jump("allowed")),
+				when("services", fromNIC, services, accept()),
 				when("who is the gateway", fromNIC, icmp(ICMPv6, icmp6Solicitation), accept()),
 				when("who a NIC is", fromNIC, icmp(ICMPv6, icmp6Advertisement), accept()),
 			),

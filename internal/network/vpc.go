@@ -207,11 +207,13 @@ func (m *Manager) vpcSpace(want VPC) (*vpc, error) {
 	return v, nil
 }
 
-// ensureLoopback brings loopback up with the gateway's address, which then answers
+// ensureLoopback brings loopback up with the router's own addresses, which then answer
 // on every NIC's link without being on any.
 func (v *vpc) ensureLoopback() error {
-	if err := v.space.route.AddrReplace(loopback, &netlink.Addr{IPNet: hostNet(Gateway)}); err != nil {
-		return fmt.Errorf("set the gateway's address: %w", err)
+	for _, own := range []netip.Addr{Gateway, Services} {
+		if err := v.space.route.AddrReplace(loopback, &netlink.Addr{IPNet: hostNet(own)}); err != nil {
+			return fmt.Errorf("set the router's address %s: %w", own, err)
+		}
 	}
 	if err := v.space.route.LinkSetUp(loopback); err != nil {
 		return fmt.Errorf("bring loopback up: %w", err)

@@ -89,7 +89,7 @@ func (l *lab) must(args ...string) string {
 }
 
 func (l *lab) upArgs(more ...string) []string {
-	return append([]string{"up", "--listen", fmt.Sprintf("127.0.0.1:%d", l.port)}, more...)
+	return append([]string{"up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", l.port)}, more...)
 }
 
 func (l *lab) up(more ...string) string {

@@ -21,11 +21,26 @@ type cluster struct {
 	stage   *stage.Stage
 	dir     string
 	node    string
+	port    int // of the API server
 	kubelet *exec.Cmd
 }
 
-// open starts everything; what is left behind is a failure.
+// open starts a control plane, and the node by hand as one that joins any cluster.
 func open(t *testing.T) *cluster {
+	t.Helper()
+	c := prepare(t)
+	c.must("up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port))
+	c.kubectl("apply", "-f", "../deploy/rbac.yaml")
+	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
+	c.startKubelet()
+	c.kubectl("wait", "--for=create", "node/"+c.node, "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=60s")
+	return c
+}
+
+// prepare starts cisd and a registry, and sees to the end of all that comes: what is left
+// behind is a failure.
+func prepare(t *testing.T) *cluster {
 	t.Helper()
 	kube := os.Getenv("CIS_KUBE")
 	if kube == "" {
@@ -39,10 +54,13 @@ func open(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{T: t, stage: s, dir: filepath.Join(s.Dir, "kube"), node: "n1"}
+	c := &cluster{T: t, stage: s, dir: filepath.Join(s.Dir, "kube"), node: "n1", port: freePort(t)}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("cis-kubelet said:\n%s", c.read("kubelet.log"))
+			for _, name := range []string{"cis-kubelet", "relay", "kube-proxy", "cis-coredns"} {
+				t.Logf("%s said:\n%s", name, c.read("kube/logs/"+name+".log"))
+			}
 		}
 		c.stopKubelet()
 		c.kube("", "down")
@@ -50,12 +68,6 @@ func open(t *testing.T) *cluster {
 			t.Error(err)
 		}
 	})
-	c.must("up", "--listen", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
-	c.kubectl("apply", "-f", "../deploy/rbac.yaml")
-	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
-	c.startKubelet()
-	c.kubectl("wait", "--for=create", "node/"+c.node, "--timeout=60s")
-	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=60s")
 	return c
 }
 
@@ -124,7 +136,7 @@ func (c *cluster) write(name, text string) {
 func (c *cluster) kube(input string, args ...string) (string, int) {
 	c.Helper()
 	cmd := exec.Command(os.Getenv("CIS_KUBE"), args...)
-	cmd.Env = append(os.Environ(), "CIS_KUBE_DATA_DIR="+c.dir)
+	cmd.Env = append(os.Environ(), "CIS_KUBE_DATA_DIR="+c.dir, "CIS_HOST="+c.stage.Host)
 	cmd.Stdin = strings.NewReader(input)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -73,6 +73,8 @@ func apply(ctx context.Context, client kubernetes.Interface, p *plane.Plane) err
 		applyClusterInfo(ctx, client, info),
 		applyEndpoint(ctx, client, p.Endpoint()),
 		applyDNS(ctx, client, p.DNSIP()),
+		applyDNSEndpoint(ctx, client, p.Services),
+		applyRuntimeClasses(ctx, client),
 	)
 }
 

@@ -11,6 +11,8 @@ import (
 	core "k8s.io/client-go/applyconfigurations/core/v1"
 	rbac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"cis/kube/internal/plane"
 )
 
 const (
@@ -20,8 +22,7 @@ const (
 	dnsPort    = 53
 )
 
-// applyDNS gives the cluster's DNS its address and what it may read. Where it runs, and
-// so its endpoints, is the nodes' affair: it serves inside of VPCs.
+// applyDNS gives the cluster's DNS its address and what it may read.
 func applyDNS(ctx context.Context, client kubernetes.Interface, ip netip.Addr) error {
 	watch := []string{"list", "watch"}
 	_, roleErr := client.RbacV1().ClusterRoles().Apply(ctx, rbac.ClusterRole(dnsRole).WithRules(
@@ -36,4 +37,17 @@ func applyDNS(ctx context.Context, client kubernetes.Interface, ip netip.Addr) e
 		WithSpec(core.ServiceSpec().WithClusterIP(ip.String()).
 			WithPorts(port("dns", corev1.ProtocolUDP), port("dns-tcp", corev1.ProtocolTCP))), applyOptions)
 	return errors.Join(roleErr, serviceErr)
+}
+
+// applyDNSEndpoint says where the cluster's DNS runs, if it does on this host. Elsewhere
+// it is the nodes' affair, under other names.
+func applyDNSEndpoint(ctx context.Context, client kubernetes.Interface, services plane.Services) error {
+	var endpoint netip.AddrPort
+	if services != (plane.Services{}) {
+		endpoint = plane.DNSAddress
+	}
+	return kept{
+		namespace: metav1.NamespaceSystem, name: fieldManager + "-dns", service: dnsService, endpoint: endpoint,
+		ports: map[string]corev1.Protocol{"dns": corev1.ProtocolUDP, "dns-tcp": corev1.ProtocolTCP},
+	}.apply(ctx, client)
 }

@@ -2,8 +2,11 @@ package bootstrap
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,30 +18,46 @@ import (
 // API server's own way to do so takes only its own address and port; pods in a VPC may
 // need another.
 func applyEndpoint(ctx context.Context, client kubernetes.Interface, endpoint netip.AddrPort) error {
-	const name = "kubernetes"
-	slices := client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault)
-	if !endpoint.IsValid() {
-		err := slices.Delete(ctx, name, metav1.DeleteOptions{})
+	return kept{
+		namespace: metav1.NamespaceDefault, name: "kubernetes", service: "kubernetes", endpoint: endpoint,
+		ports: map[string]corev1.Protocol{"https": corev1.ProtocolTCP},
+	}.apply(ctx, client)
+}
+
+// kept is an EndpointSlice with one endpoint, which is not a pod.
+type kept struct {
+	namespace, name, service string
+	endpoint                 netip.AddrPort             // none if it is not valid
+	ports                    map[string]corev1.Protocol // by name; all have the endpoint's number
+}
+
+func (k kept) apply(ctx context.Context, client kubernetes.Interface) error {
+	all := client.DiscoveryV1().EndpointSlices(k.namespace)
+	if !k.endpoint.IsValid() {
+		err := all.Delete(ctx, k.name, metav1.DeleteOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		return err
 	}
 	family := discoveryv1.AddressTypeIPv4
-	if endpoint.Addr().Is6() {
+	if k.endpoint.Addr().Is6() {
 		family = discoveryv1.AddressTypeIPv6
 	}
-	if old, err := slices.Get(ctx, name, metav1.GetOptions{}); err == nil && old.AddressType != family {
+	if old, err := all.Get(ctx, k.name, metav1.GetOptions{}); err == nil && old.AddressType != family {
 		// It cannot be changed.
-		if err := slices.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+		if err := all.Delete(ctx, k.name, metav1.DeleteOptions{}); err != nil {
 			return err
 		}
 	}
-	_, err := slices.Apply(ctx, discovery.EndpointSlice(name, metav1.NamespaceDefault).
-		WithLabels(map[string]string{discoveryv1.LabelServiceName: name, discoveryv1.LabelManagedBy: fieldManager}).
+	slice := discovery.EndpointSlice(k.name, k.namespace).
+		WithLabels(map[string]string{discoveryv1.LabelServiceName: k.service, discoveryv1.LabelManagedBy: fieldManager}).
 		WithAddressType(family).
-		WithEndpoints(discovery.Endpoint().WithAddresses(endpoint.Addr().String()).
-			WithConditions(discovery.EndpointConditions().WithReady(true))).
-		WithPorts(discovery.EndpointPort().WithName("https").WithProtocol("TCP").WithPort(int32(endpoint.Port()))), applyOptions)
+		WithEndpoints(discovery.Endpoint().WithAddresses(k.endpoint.Addr().String()).
+			WithConditions(discovery.EndpointConditions().WithReady(true)))
+	for _, name := range slices.Sorted(maps.Keys(k.ports)) {
+		slice.WithPorts(discovery.EndpointPort().WithName(name).WithProtocol(k.ports[name]).WithPort(int32(k.endpoint.Port())))
+	}
+	_, err := all.Apply(ctx, slice, applyOptions)
 	return err
 }

@@ -98,7 +98,8 @@ func (a *app) root() *cobra.Command {
 		Use:   "cis-kube",
 		Short: "A Kubernetes control plane in one program",
 		Long: "cis-kube makes, runs and stops a Kubernetes control plane on this machine: etcd,\n" +
-			"kube-apiserver, kube-controller-manager and kube-scheduler. It lives in one directory.\n\n" +
+			"kube-apiserver, kube-controller-manager and kube-scheduler, and a node whose pods are\n" +
+			"instances of cis. It lives in one directory.\n\n" +
 			"The programs themselves can be run by their names: cis-kube NAME ..., where NAME is\n" +
 			"etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy or kubectl.\n" +
 			"kubectl gets the administrator's kubeconfig.",
@@ -116,7 +117,8 @@ func (a *app) root() *cobra.Command {
 		a.dataDir, err = filepath.Abs(a.dataDir)
 		return err
 	}
-	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.tokenCommand(), a.kubeconfigCommand(), a.versionCommand())
+	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.tokenCommand(), a.kubeconfigCommand(), a.versionCommand(),
+		a.insideCommand(), a.relayCommand())
 	return root
 }
 

@@ -41,6 +41,10 @@ func TestExitCodes(t *testing.T) {
 		{"up --extra kubelet=--v=2", exitUsage, "--extra"},
 		{"up --extra kube-scheduler", exitUsage, ""},
 		{"up --nonsense", exitUsage, "--nonsense"},
+		{"up --node-address host", exitUsage, "--node-address"},
+		{"up --node-address 127.0.0.1", exitUsage, "--node-address"},
+		{"up --node-address 192.0.2.1", exitUsage, "make kube"}, // the test has no cis-kubelet beside it
+		{"up --vpc-netns a/b", exitUsage, "--vpc-netns"},
 		{"up more", exitUsage, "more"},
 		{"nonsense", exitUsage, "nonsense"},
 		{"token --ttl 1s", exitUsage, "--ttl"},
@@ -89,11 +93,11 @@ func TestPrintStatus(t *testing.T) {
 	var out bytes.Buffer
 	err := printStatus(&out, &plane.Status{
 		State: plane.Ready, Version: "v1.37.2", Server: "https://127.0.0.1:6443", NodeServer: "https://192.0.2.1:6443",
-		Endpoint: "192.0.2.1:6443", ServiceCIDR: "10.96.0.0/16",
+		Endpoint: "192.0.2.1:6443", ServiceCIDR: "10.96.0.0/16", Node: "h1",
 		Certificates: []pki.Expiry{{File: "admin.conf", Time: now}},
 		Programs: []plane.Program{{Status: supervise.Status{
 			Name: "etcd", State: supervise.Ready, PID: 7, Since: now.Add(-time.Minute), Restarts: 1, LastEnd: "ended: signal: killed",
-		}, RSS: 64 << 20}},
+		}, RSS: 64 << 20}, {Status: supervise.Status{Name: "relay", State: supervise.Stopped}}},
 	}, now)
 	want := `State:         ready
 Version:       v1.37.2
@@ -101,10 +105,12 @@ Server:        https://127.0.0.1:6443
 For nodes:     https://192.0.2.1:6443
 For pods:      192.0.2.1:6443
 Services:      10.96.0.0/16
+Node:          h1
 Certificates:  the first, admin.conf, ends on 2026-01-01 and is renewed before
 
-PROGRAM  STATE  FOR   PID  MEMORY  RESTARTS  LAST END
-etcd     ready  1m0s  7    64 MiB  1         ended: signal: killed
+PROGRAM  STATE    FOR   PID  MEMORY  RESTARTS  LAST END
+etcd     ready    1m0s  7    64 MiB  1         ended: signal: killed
+relay    stopped  -     0    0 MiB   0         
 `
 	if err != nil || out.String() != want {
 		t.Errorf("%v\n%s", err, out.String())

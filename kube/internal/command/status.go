@@ -49,6 +49,7 @@ func printStatus(out io.Writer, s *plane.Status, now time.Time) error {
 	line("For nodes", s.NodeServer)
 	line("For pods", s.Endpoint)
 	line("Services", s.ServiceCIDR)
+	line("Node", s.Node)
 	if len(s.Etcd) > 0 {
 		line("etcd", fmt.Sprint(s.Etcd))
 	}
@@ -62,7 +63,15 @@ func printStatus(out io.Writer, s *plane.Status, now time.Time) error {
 	fmt.Fprintln(w)
 	fmt.Fprintln(w, "PROGRAM\tSTATE\tFOR\tPID\tMEMORY\tRESTARTS\tLAST END")
 	for _, p := range s.Programs {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d MiB\t%d\t%s\n", p.Name, p.State, now.Sub(p.Since).Round(time.Second), p.PID, p.RSS>>20, p.Restarts, p.LastEnd)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d MiB\t%d\t%s\n", p.Name, p.State, since(p.Since, now), p.PID, p.RSS>>20, p.Restarts, p.LastEnd)
 	}
 	return w.Flush()
+}
+
+// since is how long a state has lasted; one that has been the only one has no beginning.
+func since(began, now time.Time) string {
+	if began.IsZero() {
+		return "-"
+	}
+	return now.Sub(began).Round(time.Second).String()
 }

@@ -26,6 +26,7 @@ type upFlags struct {
 	listen, advertise, services string
 	etcd                        plane.ExternalEtcd
 	names, extra                []string
+	node                        nodeFlags
 	foreground, child           bool
 }
 
@@ -33,15 +34,17 @@ func (a *app) upCommand() *cobra.Command {
 	var f upFlags
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Start the control plane",
+		Short: "Start the control plane and a node",
 		Long: "Start the control plane in the background and wait until it is ready; the first time,\n" +
-			"make it. All state is in the data directory, and survives down and crashes.",
+			"make it. All state is in the data directory, and survives down and crashes.\n" +
+			"A node comes with it, whose pods are instances of this host's cisd (CIS_HOST says where\n" +
+			"that listens). If cisd does not run yet, the node waits for it.",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context(), &f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "0.0.0.0:6443", "`ADDRESS:PORT` of the API server; 0.0.0.0 is all addresses of this host")
-	flags.StringVar(&f.advertise, "advertise-address", "", "`ADDRESS[:PORT]` at which pods find the API server (default that of --listen, or this host's own)")
+	flags.StringVar(&f.advertise, "advertise-address", "", "`ADDRESS[:PORT]` at which pods find the API server (default a relay in their VPC, without services that of --listen or this host's own)")
 	flags.StringVar(&f.services, "service-cidr", "10.96.0.0/16", "`NETWORK` of the addresses of Services; fixed once the cluster is made")
 	flags.StringSliceVar(&f.etcd.URLs, "etcd", nil, "`URLS` of an external etcd, to be used instead of an own one")
 	flags.StringVar(&f.etcd.CA, "etcd-ca", "", "`FILE` with the CA of the external etcd")
@@ -49,6 +52,7 @@ func (a *app) upCommand() *cobra.Command {
 	flags.StringVar(&f.etcd.Key, "etcd-key", "", "`FILE` with the key of --etcd-cert")
 	flags.StringSliceVar(&f.names, "name", nil, "further `NAMES` or addresses of the API server, for its certificate")
 	flags.StringArrayVar(&f.extra, "extra", nil, "further flag of a program, as `PROGRAM=--FLAG=VALUE`; may be repeated")
+	f.node.define(cmd)
 	flags.BoolVar(&f.foreground, "foreground", false, "stay in the foreground until interrupted, as under systemd")
 	flags.BoolVar(&f.child, "child", false, "")
 	// up starts itself with it.
@@ -77,6 +81,9 @@ func (a *app) config(f *upFlags) (plane.Config, error) {
 	for _, text := range f.extra {
 		name, flag, _ := strings.Cut(text, "=")
 		c.Extra[name] = append(c.Extra[name], flag)
+	}
+	if err := a.configNode(&f.node, &c); err != nil {
+		return c, err
 	}
 	return c, c.Validate()
 }
@@ -167,7 +174,7 @@ func (a *app) printUsage(s *plane.Status) {
 		fmt.Fprintf(a.Out, "  export %s=%s\n", dataDirEnv, s.DataDir)
 	}
 	fmt.Fprintf(a.Out, `  cis kubectl get nodes     kubectl, as the administrator
-  cis kube token            lets nodes join
+  cis kube token            lets other nodes join
   cis kube status           what runs, and how
   cis kube down             stops it; all state stays
 

@@ -27,6 +27,7 @@ const (
 	KubeletClient     = "apiserver-kubelet-client"
 	ControllerManager = "controller-manager"
 	Scheduler         = "scheduler"
+	Kubelet           = "kubelet"
 )
 
 // The kubeconfigs of a directory.
@@ -36,6 +37,7 @@ const (
 	SchedulerConfig         = "scheduler.conf"
 	KubeProxyConfig         = "kube-proxy.conf"
 	CoreDNSConfig           = "coredns.conf"
+	KubeletConfig           = "kubelet.conf"
 )
 
 // Users that Kubernetes itself does not know.
@@ -52,6 +54,12 @@ type Config struct {
 	Dir string
 	// Server is the URL at which this host's clients find the API server.
 	Server string
+	// PodServer is the URL for what runs where the pods are; empty: Server.
+	PodServer string
+	// Node is the name of the node on this host, and NodeIP where it serves; "": there is
+	// none.
+	Node   string
+	NodeIP net.IP
 	// Names and IPs of the API server, beside localhost and those every cluster has.
 	Names []string
 	IPs   []net.IP
@@ -74,13 +82,6 @@ type Expiry struct {
 	File string    `json:"file"`
 	Time time.Time `json:"time"`
 }
-
-// serverNames are how pods call the API server, in any cluster.
-var serverNames = []string{
-	"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost",
-}
-
-var loopback = net.IPv4(127, 0, 0, 1)
 
 // Ensure makes and renews all files. An error names the file that stands in the way.
 func Ensure(c Config) (*Result, error) {
@@ -105,62 +106,20 @@ func Ensure(c Config) (*Result, error) {
 	if err := ensureServiceAccount(c.Dir); err != nil {
 		return nil, err
 	}
-	for _, p := range []struct {
-		by   *authority
-		file string
-		leaf leaf
-	}{
-		{ca, APIServer, apiServerLeaf(c)},
-		{ca, KubeletClient, leaf{name: KubeletClientUser}},
-		{ca, ControllerManager, localServer("kube-controller-manager")},
-		{ca, Scheduler, localServer("kube-scheduler")},
-		{front, FrontProxyClient, leaf{name: FrontProxyClient}},
-	} {
+	for _, p := range wantedPairs(c, ca, front) {
 		cert, renewed, err := p.by.ensure(filepath.Join(c.Dir, p.file), p.leaf)
 		if err := r.note(p.file+".crt", cert, renewed, err); err != nil {
 			return nil, err
 		}
 	}
-	for _, k := range []struct {
-		file string
-		leaf leaf
-	}{
-		{AdminConfig, leaf{name: "kubernetes-admin", groups: []string{"system:masters"}}},
-		{ControllerManagerConfig, leaf{name: "system:kube-controller-manager"}},
-		{SchedulerConfig, leaf{name: "system:kube-scheduler"}},
-		{KubeProxyConfig, leaf{name: "system:kube-proxy"}},
-		{CoreDNSConfig, leaf{name: CoreDNSUser}},
-	} {
-		cert, renewed, err := ca.ensureKubeconfig(filepath.Join(c.Dir, k.file), c.Server, k.leaf)
+	for _, k := range wantedKubeconfigs(c) {
+		cert, renewed, err := ca.ensureKubeconfig(filepath.Join(c.Dir, k.file), k.server, k.leaf)
 		if err := r.note(k.file, cert, renewed, err); err != nil {
 			return nil, err
 		}
 	}
 	slices.SortFunc(r.Expires, func(a, b Expiry) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.File, b.File)) })
 	return &r, nil
-}
-
-func apiServerLeaf(c Config) leaf {
-	l := leaf{name: "kube-apiserver", server: true, names: serverNames, ips: []net.IP{loopback, net.IPv6loopback}}
-	l.names = distinct(append(slices.Clone(l.names), c.Names...), func(s string) string { return s })
-	l.ips = distinct(append(l.ips, c.IPs...), net.IP.String)
-	return l
-}
-
-// distinct keeps the first of those with the same text.
-func distinct[T any](all []T, text func(T) string) (kept []T) {
-	seen := map[string]bool{}
-	for _, v := range all {
-		if !seen[text(v)] {
-			seen[text(v)] = true
-			kept = append(kept, v)
-		}
-	}
-	return kept
-}
-
-func localServer(name string) leaf {
-	return leaf{name: name, server: true, names: []string{"localhost"}, ips: []net.IP{loopback}}
 }
 
 func (r *Result) authority(c Config, file, name string) (*authority, error) {

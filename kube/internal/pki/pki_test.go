@@ -19,6 +19,7 @@ import (
 func config(t *testing.T) Config {
 	return Config{
 		Dir: filepath.Join(t.TempDir(), "pki"), Server: "https://127.0.0.1:6443",
+		PodServer: "https://198.18.0.1:443", Node: "host", NodeIP: net.IPv4(192, 0, 2, 7),
 		Names: []string{"host"}, IPs: []net.IP{net.IPv4(10, 96, 0, 1), net.IPv4(192, 0, 2, 7)},
 	}
 }
@@ -104,12 +105,20 @@ func TestHandshake(t *testing.T) {
 			t.Errorf("as %s: %v", name, err)
 		}
 	}
-	for file, want := range map[string]string{
+	node, err := tls.LoadX509KeyPair(filepath.Join(c.Dir, "kubelet.crt"), filepath.Join(c.Dir, "kubelet.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.Leaf.Verify(x509.VerifyOptions{DNSName: "192.0.2.7", Roots: roots}); err != nil {
+		t.Errorf("the node: %v", err)
+	}
+	for file, subject := range map[string]string{
 		AdminConfig:             "CN=kubernetes-admin,O=system:masters",
 		ControllerManagerConfig: "CN=system:kube-controller-manager",
 		SchedulerConfig:         "CN=system:kube-scheduler",
 		KubeProxyConfig:         "CN=system:kube-proxy",
 		CoreDNSConfig:           "CN=cis:coredns",
+		KubeletConfig:           "CN=system:node:host,O=system:nodes",
 	} {
 		data, err := os.ReadFile(filepath.Join(c.Dir, file))
 		if err != nil {
@@ -119,15 +128,19 @@ func TestHandshake(t *testing.T) {
 		if err := yaml.UnmarshalStrict(data, &k); err != nil {
 			t.Fatal(err)
 		}
-		if k.Clusters[0].Cluster.Server != c.Server || !bytes.Equal(k.Clusters[0].Cluster.CA, ca) {
+		want := c.Server
+		if file == KubeProxyConfig || file == CoreDNSConfig {
+			want = c.PodServer
+		}
+		if k.Clusters[0].Cluster.Server != want || !bytes.Equal(k.Clusters[0].Cluster.CA, ca) {
 			t.Errorf("%s is for %+v", file, k.Clusters)
 		}
 		client, err := tls.X509KeyPair(k.Users[0].User.Cert, k.Users[0].User.Key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := client.Leaf.Subject.String(); got != want {
-			t.Errorf("%s is of %s, want %s", file, got, want)
+		if got := client.Leaf.Subject.String(); got != subject {
+			t.Errorf("%s is of %s, want %s", file, got, subject)
 		}
 		if _, err := client.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 			t.Errorf("%s: %v", file, err)
@@ -226,7 +239,7 @@ func TestNewAddresses(t *testing.T) {
 		t.Errorf("renewed %v", r.Renewed)
 	}
 	c.Server = "https://127.0.0.1:7443"
-	if r := ensure(t, c); !slices.Equal(r.Renewed, []string{AdminConfig, ControllerManagerConfig, SchedulerConfig, KubeProxyConfig, CoreDNSConfig}) {
+	if r := ensure(t, c); !slices.Equal(r.Renewed, []string{AdminConfig, ControllerManagerConfig, SchedulerConfig, KubeletConfig}) {
 		t.Errorf("renewed %v", r.Renewed)
 	}
 }

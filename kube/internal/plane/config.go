@@ -31,8 +31,9 @@ type Config struct {
 	// Listen is where the API server listens. The unspecified address is all addresses.
 	Listen netip.AddrPort
 	// Advertise is where pods find the API server: the endpoint of the Service
-	// kubernetes. The zero value is the address of Listen, or the host's own if that is
-	// unspecified; a Service without an endpoint if it is a loopback address.
+	// kubernetes. The zero value is, with Services, a relay beside the pods; else the
+	// address of Listen, or the host's own if that is unspecified; a Service without an
+	// endpoint if it is a loopback address.
 	Advertise netip.AddrPort
 	// ServiceCIDR is where Services get their addresses. It stays for the life of a
 	// data directory.
@@ -43,6 +44,10 @@ type Config struct {
 	Names []string
 	// Extra are further flags of programs, by name.
 	Extra map[string][]string
+	// Node runs on this host; the zero value is none.
+	Node Node
+	// Services are served to the pods of Node; the zero value is not at all.
+	Services Services
 	// Program is the path of cis-kube, and Version the one of Kubernetes in it.
 	Program, Version string
 }
@@ -86,7 +91,7 @@ func (c *Config) Validate() error {
 	case c.Listen.Addr().Zone() != "" || c.Listen.Addr().IsMulticast():
 		return fieldErrorf("listen", "%s is not an address of a host", c.Listen.Addr())
 	}
-	for _, check := range []func() error{c.validateAdvertise, c.validateServices, c.External.validate, c.validateNames, c.validateExtra} {
+	for _, check := range []func() error{c.validateAdvertise, c.validateServices, c.External.validate, c.validateNames, c.validateExtra, c.validateNode} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -166,8 +171,8 @@ func (c *Config) validateNames() error {
 
 func (c *Config) validateExtra() error {
 	for name, flags := range c.Extra {
-		if !slices.Contains(programs, name) {
-			return fieldErrorf("extra", "%q is not a program; there are %s", name, strings.Join(programs, ", "))
+		if all := allPrograms(); !slices.Contains(all, name) {
+			return fieldErrorf("extra", "%q is not a program; there are %s", name, strings.Join(all, ", "))
 		}
 		for _, flag := range flags {
 			if !strings.HasPrefix(flag, "--") || len(flag) < 3 {
@@ -206,6 +211,9 @@ func serverURL(addr netip.Addr, port uint16) string {
 func (c *Config) Endpoint() netip.AddrPort {
 	if c.Advertise.IsValid() {
 		return c.Advertise
+	}
+	if c.Services.served() {
+		return relayAddress
 	}
 	addr := c.Listen.Addr()
 	if addr.IsUnspecified() {

@@ -104,7 +104,7 @@ func askStatus(ctx context.Context, dataDir, path string) (*Status, error) {
 }
 
 // Down stops the control plane in a data directory and returns when all its programs are
-// gone, also those that a crash is still ending. It is ErrNotRunning if there was nothing
+// gone, also those that a crash is still ending, and nothing of it is where pods are. It is ErrNotRunning if there was nothing
 // to stop.
 func Down(ctx context.Context, dataDir string) error {
 	resp, err := ask(ctx, dataDir, http.MethodPost, "/stop")
@@ -122,5 +122,5 @@ func Down(ctx context.Context, dataDir string) error {
 		return fmt.Errorf("%s: %w, and does not end in time", dataDir, lockErr)
 	}
 	defer held.Close()
-	return err
+	return errors.Join(err, cleanServices(dataDir))
 }

@@ -2,12 +2,14 @@ package plane
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -24,13 +26,40 @@ func fake(name string, args []string) {
 		fmt.Fprintln(os.Stderr, why)
 		os.Exit(1)
 	}
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
 	l, dir, err := fakeListener(name, flags)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	serveFake(name, dir, l)
+}
+
+// fakeKubelet is fake for cis-kubelet, whose flags have values of their own.
+func fakeKubelet(args []string) {
+	flags := map[string]string{}
+	for pair := range slices.Chunk(args, 2) {
+		if len(pair) == 2 {
+			flags[strings.TrimLeft(pair[0], "-")] = pair[1]
+		}
+	}
+	cert, err := tls.LoadX509KeyPair(flags["tls-cert"], flags["tls-key"])
+	if err == nil && flags["fail"] != "" {
+		err = errors.New(flags["fail"])
+	}
+	var l net.Listener
+	if err == nil {
+		l, err = tls.Listen("tcp", flags["listen"], &tls.Config{Certificates: []tls.Certificate{cert}})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	serveFake(Kubelet, filepath.Dir(filepath.Dir(flags["tls-cert"])), l)
+}
+
+func serveFake(name, dir string, l net.Listener) {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
 	note(dir, "+"+name)
 	go http.Serve(l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	<-stop

@@ -13,6 +13,8 @@ const (
 	etcdSocket     = "etcd.sock"
 	etcdPeerSocket = "etcd-peer.sock"
 	schedulerFile  = "scheduler.yaml"
+	servicesFile   = "services"
+	corefile       = "Corefile"
 	logDir         = "logs"
 )
 

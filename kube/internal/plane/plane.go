@@ -53,6 +53,7 @@ type Plane struct {
 	observer  Observer
 	logs      map[string]io.Writer
 	group     *supervise.Group
+	node      *supervise.Group
 	stop      context.CancelFunc
 
 	mu    sync.Mutex
@@ -97,6 +98,8 @@ func (p *Plane) run(ctx context.Context) error {
 	options := supervision
 	options.Inherit = []*os.File{held}
 	p.group = supervise.NewGroup(options, p.stages()...)
+	p.node = supervise.NewGroup(options, p.nodeStages()...)
+	defer p.observe("take the Services' rules back", func() error { return cleanServices(p.DataDir) })
 	control, err := p.serveControl()
 	if err != nil {
 		return err
@@ -136,13 +139,16 @@ func (p *Plane) prepare() error {
 	if err := l.Close(); err != nil {
 		return err
 	}
-	return durable.WriteFile(p.path(schedulerFile), p.schedulerConfig())
+	return errors.Join(durable.WriteFile(p.path(schedulerFile), p.schedulerConfig()), p.prepareServices())
 }
 
 // ensurePKI makes and renews certificates, while nothing runs.
 func (p *Plane) ensurePKI() error {
 	ips, names := p.addresses()
-	certs, err := pki.Ensure(pki.Config{Dir: p.path(pkiDir), Server: p.LocalServer(), Names: names, IPs: ips})
+	certs, err := pki.Ensure(pki.Config{
+		Dir: p.path(pkiDir), Server: p.LocalServer(), PodServer: p.podServer(), Names: names, IPs: ips,
+		Node: p.Node.Name, NodeIP: p.Node.Address.Addr().AsSlice(),
+	})
 	if err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
@@ -158,7 +164,7 @@ func (p *Plane) ensurePKI() error {
 func (p *Plane) openLogs() (closeAll func()) {
 	p.logs = map[string]io.Writer{}
 	var all []io.Closer
-	for _, name := range programs {
+	for _, name := range allPrograms() {
 		l := &lumberjack.Logger{Filename: LogFile(p.DataDir, name), MaxSize: logMegabytes, MaxBackups: oldLogs}
 		p.logs[name] = l
 		all = append(all, l)
@@ -184,6 +190,7 @@ func (p *Plane) once(ctx context.Context, again bool) error {
 		return err
 	}
 	p.observer.Say(fmt.Sprintf("ready after %.1f s", time.Since(began).Seconds()))
+	p.startNode(ctx)
 	p.set(Ready)
 	var err error
 	if !again {
@@ -194,6 +201,7 @@ func (p *Plane) once(ctx context.Context, again bool) error {
 		p.keep(ctx)
 	}
 	p.set(Stopping)
+	p.node.Stop()
 	p.group.Stop()
 	p.observer.Say("stopped")
 	return err
@@ -201,7 +209,7 @@ func (p *Plane) once(ctx context.Context, again bool) error {
 
 func (p *Plane) start(ctx context.Context) error {
 	if err := p.group.Start(ctx); err != nil {
-		return p.explain(err)
+		return p.explain(err, failureLines)
 	}
 	if err := p.bootstrap.Ensure(ctx, p); err != nil {
 		p.group.Stop()
@@ -222,7 +230,7 @@ func (p *Plane) keep(ctx context.Context) {
 }
 
 // explain adds the end of the log of a program that did not start.
-func (p *Plane) explain(err error) error {
+func (p *Plane) explain(err error, count int) error {
 	var start *supervise.StartError
 	if !errors.As(err, &start) {
 		return err
@@ -233,12 +241,19 @@ func (p *Plane) explain(err error) error {
 		return err
 	}
 	lines := strings.Split(string(bytes.TrimSpace(data)), "\n")
-	lines = lines[max(0, len(lines)-failureLines):]
+	lines = lines[max(0, len(lines)-count):]
 	return fmt.Errorf("%w; its log %s ends with\n  %s", err, path, strings.Join(lines, "\n  "))
 }
 
 // Log takes a failure that stops nothing.
 func (p *Plane) Log(doing string, err error) { p.observer.Say(doing + ": " + err.Error()) }
+
+// observe does something whose failure stops nothing.
+func (p *Plane) observe(doing string, do func() error) {
+	if err := do(); err != nil {
+		p.Log(doing, err)
+	}
+}
 
 func (p *Plane) set(s State) {
 	p.mu.Lock()

@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 		fake(os.Args[1], os.Args[2:])
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "-kubeconfig" {
+		fakeKubelet(os.Args[1:])
+		return
+	}
 	if dir := os.Getenv(planeEnv); dir != "" {
 		port, err := strconv.ParseUint(os.Getenv("TEST_PORT"), 10, 16)
 		if err == nil {
@@ -57,7 +61,7 @@ func planeConfig(dir string, port uint16) Config {
 
 func testConfig(t *testing.T) Config {
 	t.Helper()
-	port, err := freePort()
+	port, err := freePort(loopback)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -22,17 +23,19 @@ var memory = map[string][]string{
 	APIServer:         {"GOMEMLIMIT=1536MiB", "GOGC=50"},
 	ControllerManager: {"GOMEMLIMIT=512MiB", "GOGC=50"},
 	Scheduler:         {"GOMEMLIMIT=512MiB", "GOGC=50"},
+	Kubelet:           {"GOMEMLIMIT=256MiB"},
+	KubeProxy:         {"GOMEMLIMIT=256MiB", "GOGC=50"},
+	CoreDNS:           {"GOMEMLIMIT=256MiB"},
 }
 
 // stages are the programs in their order of start.
 func (p *Plane) stages() [][]supervise.Process {
 	process := func(name string, prepare func() (supervise.Run, error)) supervise.Process {
-		return supervise.Process{Name: name, Log: p.logs[name], Prepare: func() (supervise.Run, error) {
+		return p.process(name, func() (supervise.Run, error) {
 			run, err := prepare()
-			run.Path, run.Env = p.Program, memory[name]
-			run.Args = append(append([]string{name}, run.Args...), p.Extra[name]...)
+			run.Path, run.Args = p.Program, append([]string{name}, run.Args...)
 			return run, err
-		}}
+		})
 	}
 	stages := [][]supervise.Process{
 		{process(APIServer, p.apiServer)},
@@ -42,6 +45,16 @@ func (p *Plane) stages() [][]supervise.Process {
 		stages = append([][]supervise.Process{{process(Etcd, p.etcd)}}, stages...)
 	}
 	return stages
+}
+
+// process is one of a name, with its log and what the user adds to it.
+func (p *Plane) process(name string, prepare func() (supervise.Run, error)) supervise.Process {
+	return supervise.Process{Name: name, Log: p.logs[name], Prepare: func() (supervise.Run, error) {
+		run, err := prepare()
+		run.Env = memory[name]
+		run.Args = append(run.Args, p.Extra[name]...)
+		return run, err
+	}}
 }
 
 // etcd listens on unix sockets in the data directory only: who may not read that may
@@ -172,7 +185,7 @@ enableProfiling: false
 // of the loopback address, so that several control planes run side by side. Should
 // another take the port at this moment, the program ends and gets another one.
 func (p *Plane) local(cert string, args []string) (supervise.Run, error) {
-	port, err := freePort()
+	port, err := freePort(loopback)
 	if err != nil {
 		return supervise.Run{}, err
 	}
@@ -189,8 +202,10 @@ func (p *Plane) local(cert string, args []string) (supervise.Run, error) {
 	}, nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+func freePort(addr netip.Addr) (int, error) {
+	l, err := net.Listen("tcp", netip.AddrPortFrom(addr, 0).String())
 	if err != nil {
 		return 0, err
 	}

@@ -33,6 +33,7 @@ type Status struct {
 	// ClusterDNS is the address that is kept for the Service of the cluster's DNS.
 	ClusterDNS string    `json:"clusterDNS"`
 	Etcd       []string  `json:"etcd,omitempty"` // URLs of an external one
+	Node       string    `json:"node,omitempty"` // its name, if there is one on this host
 	Programs   []Program `json:"programs"`
 	// Certificates, the first to end first.
 	Certificates []pki.Expiry `json:"certificates"`
@@ -54,6 +55,7 @@ func (p *Plane) Status() Status {
 		State: state, Version: p.Version, PID: os.Getpid(), DataDir: p.DataDir,
 		Server: p.LocalServer(), NodeServer: p.NodeServer(),
 		ServiceCIDR: p.ServiceCIDR.String(), ClusterDNS: p.DNSIP().String(), Etcd: p.External.URLs,
+		Node: p.Node.Name,
 	}
 	if e := p.Endpoint(); e.IsValid() {
 		s.Endpoint = e.String()
@@ -61,7 +63,7 @@ func (p *Plane) Status() Status {
 	if certs != nil {
 		s.Certificates = certs.Expires
 	}
-	for _, status := range p.group.Status() {
+	for _, status := range append(p.group.Status(), p.node.Status()...) {
 		s.Programs = append(s.Programs, Program{status, resident(status.PID), LogFile(p.DataDir, status.Name)})
 	}
 	return s

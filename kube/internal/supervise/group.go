@@ -30,6 +30,9 @@ type Options struct {
 type Group struct {
 	options Options
 	stages  [][]*keeper
+
+	endLaunch context.CancelFunc // nil without Launch
+	launching sync.WaitGroup
 }
 
 // NewGroup makes a group of stopped processes.
@@ -78,6 +81,45 @@ func (g *Group) startStage(ctx context.Context, stage []*keeper) error {
 	return nil
 }
 
+// Launch is Start for what may have to wait for others: it starts the stages in the
+// background, and gives up on none, until Stop. The channel gets nil when all are ready
+// for the first time, or before that why one is not.
+func (g *Group) Launch() <-chan error {
+	ctx, cancel := context.WithCancel(context.Background())
+	g.endLaunch = cancel
+	result := make(chan error, 1)
+	g.launching.Go(func() {
+		for _, stage := range g.stages {
+			if !launchStage(ctx, stage, result) {
+				return
+			}
+		}
+		tell(result, nil)
+	})
+	return result
+}
+
+// launchStage is whether all of the stage have become ready before ctx ended.
+func launchStage(ctx context.Context, stage []*keeper, result chan error) bool {
+	firsts := make([]<-chan error, len(stage))
+	for i, k := range stage {
+		firsts[i] = k.start()
+	}
+	for i, k := range stage {
+		for ready := false; !ready; {
+			select {
+			case err := <-firsts[i]:
+				if ready = err == nil; !ready {
+					tell(result, error(&StartError{k.Name, err}))
+				}
+			case <-ctx.Done():
+				return false
+			}
+		}
+	}
+	return true
+}
+
 var errPatience = fmt.Errorf("it is not ready in time")
 
 // StartError says which process did not become ready.
@@ -93,6 +135,10 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // Stop stops the stages in the opposite order, each when all after it are gone.
 func (g *Group) Stop() {
+	if g.endLaunch != nil {
+		g.endLaunch()
+		g.launching.Wait()
+	}
 	for _, stage := range slices.Backward(g.stages) {
 		var stopping sync.WaitGroup
 		for _, k := range stage {

@@ -32,6 +32,9 @@ type Run struct {
 	Address string
 	// Ready is asked until it gives nil.
 	Ready func(context.Context) error
+	// Gone, if there is one, returns nil when what the run rests on is gone, and an error
+	// when ctx ends. The program is then stopped, and started anew.
+	Gone func(context.Context) error
 }
 
 // State is what a process is doing.
@@ -91,7 +94,7 @@ func (k *keeper) stop() {
 	}
 }
 
-func (k *keeper) keep(ctx context.Context, first chan<- error) {
+func (k *keeper) keep(ctx context.Context, first chan error) {
 	defer close(k.done)
 	defer k.set(Stopped, 0, "")
 	delay, wasReady := k.MinDelay, false
@@ -99,14 +102,14 @@ func (k *keeper) keep(ctx context.Context, first chan<- error) {
 		began := time.Now()
 		end := k.once(ctx, func() {
 			wasReady = true
-			trySend(first, nil)
+			tell(first, nil)
 		})
 		if ctx.Err() != nil {
-			trySend(first, ctx.Err())
+			tell(first, ctx.Err())
 			return
 		}
 		if failures++; !wasReady && failures >= k.Tries {
-			trySend(first, fmt.Errorf("%s %s, %d times before it was ready", k.Name, end, failures))
+			tell(first, fmt.Errorf("%s %s, %d times before it was ready", k.Name, end, failures))
 		}
 		if time.Since(began) >= k.Reset {
 			delay = k.MinDelay
@@ -114,7 +117,7 @@ func (k *keeper) keep(ctx context.Context, first chan<- error) {
 		k.ended(end)
 		select {
 		case <-ctx.Done():
-			trySend(first, ctx.Err())
+			tell(first, ctx.Err())
 			return
 		case <-time.After(delay):
 		}
@@ -122,12 +125,13 @@ func (k *keeper) keep(ctx context.Context, first chan<- error) {
 	}
 }
 
-// trySend leaves out what nobody waits for any more.
-func trySend(c chan<- error, err error) {
+// tell puts news into a channel for one, in the place of what nobody has taken yet.
+func tell(c chan error, news error) {
 	select {
-	case c <- err:
+	case <-c:
 	default:
 	}
+	c <- news
 }
 
 // once runs the program until it ends, or until ctx ends and it was stopped; it says
@@ -137,6 +141,8 @@ func (k *keeper) once(ctx context.Context, ready func()) string {
 	if err != nil {
 		return "cannot be started: " + err.Error()
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	cmd := exec.CommandContext(ctx, run.Path, run.Args...)
 	cmd.Env = append(os.Environ(), run.Env...)
 	cmd.Stdout, cmd.Stderr = k.Log, k.Log
@@ -159,6 +165,13 @@ func (k *keeper) once(ctx context.Context, ready func()) string {
 			ready()
 		}
 	})
+	if run.Gone != nil {
+		watcher.Go(func() {
+			if run.Gone(watch) == nil {
+				stop()
+			}
+		})
+	}
 	err = cmd.Wait()
 	cancel()
 	watcher.Wait()

@@ -194,3 +194,73 @@ func eventually(t *testing.T, ok func() bool) {
 		}
 	}
 }
+
+// TestLaunch: what does not start keeps nobody waiting, and is there once it can be.
+func TestLaunch(t *testing.T) {
+	var log buffer
+	gate := filepath.Join(t.TempDir(), "gate")
+	late := script(t, &log, "late", obedient)
+	prepare := late.Prepare
+	late.Prepare = func() (Run, error) {
+		if _, err := os.Stat(gate); err != nil {
+			return Run{}, err
+		}
+		return prepare()
+	}
+	g := NewGroup(quick, []Process{late}, []Process{script(t, &log, "next", obedient)})
+	defer g.Stop()
+	result := g.Launch()
+	var failed *StartError
+	if err := <-result; !errors.As(err, &failed) || failed.Name != "late" {
+		t.Errorf("launched: %v", err)
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	for _, s := range g.Status() {
+		if s.State != Ready {
+			t.Errorf("status %+v", s)
+		}
+	}
+	g.Stop()
+	if got, want := log.words(), strings.Fields("+late +next -next -late"); !slices.Equal(got, want) {
+		t.Errorf("order %v, want %v", got, want)
+	}
+}
+
+// TestGone: a program whose ground is gone is stopped, and started anew.
+func TestGone(t *testing.T) {
+	var log buffer
+	p := script(t, &log, "a", obedient)
+	prepare, runs := p.Prepare, 0
+	gone := make(chan struct{})
+	p.Prepare = func() (Run, error) {
+		run, err := prepare()
+		if runs++; runs == 1 {
+			run.Gone = func(ctx context.Context) error {
+				select {
+				case <-gone:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		}
+		return run, err
+	}
+	g := NewGroup(quick, []Process{p})
+	if err := g.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(gone)
+	for g.Status()[0].Restarts == 0 || g.Status()[0].State != Ready {
+		time.Sleep(time.Millisecond)
+	}
+	g.Stop()
+	if got, want := log.words(), strings.Fields("+a -a +a -a"); !slices.Equal(got, want) {
+		t.Errorf("order %v, want %v", got, want)
+	}
+}
