@@ -188,6 +188,10 @@ type SecurityContext struct {
 	ReadOnlyRootFilesystem bool `json:"readOnlyRootFilesystem,omitempty"`
 	// Capabilities changes the default set (docker's).
 	Capabilities *Capabilities `json:"capabilities,omitempty"`
+	// AllowPrivilegeEscalation: false keeps what the program executes from having more
+	// privileges than it has itself, by set-user-ID for example: no_new_privs of Linux.
+	// Default true.
+	AllowPrivilegeEscalation *bool `json:"allowPrivilegeEscalation,omitempty"`
 	// RunAsNonRoot fails the container where its user, the image's for example, is 0.
 	RunAsNonRoot bool `json:"runAsNonRoot,omitempty"`
 	// SupplementalGroups are added to the groups that the user has in the image; at

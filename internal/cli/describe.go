@@ -161,6 +161,9 @@ func (d *description) container(c *api.Container, s *api.ContainerStatus) {
 		if sc.ReadOnlyRootFilesystem {
 			d.line("Root", "read-only")
 		}
+		if allow := sc.AllowPrivilegeEscalation; allow != nil && !*allow {
+			d.line("Privileges", "no new ones")
+		}
 		if sc.Capabilities != nil {
 			d.line("Capabilities", capabilitiesText(sc.Capabilities))
 		}

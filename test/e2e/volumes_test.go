@@ -63,6 +63,13 @@ var specTests = tests{
 		e.equal("none", e.out("--cap-drop", "ALL", "--", "sh", "-c", effective), "0000000000000000")
 		e.equal("one", e.out("--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--", "sh", "-c", effective), "0000000000001000")
 	},
+	"no new privileges": func(e *env) {
+		ask := []string{"sh", "-c", "setpriv -d 2>/dev/null | grep no_new_privs"}
+		e.equal("by default", e.out(append([]string{"--"}, ask...)...), "no_new_privs: 0")
+		name := e.start("--security-opt", "no-new-privileges", "--", "sh", "-c", ask[2]+"; echo up; sleep 1000")
+		e.saying(name, "no_new_privs: 1\nup")
+		e.equal("in an exec", e.ok(append([]string{"exec", name}, ask...)...), "no_new_privs: 1\n")
+	},
 	"every mistake names its field": func(e *env) {
 		for spec, field := range map[string]string{
 			`{"containers":[]}`:                                                                              "containers",

@@ -55,9 +55,11 @@ type Container struct {
 	Groups   []uint32 `json:"groups,omitempty"`
 	// Capabilities that are permitted, effective and bounding, with CAP_.
 	Capabilities []string `json:"capabilities,omitempty"`
-	TTY          bool     `json:"tty,omitempty"`
-	Stdin        bool     `json:"stdin,omitempty"`
-	StdinOnce    bool     `json:"stdinOnce,omitempty"`
+	// NoNewPrivileges is Linux's no_new_privs, see prctl(2).
+	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
+	TTY             bool `json:"tty,omitempty"`
+	Stdin           bool `json:"stdin,omitempty"`
+	StdinOnce       bool `json:"stdinOnce,omitempty"`
 	// StopSignal is the number of the signal that asks the program to end.
 	StopSignal int     `json:"stopSignal"`
 	Mounts     []Mount `json:"mounts,omitempty"`

@@ -68,7 +68,7 @@ func containerSpec(c *agentpb.Container) *specs.Spec {
 		Process: &specs.Process{
 			Terminal: c.TTY, Args: c.Args, Env: c.Env, Cwd: c.Cwd,
 			User:         specs.User{UID: c.UID, GID: c.GID, AdditionalGids: c.Groups},
-			Capabilities: capabilities(c.Capabilities),
+			Capabilities: capabilities(c.Capabilities), NoNewPrivileges: c.NoNewPrivileges,
 		},
 		Root:        &specs.Root{Path: "/", Readonly: c.ReadOnly},
 		Annotations: map[string]string{"io.kubernetes.cri.container-name": c.Name},

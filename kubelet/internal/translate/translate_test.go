@@ -63,6 +63,10 @@ func TestPod(t *testing.T) {
 			`{securityContext: {runAsUser: 5, runAsGroup: 6, seccompProfile: {type: RuntimeDefault}}, containers: [{name: a, image: i, securityContext: {runAsUser: 7, readOnlyRootFilesystem: true, capabilities: {add: [NET_ADMIN], drop: [ALL]}, privileged: false, allowPrivilegeEscalation: true}}]}`,
 			`{"containers":[{"name":"a","image":"i","user":"7:6","securityContext":{"readOnlyRootFilesystem":true,"capabilities":{"add":["NET_ADMIN"],"drop":["ALL"]}}}]}`,
 		},
+		"no new privileges": {
+			`{containers: [{name: a, image: i, securityContext: {allowPrivilegeEscalation: false}}, {name: b, image: i, securityContext: {allowPrivilegeEscalation: true}}]}`,
+			`{"containers":[{"name":"a","image":"i","securityContext":{"allowPrivilegeEscalation":false}},{"name":"b","image":"i"}]}`,
+		},
 		"probes and hooks": {
 			`{containers: [{name: a, image: i, ports: [{name: http, containerPort: 80, hostPort: 8080, protocol: TCP}], livenessProbe: {httpGet: {port: http, path: /x, scheme: HTTP}, periodSeconds: 3, timeoutSeconds: 1, successThreshold: 1, failureThreshold: 2}, readinessProbe: {tcpSocket: {port: 80}}, lifecycle: {preStop: {exec: {command: [a]}}}}]}`,
 			`{"containers":[{"name":"a","image":"i","ports":[{"name":"http","containerPort":80,"protocol":"TCP"}],"livenessProbe":{"httpGet":{"path":"/x","port":80,"scheme":"HTTP"},"periodSeconds":3,"timeoutSeconds":1,"successThreshold":1,"failureThreshold":2},"readinessProbe":{"tcpSocket":{"port":80}},"lifecycle":{"preStop":{"exec":{"command":["a"]}}}}],"network":{"ports":[{"hostPort":8080,"port":80,"protocol":"TCP"}]}}`,
@@ -181,7 +185,6 @@ func TestRefusals(t *testing.T) {
 		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                     "spec.volumes[0].hostPath",
 		`{volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]}`:                                                   "spec.volumes[0].persistentVolumeClaim",
 		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                       "spec.containers[1].securityContext.privileged",
-		`{containers: [{name: a, securityContext: {allowPrivilegeEscalation: false}}]}`:                                   "spec.containers[0].securityContext.allowPrivilegeEscalation",
 		`{securityContext: {fsGroup: 1}}`:                                                                                 "spec.securityContext.fsGroup",
 		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                             "spec.securityContext.sysctls",
 		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                "spec.containers[0].securityContext.seccompProfile.type",

@@ -24,7 +24,7 @@ type Options struct {
 // server 10.1.0.2 and the domain "vpc.internal".
 func Conform(t *testing.T, newBox func(t testing.TB, o Options) *Box) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB, Options) *Box){
-		"exec": testExec, "privileges": testPrivileges, "terminal": testTerminal, "instance files": testInstanceFiles,
+		"exec": testExec, "privileges": testPrivileges, "no new privileges": testNoNewPrivileges, "terminal": testTerminal, "instance files": testInstanceFiles,
 		"instance files behind symlinks": testInstanceFilesBehindSymlinks, "read-only root": testReadOnlyRoot, "copy": testCopy,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newBox) })
@@ -96,6 +96,26 @@ func testPrivileges(t *testing.T, newBox func(testing.TB, Options) *Box) {
 		_, output := r.End()
 		if output != test.want+"\nhi\nhi\n" || executed != test.want+"\n" {
 			t.Errorf("uid %d: %q, exec %q, want %q", test.uid, output, executed, test.want)
+		}
+		if err := r.Delete(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// testNoNewPrivileges asks with setpriv, since gVisor's /proc does not tell.
+func testNoNewPrivileges(t *testing.T, newBox func(testing.TB, Options) *Box) {
+	b := newBox(t, Options{})
+	const ask = "setpriv -d 2>/dev/null | grep no_new_privs"
+	for _, set := range []bool{false, true} {
+		want := map[bool]string{false: "no_new_privs: 0\n", true: "no_new_privs: 1\n"}[set]
+		c := b.Shell("main", ask+"; cat")
+		c.NoNewPrivileges = set
+		r := b.Begin(c)
+		_, executed := b.Execute("main", Sh(ask)).End()
+		r.Stdin.Close()
+		if _, output := r.End(); output != want || executed != want {
+			t.Errorf("%v: %q, exec %q, want %q", set, output, executed, want)
 		}
 		if err := r.Delete(t.Context()); err != nil {
 			t.Error(err)
