@@ -43,9 +43,11 @@ type InstanceSpec struct {
 
 	// Containers run side by side; at least one, at most 32 with InitContainers.
 	Containers []Container `json:"containers"`
-	// InitContainers run one after the other, each to its end, before Containers.
+	// InitContainers run one after the other, each to its end, before Containers. One
+	// with restartPolicy Always is a sidecar: the next begins when it has started, and
+	// it goes on until all Containers have ended, which alone say how the instance ends.
 	InitContainers []Container `json:"initContainers,omitempty"`
-	// RestartPolicy holds for every container. Default Never.
+	// RestartPolicy holds for every container that has none of its own. Default Never.
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
 
 	// Size names one of the operator's sizes; it excludes CPU and Memory.
@@ -120,6 +122,9 @@ type Container struct {
 	SecurityContext *SecurityContext `json:"securityContext,omitempty"`
 	// VolumeMounts place the instance's volumes.
 	VolumeMounts []VolumeMount `json:"volumeMounts,omitempty"`
+	// RestartPolicy of this container alone. Default: the instance's. Always makes a
+	// sidecar of an init container.
+	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
 	// StartupProbe holds the other probes back until it has succeeded once.
 	StartupProbe *Probe `json:"startupProbe,omitempty"`
 	// LivenessProbe restarts the container when it fails.

@@ -67,6 +67,7 @@ func TestDefaultSize(t *testing.T) {
 		{"containers: [{image: a, resources: {limits: {cpu: 10m, memory: 1Mi}}}]", 50, 32 * api.MiB},
 		{"containers: [{image: a, resources: {limits: {cpu: 1}}}]", 1000, 256 * api.MiB},
 		{"initContainers: [{name: i, image: a, resources: {limits: {cpu: 2, memory: 1Gi}}}]\ncontainers: [{image: a, resources: {limits: {cpu: 1, memory: 2Gi}}}]", 2000, 2 * api.GiB},
+		{"initContainers: [{name: s, image: a, restartPolicy: Always, resources: {limits: {cpu: 1, memory: 64Mi}}}, {name: i, image: a, resources: {limits: {cpu: 2, memory: 64Mi}}}]\ncontainers: [{image: a, resources: {limits: {cpu: 1, memory: 1Gi}}}]", 3000, 1088 * api.MiB},
 	}
 	for _, tt := range tests {
 		text := tt.yaml
@@ -135,6 +136,8 @@ func TestValidateRefuses(t *testing.T) {
 		{"!containers: [{name: b, image: a}, {name: b, image: b}]", "containers[1].name", "twice"},
 		{"initContainers: [{name: main, image: b}]", "containers[0].name", "twice"},
 		{"initContainers: [{name: i, image: b, livenessProbe: {tcpSocket: {port: 1}}}]", "initContainers[0].livenessProbe", "no probes"},
+		{"initContainers: [{name: i, image: b, restartPolicy: OnFailure, lifecycle: {}}]", "initContainers[0].lifecycle", "Always"},
+		{"initContainers: [{name: i, image: b, restartPolicy: Sometimes}]", "initContainers[0].restartPolicy", "OnFailure"},
 		{"initContainers: [{name: i, image: b, lifecycle: {}}]", "initContainers[0].lifecycle", "no hooks"},
 		{"volumes: [{name: A, emptyDir: {}}]", "volumes[0].name", "1 to 63"},
 		{"volumes: [{name: a, emptyDir: {}}, {name: a, emptyDir: {}}]", "volumes[1].name", "twice"},

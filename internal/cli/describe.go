@@ -168,6 +168,7 @@ func (d *description) container(c *api.Container, s *api.ContainerStatus) {
 			d.line("Capabilities", capabilitiesText(sc.Capabilities))
 		}
 	}
+	d.line("Restart policy", string(c.RestartPolicy))
 	d.line("Startup", probeText(c.StartupProbe))
 	d.line("Liveness", probeText(c.LivenessProbe))
 	d.line("Readiness", probeText(c.ReadinessProbe))

@@ -92,7 +92,7 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 		Name: c.Name, Rootfs: im.Rootfs, Args: args, Env: environment(rec, c, im, user), Cwd: cwd(c, im),
 		UID: user.UID, GID: user.GID, Groups: user.AdditionalGIDs, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		StopSignal: stop, StartupProbe: c.StartupProbe, LivenessProbe: c.LivenessProbe, ReadinessProbe: c.ReadinessProbe,
-		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil),
+		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy,
 	}
 	if s := c.SecurityContext; s != nil {
 		out.ReadOnly, out.Capabilities = s.ReadOnlyRootFilesystem, capabilities(s.Capabilities)

@@ -60,6 +60,9 @@ type Container struct {
 	TTY             bool `json:"tty,omitempty"`
 	Stdin           bool `json:"stdin,omitempty"`
 	StdinOnce       bool `json:"stdinOnce,omitempty"`
+	// RestartPolicy, where it is not the workload's. Always makes a sidecar of an init
+	// container: it goes on until all main containers have ended.
+	RestartPolicy api.RestartPolicy `json:"restartPolicy,omitempty"`
 	// StopSignal is the number of the signal that asks the program to end.
 	StopSignal int     `json:"stopSignal"`
 	Mounts     []Mount `json:"mounts,omitempty"`

@@ -17,9 +17,6 @@ func (t *translation) containers(containers []corev1.Container, field string) (o
 }
 
 func (t *translation) container(c *corev1.Container, field string) api.Container {
-	if c.RestartPolicy != nil {
-		t.problems.refuse(field+".restartPolicy", "sidecars and policies of single containers are not supported yet")
-	}
 	t.termination(c, field)
 	env := t.environment(c, field)
 	out := api.Container{
@@ -28,6 +25,9 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Resources: api.Resources{Limits: api.ResourceList{CPU: cpuOf(c.Resources.Limits), Memory: memoryOf(c.Resources.Limits)}},
 		Ports:     t.ports(c.Ports, field+".ports"),
+	}
+	if c.RestartPolicy != nil {
+		out.RestartPolicy = api.RestartPolicy(*c.RestartPolicy)
 	}
 	t.security(c, &out, field+".securityContext")
 	for i, m := range c.VolumeMounts {

@@ -63,6 +63,10 @@ func TestPod(t *testing.T) {
 			`{securityContext: {runAsUser: 5, runAsGroup: 6, seccompProfile: {type: RuntimeDefault}}, containers: [{name: a, image: i, securityContext: {runAsUser: 7, readOnlyRootFilesystem: true, capabilities: {add: [NET_ADMIN], drop: [ALL]}, privileged: false, allowPrivilegeEscalation: true}}]}`,
 			`{"containers":[{"name":"a","image":"i","user":"7:6","securityContext":{"readOnlyRootFilesystem":true,"capabilities":{"add":["NET_ADMIN"],"drop":["ALL"]}}}]}`,
 		},
+		"sidecars": {
+			`{initContainers: [{name: s, image: i, restartPolicy: Always, readinessProbe: {tcpSocket: {port: 80}}, resources: {requests: {cpu: 100m, memory: 64Mi}}}, {name: i, image: i, resources: {limits: {cpu: 500m, memory: 32Mi}}}], containers: [{name: a, image: i, restartPolicy: Never, resources: {requests: {cpu: 200m, memory: 64Mi}}}]}`,
+			`{"containers":[{"name":"a","image":"i","restartPolicy":"Never"}],"initContainers":[{"name":"s","image":"i","restartPolicy":"Always","readinessProbe":{"tcpSocket":{"port":80}}},{"name":"i","image":"i","resources":{"limits":{"cpu":"0.5","memory":"32Mi"}}}],"cpu":"0.6","memory":"128Mi"}`,
+		},
 		"no new privileges": {
 			`{containers: [{name: a, image: i, securityContext: {allowPrivilegeEscalation: false}}, {name: b, image: i, securityContext: {allowPrivilegeEscalation: true}}]}`,
 			`{"containers":[{"name":"a","image":"i","securityContext":{"allowPrivilegeEscalation":false}},{"name":"b","image":"i"}]}`,
@@ -188,7 +192,7 @@ func TestRefusals(t *testing.T) {
 		`{securityContext: {fsGroup: 1}}`:                                                                                 "spec.securityContext.fsGroup",
 		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                             "spec.securityContext.sysctls",
 		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                "spec.containers[0].securityContext.seccompProfile.type",
-		`{initContainers: [{name: a, restartPolicy: Always}]}`:                                                            "spec.initContainers[0].restartPolicy",
+		`{containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: Restart}]}]}`:                        "spec.containers[0].restartPolicyRules",
 		`{containers: [{name: a, livenessProbe: {grpc: {port: 1}}}]}`:                                                     "spec.containers[0].livenessProbe.grpc",
 		`{containers: [{name: a, livenessProbe: {httpGet: {port: none}}}]}`:                                               "spec.containers[0].livenessProbe.httpGet.port",
 		`{containers: [{name: a, livenessProbe: {httpGet: {port: 1, host: h}}}]}`:                                         "spec.containers[0].livenessProbe.httpGet.host",
