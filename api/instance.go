@@ -282,12 +282,14 @@ type KeyToPath struct {
 	Mode string `json:"mode,omitempty"`
 }
 
-// Handler is one action of a probe or hook. Exactly one is set; TCPSocket is
-// for probes only.
+// Handler is one action of a probe or hook. Exactly one is set; TCPSocket and GRPC are
+// for probes only, Sleep is for hooks only.
 type Handler struct {
 	Exec      *ExecAction      `json:"exec,omitempty"`
 	HTTPGet   *HTTPGetAction   `json:"httpGet,omitempty"`
 	TCPSocket *TCPSocketAction `json:"tcpSocket,omitempty"`
+	GRPC      *GRPCAction      `json:"grpc,omitempty"`
+	Sleep     *SleepAction     `json:"sleep,omitempty"`
 }
 
 // ExecAction runs a command in the container; exit code 0 is success.
@@ -315,6 +317,19 @@ type TCPSocketAction struct {
 	Port int `json:"port"`
 }
 
+// GRPCAction asks a server of grpc.health.v1.Health, without TLS; SERVING is success.
+type GRPCAction struct {
+	Port int `json:"port"`
+	// Service to ask about. Empty: the server as a whole.
+	Service string `json:"service,omitempty"`
+}
+
+// SleepAction lets time pass.
+type SleepAction struct {
+	// Seconds are 0 to 3600.
+	Seconds int64 `json:"seconds"`
+}
+
 // Probe asks a container about its health. Defaults are Kubernetes'.
 type Probe struct {
 	Handler
@@ -323,6 +338,9 @@ type Probe struct {
 	TimeoutSeconds      int `json:"timeoutSeconds,omitempty"`      // default 1
 	SuccessThreshold    int `json:"successThreshold,omitempty"`    // default 1
 	FailureThreshold    int `json:"failureThreshold,omitempty"`    // default 3
+	// TerminationGracePeriodSeconds replaces the instance's where the probe restarts the
+	// container: 1 to 3600, of startup and liveness probes only.
+	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 }
 
 // Lifecycle hooks of a container.

@@ -27,6 +27,7 @@ type asker struct {
 	rt   runtime.Runtime
 	host string
 	http *http.Client
+	grpc *http.Transport
 }
 
 func newAsker(rt runtime.Runtime, probeHost, address string) *asker {
@@ -34,7 +35,7 @@ func newAsker(rt runtime.Runtime, probeHost, address string) *asker {
 	if host == "" {
 		host = address
 	}
-	return &asker{rt: rt, host: host, http: newHTTPClient()}
+	return &asker{rt: rt, host: host, http: newHTTPClient(), grpc: newGRPCTransport()}
 }
 
 // probe asks once; an error is the probe's failure in words.
@@ -46,17 +47,31 @@ func (k *asker) probe(ctx context.Context, container string, h api.Handler) erro
 		return k.get(ctx, h.HTTPGet)
 	case h.TCPSocket != nil:
 		return k.connect(ctx, h.TCPSocket.Port)
+	case h.GRPC != nil:
+		return k.health(ctx, h.GRPC)
 	}
 	return errors.New("the probe has no action")
 }
 
 // hook does a hook's action. Of HTTP any answer is a success, as in Kubernetes.
 func (k *asker) hook(ctx context.Context, container string, h api.Handler) error {
+	if h.Sleep != nil {
+		return pause(ctx, time.Duration(h.Sleep.Seconds)*time.Second)
+	}
 	err := k.probe(ctx, container, h)
 	if _, answered := errors.AsType[statusError](err); answered {
 		return nil
 	}
 	return err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (k *asker) connect(ctx context.Context, port int) error {

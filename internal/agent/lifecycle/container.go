@@ -162,7 +162,7 @@ func (c *container) hookDone(now time.Time, hook Hook, err error) {
 		c.settled = true
 		c.failure = short("the postStart hook failed: " + err.Error())
 		c.event(now, api.EventWarning, "FailedPostStartHook", "PostStart hook failed: "+err.Error())
-		c.terminateForRestart(now, "FailedPostStartHook")
+		c.terminateForRestart(now, c.m.w.GracePeriod, "FailedPostStartHook")
 	case hook == PreStop && c.phase == preStopping:
 		if err != nil {
 			c.event(now, api.EventWarning, "FailedPreStopHook", "PreStop hook failed: "+err.Error())
@@ -188,16 +188,16 @@ func (c *container) probed(now time.Time, e Probed) {
 		c.ready = v == healthy
 	case v == unhealthy:
 		word := map[ProbeKind]string{Startup: "startup", Liveness: "liveness"}[e.Kind]
-		c.terminateForRestart(now, fmt.Sprintf("Container %s failed %s probe, will be restarted", c.spec.Name, word))
+		c.terminateForRestart(now, p.grace(c.m.w.GracePeriod), fmt.Sprintf("Container %s failed %s probe, will be restarted", c.spec.Name, word))
 	case e.Kind == Startup && !c.started:
 		c.hasStarted(now)
 	}
 }
 
 // terminateForRestart ends a program so that it is started anew, if the policy lets it.
-func (c *container) terminateForRestart(now time.Time, message string) {
+func (c *container) terminateForRestart(now time.Time, grace time.Duration, message string) {
 	c.again = true
-	c.terminate(now, now.Add(c.m.w.GracePeriod), message)
+	c.terminate(now, now.Add(grace), message)
 }
 
 func (c *container) stopMessage() string {

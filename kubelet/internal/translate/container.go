@@ -66,10 +66,21 @@ func (t *translation) probe(c *corev1.Container, p *corev1.Probe, field string) 
 	if p == nil {
 		return nil
 	}
+	h := t.handler(c, p.Exec, p.HTTPGet, p.TCPSocket, field)
+	if g := p.GRPC; g != nil {
+		h.GRPC = &api.GRPCAction{Port: int(g.Port)}
+		if g.Service != nil {
+			h.GRPC.Service = *g.Service
+		}
+	}
+	if grace := p.TerminationGracePeriodSeconds; grace != nil && *grace > maxGrace {
+		t.problems.refuse(field+".terminationGracePeriodSeconds", "must be at most %d", maxGrace)
+	}
 	return &api.Probe{
-		Handler:             t.handler(c, p.Exec, p.HTTPGet, p.TCPSocket, field),
+		Handler:             h,
 		InitialDelaySeconds: int(p.InitialDelaySeconds), PeriodSeconds: int(p.PeriodSeconds), TimeoutSeconds: int(p.TimeoutSeconds),
 		SuccessThreshold: int(p.SuccessThreshold), FailureThreshold: int(p.FailureThreshold),
+		TerminationGracePeriodSeconds: p.TerminationGracePeriodSeconds,
 	}
 }
 
@@ -81,6 +92,9 @@ func (t *translation) hook(c *corev1.Container, h *corev1.LifecycleHandler, fiel
 		t.problems.refuse(field+".tcpSocket", "is for probes only")
 	}
 	out := t.handler(c, h.Exec, h.HTTPGet, nil, field)
+	if h.Sleep != nil {
+		out.Sleep = &api.SleepAction{Seconds: h.Sleep.Seconds}
+	}
 	return &out
 }
 
