@@ -63,6 +63,8 @@ type InstanceSpec struct {
 	EphemeralStorage Bytes `json:"ephemeralStorage,omitempty"`
 	// Volumes that containers mount by name.
 	Volumes []Volume `json:"volumes,omitempty"`
+	// SecurityContext of the instance as a whole.
+	SecurityContext *InstanceSecurityContext `json:"securityContext,omitempty"`
 
 	// Hostname is a DNS label. Default: the name.
 	Hostname string `json:"hostname,omitempty"`
@@ -185,6 +187,14 @@ type ContainerPort struct {
 	ContainerPort int `json:"containerPort"`
 	// Protocol is TCP (default) or UDP.
 	Protocol string `json:"protocol,omitempty"`
+}
+
+// InstanceSecurityContext says what holds for all containers.
+type InstanceSecurityContext struct {
+	// FSGroup is a group that every container is in and that owns the volumes: it may
+	// read and write them (files and secrets: read), and what is made in them is its
+	// own. A disk is gone through when its root is not the group's yet. 0 to 4294967294.
+	FSGroup *int64 `json:"fsGroup,omitempty"`
 }
 
 // SecurityContext of one container.

@@ -122,7 +122,11 @@ func (c *checker) containerPorts(ct *Container, in inInstance, field string) {
 	}
 }
 
-const maxSupplementalGroups = 64
+const (
+	maxSupplementalGroups = 64
+	// maxGroup is the highest ID of a group; the next one means none.
+	maxGroup = 1<<32 - 2
+)
 
 func (c *checker) securityContext(sc *SecurityContext, field string) {
 	if sc == nil {
@@ -130,7 +134,7 @@ func (c *checker) securityContext(sc *SecurityContext, field string) {
 	}
 	c.check(len(sc.SupplementalGroups) <= maxSupplementalGroups, field+".supplementalGroups", "must be at most %d", maxSupplementalGroups)
 	for i, group := range sc.SupplementalGroups {
-		c.between(group, 0, 1<<32-2, fmt.Sprintf("%s.supplementalGroups[%d]", field, i))
+		c.between(group, 0, maxGroup, fmt.Sprintf("%s.supplementalGroups[%d]", field, i))
 	}
 	if sc.Capabilities == nil {
 		return

@@ -143,6 +143,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"!containers: [{image: a, livenessProbe: {grpc: {port: 1}, terminationGracePeriodSeconds: 0}}]", "containers[0].livenessProbe.terminationGracePeriodSeconds", "1 to 3600"},
 		{"!containers: [{image: a, lifecycle: {preStop: {sleep: {seconds: 3601}}}}]", "containers[0].lifecycle.preStop.sleep.seconds", "0 to 3600"},
 		{"!containers: [{image: a, lifecycle: {preStop: {grpc: {port: 1}}}}]", "containers[0].lifecycle.preStop.grpc", "probes only"},
+		{"securityContext: {fsGroup: -1}", "securityContext.fsGroup", "0 to 4294967294"},
 		{"initContainers: [{name: i, image: b, restartPolicy: Sometimes}]", "initContainers[0].restartPolicy", "OnFailure"},
 		{"initContainers: [{name: i, image: b, lifecycle: {}}]", "initContainers[0].lifecycle", "no hooks"},
 		{"volumes: [{name: A, emptyDir: {}}]", "volumes[0].name", "1 to 63"},

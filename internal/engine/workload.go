@@ -94,6 +94,9 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 		StopSignal: stop, StartupProbe: c.StartupProbe, LivenessProbe: c.LivenessProbe, ReadinessProbe: c.ReadinessProbe,
 		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy,
 	}
+	if group := fsGroup(rec.Spec); group != nil {
+		out.Groups = append(slices.Clone(out.Groups), *group)
+	}
 	if s := c.SecurityContext; s != nil {
 		out.ReadOnly, out.Capabilities = s.ReadOnlyRootFilesystem, capabilities(s.Capabilities)
 		out.NoNewPrivileges = s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation

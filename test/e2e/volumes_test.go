@@ -46,6 +46,23 @@ var volumeTests = tests{
 		e.ended(name)
 		e.equal("output", e.ok("logs", "-c", "reader", name), "shared\n")
 	},
+	"the group of volumes": func(e *env) {
+		secret := "s-" + e.name()
+		e.ok("secret", "create", secret, "--from-literal", "key=hidden")
+		e.Cleanup(func() { _, _ = e.stage.Cis(ctx(), "", "secret", "rm", secret) })
+		name := e.create(api.InstanceSpec{
+			SecurityContext: &api.InstanceSecurityContext{FSGroup: new(int64(2000))},
+			Volumes: []api.Volume{{Name: "d", EmptyDir: &api.EmptyDir{}}, {Name: "m", EmptyDir: &api.EmptyDir{Medium: "Memory"}},
+				{Name: "s", Secret: &api.SecretVolume{SecretName: secret}}},
+			Containers: []api.Container{with(e.sh("id -G; for d in /d /m; do stat -c '%a %g' $d; touch $d/x && stat -c '%u %g' $d/x; done; cat /s/key; stat -c ' %a %g' /s/key"),
+				func(c *api.Container) {
+					c.User = "1000:1000"
+					c.VolumeMounts = []api.VolumeMount{{Name: "d", MountPath: "/d"}, {Name: "m", MountPath: "/m"}, {Name: "s", MountPath: "/s"}}
+				})},
+		})
+		e.ended(name)
+		e.equal("output", e.cis("logs", name).Stdout, "1000 2000\n2777 2000\n1000 2000\n2777 2000\n1000 2000\nhidden 440 2000\n")
+	},
 	"a read-only root": func(e *env) {
 		r := e.run("--read-only", "--tmpfs", "/tmp", "--", "sh", "-c", "echo x >/root/x || echo refused; echo y >/tmp/y && cat /tmp/y")
 		e.equal("stdout", r.Stdout, "refused\ny\n")

@@ -94,6 +94,8 @@ type Volume struct {
 	Disk      string    `json:"disk,omitempty"`
 	Memory    bool      `json:"memory,omitempty"`
 	SizeLimit api.Bytes `json:"sizeLimit,omitempty"`
+	// Group owns what is in it, see package fsgroup; nil: whoever made it.
+	Group *uint32 `json:"group,omitempty"`
 }
 
 // State is what an agent tells of its workload.

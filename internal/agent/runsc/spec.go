@@ -34,7 +34,7 @@ func rootSpec(c Config, volumes map[string]*volume) *specs.Spec {
 		annotations[hint+".source"] = v.source
 		annotations[hint+".type"] = "tmpfs"
 		annotations[hint+".share"] = "pod"
-		annotations[hint+".options"] = fmt.Sprintf("rw,mode=0777,size=%d", v.size)
+		annotations[hint+".options"] = v.options()
 	}
 	return &specs.Spec{
 		Version:  "1.0.0",
@@ -55,6 +55,14 @@ func rootSpec(c Config, volumes map[string]*volume) *specs.Spec {
 			},
 		},
 	}
+}
+
+// options of a volume that starts empty: with a group as package fsgroup gives it.
+func (v *volume) options() string {
+	if v.group == nil {
+		return fmt.Sprintf("rw,mode=0777,size=%d", v.size)
+	}
+	return fmt.Sprintf("rw,mode=2777,gid=%d,size=%d", *v.group, v.size)
 }
 
 func capabilities(caps []string) *specs.LinuxCapabilities {

@@ -34,7 +34,7 @@ var honoured = map[reflect.Type]string{
 	reflect.TypeFor[corev1.TCPSocketAction]():    "port",
 	reflect.TypeFor[corev1.GRPCAction]():         "port service",
 	reflect.TypeFor[corev1.SleepAction]():        "seconds",
-	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile supplementalGroups supplementalGroupsPolicy",
+	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile supplementalGroups supplementalGroupsPolicy fsGroup fsGroupChangePolicy",
 	reflect.TypeFor[corev1.SecurityContext](): `capabilities privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem procMount
 		allowPrivilegeEscalation seccompProfile`,
 	reflect.TypeFor[corev1.SeccompProfile](): "type",

@@ -71,6 +71,10 @@ func TestPod(t *testing.T) {
 			`{initContainers: [{name: s, image: i, restartPolicy: Always, readinessProbe: {tcpSocket: {port: 80}}, resources: {requests: {cpu: 100m, memory: 64Mi}}}, {name: i, image: i, resources: {limits: {cpu: 500m, memory: 32Mi}}}], containers: [{name: a, image: i, restartPolicy: Never, resources: {requests: {cpu: 200m, memory: 64Mi}}}]}`,
 			`{"containers":[{"name":"a","image":"i","restartPolicy":"Never"}],"initContainers":[{"name":"s","image":"i","restartPolicy":"Always","readinessProbe":{"tcpSocket":{"port":80}}},{"name":"i","image":"i","resources":{"limits":{"cpu":"0.5","memory":"32Mi"}}}],"cpu":"0.6","memory":"128Mi"}`,
 		},
+		"the group of volumes": {
+			`{securityContext: {fsGroup: 2000, fsGroupChangePolicy: OnRootMismatch}, volumes: [{name: e, emptyDir: {}}], containers: [{name: a, image: i}]}`,
+			`{"containers":[{"name":"a","image":"i"}],"volumes":[{"name":"e","emptyDir":{}}],"securityContext":{"fsGroup":2000}}`,
+		},
 		"no new privileges": {
 			`{containers: [{name: a, image: i, securityContext: {allowPrivilegeEscalation: false}}, {name: b, image: i, securityContext: {allowPrivilegeEscalation: true}}]}`,
 			`{"containers":[{"name":"a","image":"i","securityContext":{"allowPrivilegeEscalation":false}},{"name":"b","image":"i"}]}`,
@@ -193,7 +197,6 @@ func TestRefusals(t *testing.T) {
 		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                     "spec.volumes[0].hostPath",
 		`{volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]}`:                                                   "spec.volumes[0].persistentVolumeClaim",
 		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                       "spec.containers[1].securityContext.privileged",
-		`{securityContext: {fsGroup: 1}}`:                                                                                 "spec.securityContext.fsGroup",
 		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                             "spec.securityContext.sysctls",
 		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                "spec.containers[0].securityContext.seccompProfile.type",
 		`{containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: Restart}]}]}`:                        "spec.containers[0].restartPolicyRules",

@@ -24,7 +24,7 @@ type Options struct {
 // server 10.1.0.2 and the domain "vpc.internal".
 func Conform(t *testing.T, newBox func(t testing.TB, o Options) *Box) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB, Options) *Box){
-		"exec": testExec, "privileges": testPrivileges, "no new privileges": testNoNewPrivileges, "terminal": testTerminal, "instance files": testInstanceFiles,
+		"exec": testExec, "privileges": testPrivileges, "no new privileges": testNoNewPrivileges, "group of volumes": testGroup, "terminal": testTerminal, "instance files": testInstanceFiles,
 		"instance files behind symlinks": testInstanceFilesBehindSymlinks, "read-only root": testReadOnlyRoot, "copy": testCopy,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newBox) })
@@ -120,6 +120,21 @@ func testNoNewPrivileges(t *testing.T, newBox func(testing.TB, Options) *Box) {
 		if err := r.Delete(t.Context()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// testGroup: who is in the group of a volume may write to it, and what is made there is
+// the group's.
+func testGroup(t *testing.T, newBox func(testing.TB, Options) *Box) {
+	b := newBox(t, Options{Volumes: []agentpb.Volume{
+		{Name: "disk", SizeLimit: 1 << 20, Group: new(uint32(2000))}, {Name: "memory", Memory: true, SizeLimit: 1 << 20, Group: new(uint32(2000))},
+	}})
+	c := b.Shell("main", "for d in /disk /memory; do stat -c '%a %g' $d; touch $d/x && stat -c '%u %g' $d/x; done")
+	c.UID, c.GID, c.Groups = 1000, 1000, []uint32{2000}
+	c.Mounts = []agentpb.Mount{{Volume: "disk", Path: "/disk"}, {Volume: "memory", Path: "/memory"}}
+	const want = "2777 2000\n1000 2000\n"
+	if exit, output := b.RunContainer(c); exit.Code != 0 || output != want+want {
+		t.Errorf("%+v %q", exit, output)
 	}
 }
 
