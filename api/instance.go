@@ -311,6 +311,8 @@ type ExecAction struct {
 type HTTPGetAction struct {
 	Path string `json:"path,omitempty"`
 	Port int    `json:"port"`
+	// Host is an IP address, which is asked from inside. Default: the instance's own.
+	Host string `json:"host,omitempty"`
 	// Scheme is HTTP (default) or HTTPS, whose certificate is not checked.
 	Scheme      string       `json:"scheme,omitempty"`
 	HTTPHeaders []HTTPHeader `json:"httpHeaders,omitempty"`
@@ -325,6 +327,8 @@ type HTTPHeader struct {
 // TCPSocketAction connects to a port; a connection is success.
 type TCPSocketAction struct {
 	Port int `json:"port"`
+	// Host is an IP address, which is tried from inside. Default: the instance's own.
+	Host string `json:"host,omitempty"`
 }
 
 // GRPCAction asks a server of grpc.health.v1.Health, without TLS; SERVING is success.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -65,6 +66,7 @@ func (c *checker) handler(h *Handler, field, choices string) {
 	if h.TCPSocket != nil {
 		n++
 		c.between(int64(h.TCPSocket.Port), 1, 65535, field+".tcpSocket.port")
+		c.probeHost(h.TCPSocket.Host, field+".tcpSocket.host")
 	}
 	if h.GRPC != nil {
 		n++
@@ -78,7 +80,13 @@ func (c *checker) handler(h *Handler, field, choices string) {
 	c.check(n == 1, field, "must have exactly one of %s, not %d", choices, n)
 }
 
+func (c *checker) probeHost(host, field string) {
+	address, err := netip.ParseAddr(host)
+	c.check(host == "" || err == nil && address.Zone() == "", field, "must be an IP address, or be left out, not %q", clip(host))
+}
+
 func (c *checker) httpGet(h *HTTPGetAction, field string) {
+	c.probeHost(h.Host, field+".host")
 	c.between(int64(h.Port), 1, 65535, field+".port")
 	oneOf(c, h.Scheme, field+".scheme", "HTTP", "HTTPS")
 	c.check(strings.HasPrefix(h.Path, "/") && !hasControl(h.Path), field+".path", "must begin with '/' and have no control characters")

@@ -137,6 +137,8 @@ func TestValidateRefuses(t *testing.T) {
 		{"initContainers: [{name: main, image: b}]", "containers[0].name", "twice"},
 		{"initContainers: [{name: i, image: b, livenessProbe: {tcpSocket: {port: 1}}}]", "initContainers[0].livenessProbe", "no probes"},
 		{"initContainers: [{name: i, image: b, restartPolicy: OnFailure, lifecycle: {}}]", "initContainers[0].lifecycle", "Always"},
+		{"!containers: [{image: a, livenessProbe: {httpGet: {port: 1, host: example.org}}}]", "containers[0].livenessProbe.httpGet.host", "IP address"},
+		{"!containers: [{image: a, livenessProbe: {tcpSocket: {port: 1, host: \"fe80::1%a\"}}}]", "containers[0].livenessProbe.tcpSocket.host", "IP address"},
 		{"!containers: [{image: a, livenessProbe: {grpc: {port: 0}}}]", "containers[0].livenessProbe.grpc.port", "1 to 65535"},
 		{"!containers: [{image: a, livenessProbe: {sleep: {seconds: 1}}}]", "containers[0].livenessProbe.sleep", "hooks only"},
 		{"!containers: [{image: a, readinessProbe: {grpc: {port: 1}, terminationGracePeriodSeconds: 1}}]", "containers[0].readinessProbe.terminationGracePeriodSeconds", "startup and liveness"},

@@ -37,6 +37,17 @@ var probeTests = tests{
 			e.Errorf("event Unhealthy: %+v", ev)
 		}
 	},
+	"another host is asked from inside": func(e *env) {
+		for kind, handler := range map[string]api.Handler{
+			"http": {HTTPGet: &api.HTTPGetAction{Host: "127.0.0.1", Port: 8080, Path: "/etc/hostname"}},
+			"tcp":  {TCPSocket: &api.TCPSocketAction{Host: "127.0.0.1", Port: 8080}},
+		} {
+			name := e.create(api.InstanceSpec{Containers: []api.Container{with(e.sh("exec httpd -f -p 127.0.0.1:8080 -h /"), func(c *api.Container) {
+				c.ReadinessProbe = &api.Probe{Handler: handler, PeriodSeconds: 1, TimeoutSeconds: 5}
+			})}})
+			e.when(name, "ready by "+kind, func(in api.Instance) bool { return in.Status.Ready })
+		}
+	},
 	"a grace period of the probe's own": func(e *env) {
 		name := e.create(api.InstanceSpec{RestartPolicy: api.RestartAlways, TerminationGracePeriodSeconds: new(int64(600)), Containers: []api.Container{with(
 			e.sh("trap '' TERM; while :; do sleep 0.1; done"), func(c *api.Container) {

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -103,14 +104,23 @@ func (t *translation) handler(c *corev1.Container, exec *corev1.ExecAction, get 
 	case exec != nil:
 		out.Exec = &api.ExecAction{Command: exec.Command}
 	case get != nil:
-		out.HTTPGet = &api.HTTPGetAction{Path: get.Path, Port: t.port(c, get.Port.StrVal, get.Port.IntVal, field+".httpGet.port"), Scheme: string(get.Scheme)}
+		out.HTTPGet = &api.HTTPGetAction{Path: get.Path, Port: t.port(c, get.Port.StrVal, get.Port.IntVal, field+".httpGet.port"), Scheme: string(get.Scheme), Host: t.host(get.Host, field+".httpGet.host")}
 		for _, h := range get.HTTPHeaders {
 			out.HTTPGet.HTTPHeaders = append(out.HTTPGet.HTTPHeaders, api.HTTPHeader{Name: h.Name, Value: h.Value})
 		}
 	case tcp != nil:
-		out.TCPSocket = &api.TCPSocketAction{Port: t.port(c, tcp.Port.StrVal, tcp.Port.IntVal, field+".tcpSocket.port")}
+		out.TCPSocket = &api.TCPSocketAction{Port: t.port(c, tcp.Port.StrVal, tcp.Port.IntVal, field+".tcpSocket.port"), Host: t.host(tcp.Host, field+".tcpSocket.host")}
 	}
 	return out
+}
+
+// host of a probe or hook: a name would be looked up by who asks, and that is not the
+// node.
+func (t *translation) host(host, field string) string {
+	if _, err := netip.ParseAddr(host); host != "" && err != nil {
+		t.problems.refuse(field, "only an IP address is accepted")
+	}
+	return host
 }
 
 // port finds a port by its number, or by the name it has in the container.

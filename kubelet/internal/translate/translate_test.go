@@ -64,8 +64,8 @@ func TestPod(t *testing.T) {
 			`{"containers":[{"name":"a","image":"i","user":"7:6","securityContext":{"readOnlyRootFilesystem":true,"capabilities":{"add":["NET_ADMIN"],"drop":["ALL"]}}}]}`,
 		},
 		"more of probes and hooks": {
-			`{containers: [{name: a, image: i, livenessProbe: {grpc: {port: 9, service: s}, terminationGracePeriodSeconds: 3}, readinessProbe: {grpc: {port: 9}}, lifecycle: {preStop: {sleep: {seconds: 5}}}}]}`,
-			`{"containers":[{"name":"a","image":"i","livenessProbe":{"grpc":{"port":9,"service":"s"},"terminationGracePeriodSeconds":3},"readinessProbe":{"grpc":{"port":9}},"lifecycle":{"preStop":{"sleep":{"seconds":5}}}}]}`,
+			`{containers: [{name: a, image: i, livenessProbe: {grpc: {port: 9, service: s}, terminationGracePeriodSeconds: 3}, readinessProbe: {grpc: {port: 9}}, startupProbe: {tcpSocket: {port: 7, host: 192.0.2.1}}, lifecycle: {preStop: {sleep: {seconds: 5}}}}]}`,
+			`{"containers":[{"name":"a","image":"i","livenessProbe":{"grpc":{"port":9,"service":"s"},"terminationGracePeriodSeconds":3},"readinessProbe":{"grpc":{"port":9}},"startupProbe":{"tcpSocket":{"port":7,"host":"192.0.2.1"}},"lifecycle":{"preStop":{"sleep":{"seconds":5}}}}]}`,
 		},
 		"sidecars": {
 			`{initContainers: [{name: s, image: i, restartPolicy: Always, readinessProbe: {tcpSocket: {port: 80}}, resources: {requests: {cpu: 100m, memory: 64Mi}}}, {name: i, image: i, resources: {limits: {cpu: 500m, memory: 32Mi}}}], containers: [{name: a, image: i, restartPolicy: Never, resources: {requests: {cpu: 200m, memory: 64Mi}}}]}`,
