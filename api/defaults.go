@@ -98,7 +98,10 @@ func (s *InstanceSpec) defaultSize(d Defaults) {
 	if s.Size != "" {
 		return
 	}
-	sum, largest := totalLimits(s.Containers), largestLimits(s.InitContainers)
+	largest, sum := limitsOfInit(s.InitContainers)
+	for _, c := range s.Containers {
+		sum = sum.plus(c.Resources.Limits)
+	}
 	setDefault(&s.CPU, atLeast(roundUp(max(sum.CPU, largest.CPU), CPUStep), MinCPU))
 	setDefault(&s.Memory, atLeast(roundUp(max(sum.Memory, largest.Memory), MemoryStep), MinMemory))
 	setDefault(&s.CPU, d.Size.CPU)
@@ -107,25 +110,14 @@ func (s *InstanceSpec) defaultSize(d Defaults) {
 	setDefault(&s.Memory, 256*MiB)
 }
 
-// totalLimits adds up containers, which run together. Sums that no host could
-// have are cut off, so that they cannot overflow.
-func totalLimits(containers []Container) (sum ResourceList) {
-	for _, c := range containers {
-		sum.CPU = min(sum.CPU+c.Resources.Limits.CPU, 1<<40)
-		if sum.Memory += c.Resources.Limits.Memory; sum.Memory < 0 {
-			sum.Memory = 1 << 62
-		}
+// plus adds up containers, which run together. Sums that no host could have are cut
+// off, so that they cannot overflow.
+func (l ResourceList) plus(more ResourceList) ResourceList {
+	l.CPU = min(l.CPU+more.CPU, 1<<40)
+	if l.Memory += more.Memory; l.Memory < 0 {
+		l.Memory = 1 << 62
 	}
-	return sum
-}
-
-// largestLimits is for init containers, which run one at a time.
-func largestLimits(containers []Container) (most ResourceList) {
-	for _, c := range containers {
-		most.CPU = max(most.CPU, c.Resources.Limits.CPU)
-		most.Memory = max(most.Memory, c.Resources.Limits.Memory)
-	}
-	return most
+	return l
 }
 
 // roundUp gives the next multiple of step; amounts too large for that stay.

@@ -43,9 +43,11 @@ type InstanceSpec struct {
 
 	// Containers run side by side; at least one, at most 32 with InitContainers.
 	Containers []Container `json:"containers"`
-	// InitContainers run one after the other, each to its end, before Containers.
+	// InitContainers run one after the other, each to its end, before Containers. One
+	// with restartPolicy Always is a sidecar: the next begins when it has started, and
+	// it goes on until all Containers have ended, which alone say how the instance ends.
 	InitContainers []Container `json:"initContainers,omitempty"`
-	// RestartPolicy holds for every container. Default Never.
+	// RestartPolicy holds for every container that has none of its own. Default Never.
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
 
 	// Size names one of the operator's sizes; it excludes CPU and Memory.
@@ -61,6 +63,8 @@ type InstanceSpec struct {
 	EphemeralStorage Bytes `json:"ephemeralStorage,omitempty"`
 	// Volumes that containers mount by name.
 	Volumes []Volume `json:"volumes,omitempty"`
+	// SecurityContext of the instance as a whole.
+	SecurityContext *InstanceSecurityContext `json:"securityContext,omitempty"`
 
 	// Hostname is a DNS label. Default: the name.
 	Hostname string `json:"hostname,omitempty"`
@@ -120,6 +124,9 @@ type Container struct {
 	SecurityContext *SecurityContext `json:"securityContext,omitempty"`
 	// VolumeMounts place the instance's volumes.
 	VolumeMounts []VolumeMount `json:"volumeMounts,omitempty"`
+	// RestartPolicy of this container alone. Default: the instance's. Always makes a
+	// sidecar of an init container.
+	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
 	// StartupProbe holds the other probes back until it has succeeded once.
 	StartupProbe *Probe `json:"startupProbe,omitempty"`
 	// LivenessProbe restarts the container when it fails.
@@ -182,12 +189,24 @@ type ContainerPort struct {
 	Protocol string `json:"protocol,omitempty"`
 }
 
+// InstanceSecurityContext says what holds for all containers.
+type InstanceSecurityContext struct {
+	// FSGroup is a group that every container is in and that owns the volumes: it may
+	// read and write them (files and secrets: read), and what is made in them is its
+	// own. A disk is gone through when its root is not the group's yet. 0 to 4294967294.
+	FSGroup *int64 `json:"fsGroup,omitempty"`
+}
+
 // SecurityContext of one container.
 type SecurityContext struct {
 	// ReadOnlyRootFilesystem makes the image's tree unwritable.
 	ReadOnlyRootFilesystem bool `json:"readOnlyRootFilesystem,omitempty"`
 	// Capabilities changes the default set (docker's).
 	Capabilities *Capabilities `json:"capabilities,omitempty"`
+	// AllowPrivilegeEscalation: false keeps what the program executes from having more
+	// privileges than it has itself, by set-user-ID for example: no_new_privs of Linux.
+	// Default true.
+	AllowPrivilegeEscalation *bool `json:"allowPrivilegeEscalation,omitempty"`
 	// RunAsNonRoot fails the container where its user, the image's for example, is 0.
 	RunAsNonRoot bool `json:"runAsNonRoot,omitempty"`
 	// SupplementalGroups are added to the groups that the user has in the image; at
@@ -273,12 +292,14 @@ type KeyToPath struct {
 	Mode string `json:"mode,omitempty"`
 }
 
-// Handler is one action of a probe or hook. Exactly one is set; TCPSocket is
-// for probes only.
+// Handler is one action of a probe or hook. Exactly one is set; TCPSocket and GRPC are
+// for probes only, Sleep is for hooks only.
 type Handler struct {
 	Exec      *ExecAction      `json:"exec,omitempty"`
 	HTTPGet   *HTTPGetAction   `json:"httpGet,omitempty"`
 	TCPSocket *TCPSocketAction `json:"tcpSocket,omitempty"`
+	GRPC      *GRPCAction      `json:"grpc,omitempty"`
+	Sleep     *SleepAction     `json:"sleep,omitempty"`
 }
 
 // ExecAction runs a command in the container; exit code 0 is success.
@@ -290,6 +311,8 @@ type ExecAction struct {
 type HTTPGetAction struct {
 	Path string `json:"path,omitempty"`
 	Port int    `json:"port"`
+	// Host is an IP address, which is asked from inside. Default: the instance's own.
+	Host string `json:"host,omitempty"`
 	// Scheme is HTTP (default) or HTTPS, whose certificate is not checked.
 	Scheme      string       `json:"scheme,omitempty"`
 	HTTPHeaders []HTTPHeader `json:"httpHeaders,omitempty"`
@@ -304,6 +327,21 @@ type HTTPHeader struct {
 // TCPSocketAction connects to a port; a connection is success.
 type TCPSocketAction struct {
 	Port int `json:"port"`
+	// Host is an IP address, which is tried from inside. Default: the instance's own.
+	Host string `json:"host,omitempty"`
+}
+
+// GRPCAction asks a server of grpc.health.v1.Health, without TLS; SERVING is success.
+type GRPCAction struct {
+	Port int `json:"port"`
+	// Service to ask about. Empty: the server as a whole.
+	Service string `json:"service,omitempty"`
+}
+
+// SleepAction lets time pass.
+type SleepAction struct {
+	// Seconds are 0 to 3600.
+	Seconds int64 `json:"seconds"`
 }
 
 // Probe asks a container about its health. Defaults are Kubernetes'.
@@ -314,6 +352,9 @@ type Probe struct {
 	TimeoutSeconds      int `json:"timeoutSeconds,omitempty"`      // default 1
 	SuccessThreshold    int `json:"successThreshold,omitempty"`    // default 1
 	FailureThreshold    int `json:"failureThreshold,omitempty"`    // default 3
+	// TerminationGracePeriodSeconds replaces the instance's where the probe restarts the
+	// container: 1 to 3600, of startup and liveness probes only.
+	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 }
 
 // Lifecycle hooks of a container.

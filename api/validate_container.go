@@ -32,13 +32,16 @@ func (c *checker) containers(s *InstanceSpec, d Defaults, volumes map[string]boo
 
 // initContainer rules out what makes no sense for a program that must end.
 func (c *checker) initContainer(ct *Container, field string) {
+	if ct.sidecar() {
+		return
+	}
 	for _, p := range []struct {
 		name  string
 		probe *Probe
 	}{{"startupProbe", ct.StartupProbe}, {"livenessProbe", ct.LivenessProbe}, {"readinessProbe", ct.ReadinessProbe}} {
-		c.check(p.probe == nil, field+"."+p.name, "init containers have no probes")
+		c.check(p.probe == nil, field+"."+p.name, "init containers have no probes, but for those with restartPolicy Always")
 	}
-	c.check(ct.Lifecycle == nil, field+".lifecycle", "init containers have no hooks")
+	c.check(ct.Lifecycle == nil, field+".lifecycle", "init containers have no hooks, but for those with restartPolicy Always")
 }
 
 func (c *checker) container(ct *Container, in inInstance, field string) {
@@ -48,6 +51,7 @@ func (c *checker) container(ct *Container, in inInstance, field string) {
 		c.bad(field+".image", "%s", err.Error())
 	}
 	oneOf(c, ct.ImagePullPolicy, field+".imagePullPolicy", PullAlways, PullIfNotPresent, PullNever)
+	oneOf(c, ct.RestartPolicy, field+".restartPolicy", "", RestartNever, RestartOnFailure, RestartAlways)
 	c.program(ct, field)
 	c.limits(ct.Resources.Limits, in.spec, field+".resources.limits")
 	c.containerPorts(ct, in, field)
@@ -118,7 +122,11 @@ func (c *checker) containerPorts(ct *Container, in inInstance, field string) {
 	}
 }
 
-const maxSupplementalGroups = 64
+const (
+	maxSupplementalGroups = 64
+	// maxGroup is the highest ID of a group; the next one means none.
+	maxGroup = 1<<32 - 2
+)
 
 func (c *checker) securityContext(sc *SecurityContext, field string) {
 	if sc == nil {
@@ -126,7 +134,7 @@ func (c *checker) securityContext(sc *SecurityContext, field string) {
 	}
 	c.check(len(sc.SupplementalGroups) <= maxSupplementalGroups, field+".supplementalGroups", "must be at most %d", maxSupplementalGroups)
 	for i, group := range sc.SupplementalGroups {
-		c.between(group, 0, 1<<32-2, fmt.Sprintf("%s.supplementalGroups[%d]", field, i))
+		c.between(group, 0, maxGroup, fmt.Sprintf("%s.supplementalGroups[%d]", field, i))
 	}
 	if sc.Capabilities == nil {
 		return

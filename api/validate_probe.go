@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -25,7 +26,15 @@ func (c *checker) probe(p *Probe, field string, restarts bool) {
 	} else {
 		c.between(int64(p.SuccessThreshold), 1, 10000, field+".successThreshold")
 	}
-	c.handler(&p.Handler, field, "exec, httpGet and tcpSocket")
+	if grace := p.TerminationGracePeriodSeconds; grace != nil {
+		c.check(restarts, field+".terminationGracePeriodSeconds", "is for startup and liveness probes only")
+		c.between(*grace, 1, 3600, field+".terminationGracePeriodSeconds")
+	}
+	if p.Sleep != nil {
+		c.bad(field+".sleep", "is for hooks only")
+		return
+	}
+	c.handler(&p.Handler, field, "exec, httpGet, tcpSocket and grpc")
 }
 
 func (c *checker) hook(h *Handler, field string) {
@@ -36,7 +45,11 @@ func (c *checker) hook(h *Handler, field string) {
 		c.bad(field+".tcpSocket", "is for probes only; use exec or httpGet")
 		return
 	}
-	c.handler(h, field, "exec and httpGet")
+	if h.GRPC != nil {
+		c.bad(field+".grpc", "is for probes only; use exec or httpGet")
+		return
+	}
+	c.handler(h, field, "exec, httpGet and sleep")
 }
 
 func (c *checker) handler(h *Handler, field, choices string) {
@@ -53,11 +66,27 @@ func (c *checker) handler(h *Handler, field, choices string) {
 	if h.TCPSocket != nil {
 		n++
 		c.between(int64(h.TCPSocket.Port), 1, 65535, field+".tcpSocket.port")
+		c.probeHost(h.TCPSocket.Host, field+".tcpSocket.host")
+	}
+	if h.GRPC != nil {
+		n++
+		c.between(int64(h.GRPC.Port), 1, 65535, field+".grpc.port")
+		c.noNUL(h.GRPC.Service, field+".grpc.service")
+	}
+	if h.Sleep != nil {
+		n++
+		c.between(h.Sleep.Seconds, 0, 3600, field+".sleep.seconds")
 	}
 	c.check(n == 1, field, "must have exactly one of %s, not %d", choices, n)
 }
 
+func (c *checker) probeHost(host, field string) {
+	address, err := netip.ParseAddr(host)
+	c.check(host == "" || err == nil && address.Zone() == "", field, "must be an IP address, or be left out, not %q", clip(host))
+}
+
 func (c *checker) httpGet(h *HTTPGetAction, field string) {
+	c.probeHost(h.Host, field+".host")
 	c.between(int64(h.Port), 1, 65535, field+".port")
 	oneOf(c, h.Scheme, field+".scheme", "HTTP", "HTTPS")
 	c.check(strings.HasPrefix(h.Path, "/") && !hasControl(h.Path), field+".path", "must begin with '/' and have no control characters")

@@ -3,21 +3,21 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strconv"
 	"syscall"
+
+	"cis/internal/agent/reach"
 )
 
-// dial joins a stream socket with a TCP port of localhost, IPv4 first, and lets
-// each direction end on its own. It says ok when it is connected.
-func dial(port string, stream *os.File, word io.Writer) error {
-	number, err := strconv.ParseUint(port, 10, 16)
+// dial joins a stream socket with a TCP port, of localhost (IPv4 first) where no
+// address is given, and lets each direction end on its own. It says ok when it is
+// connected.
+func dial(to string, stream *os.File, word io.Writer) error {
+	conn, err := connect(to)
 	if err != nil {
-		return fmt.Errorf("dial: port %q: %w", port, err)
-	}
-	conn, err := connect(int(number))
-	if err != nil {
-		return fmt.Errorf("dial localhost:%d: %w", number, err)
+		return fmt.Errorf("dial %s: %w", to, err)
 	}
 	if _, err := fmt.Fprintln(word, "ok"); err != nil {
 		return err
@@ -31,20 +31,26 @@ func dial(port string, stream *os.File, word io.Writer) error {
 }
 
 // connect uses the bare system calls: package net would double this program.
-func connect(port int) (*os.File, error) {
-	v4 := &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
-	conn, err := connectTo(syscall.AF_INET, v4)
+func connect(to string) (*os.File, error) {
+	if address, err := netip.ParseAddrPort(to); err == nil {
+		return connectTo(address)
+	}
+	port, err := strconv.ParseUint(to, 10, 16)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := connectTo(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port)))
 	if err == nil {
 		return conn, nil
 	}
-	v6 := &syscall.SockaddrInet6{Port: port, Addr: [16]byte{15: 1}}
-	if conn, err6 := connectTo(syscall.AF_INET6, v6); err6 == nil {
+	if conn, err6 := connectTo(netip.AddrPortFrom(netip.IPv6Loopback(), uint16(port))); err6 == nil {
 		return conn, nil
 	}
 	return nil, err
 }
 
-func connectTo(family int, address syscall.Sockaddr) (*os.File, error) {
+func connectTo(to netip.AddrPort) (*os.File, error) {
+	family, address := reach.Sockaddr(to)
 	fd, err := syscall.Socket(family, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err

@@ -6,8 +6,9 @@
 //	                       the error on standard output; it ends when input ends
 //	cis-pause pack PATH    writes a tar of PATH to standard output
 //	cis-pause unpack PATH  unpacks a tar from standard input below PATH
-//	cis-pause dial PORT    joins the socket that is its standard input with a TCP
-//	                       port of localhost
+//	cis-pause dial [ADDRESS:]PORT
+//	                       joins the socket that is its standard input with a TCP
+//	                       port, of localhost where no address is given
 //	cis-pause try tcp|udp ADDRESS:PORT MILLISECONDS
 //	                       tells on standard output whether a port can be reached
 //	cis-pause keyboard     tells on standard output, a byte each, the signals of
@@ -62,7 +63,7 @@ func run(args []string) error {
 	case len(args) == 1 && args[0] == "join":
 		return report(inside.Join())
 	}
-	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | contain DIR | join]")
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial [ADDRESS:]PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | contain DIR | join]")
 }
 
 // report tells the agent why this did not become another program.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type asker struct {
 	rt   runtime.Runtime
 	host string
 	http *http.Client
+	grpc *http.Transport
 }
 
 func newAsker(rt runtime.Runtime, probeHost, address string) *asker {
@@ -34,7 +36,9 @@ func newAsker(rt runtime.Runtime, probeHost, address string) *asker {
 	if host == "" {
 		host = address
 	}
-	return &asker{rt: rt, host: host, http: newHTTPClient()}
+	k := &asker{rt: rt, host: host, grpc: newGRPCTransport()}
+	k.http = newHTTPClient(k.dial)
+	return k
 }
 
 // probe asks once; an error is the probe's failure in words.
@@ -45,13 +49,18 @@ func (k *asker) probe(ctx context.Context, container string, h api.Handler) erro
 	case h.HTTPGet != nil:
 		return k.get(ctx, h.HTTPGet)
 	case h.TCPSocket != nil:
-		return k.connect(ctx, h.TCPSocket.Port)
+		return k.connect(ctx, h.TCPSocket)
+	case h.GRPC != nil:
+		return k.health(ctx, h.GRPC)
 	}
 	return errors.New("the probe has no action")
 }
 
 // hook does a hook's action. Of HTTP any answer is a success, as in Kubernetes.
 func (k *asker) hook(ctx context.Context, container string, h api.Handler) error {
+	if h.Sleep != nil {
+		return pause(ctx, time.Duration(h.Sleep.Seconds)*time.Second)
+	}
 	err := k.probe(ctx, container, h)
 	if _, answered := errors.AsType[statusError](err); answered {
 		return nil
@@ -59,13 +68,43 @@ func (k *asker) hook(ctx context.Context, container string, h api.Handler) error
 	return err
 }
 
-func (k *asker) connect(ctx context.Context, port int) error {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(k.host, strconv.Itoa(port)))
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (k *asker) connect(ctx context.Context, t *api.TCPSocketAction) error {
+	c, err := k.dial(ctx, "tcp", net.JoinHostPort(k.hostOr(t.Host), strconv.Itoa(t.Port)))
 	if err != nil {
 		return err
 	}
 	return c.Close()
+}
+
+func (k *asker) hostOr(host string) string {
+	if host == "" {
+		return k.host
+	}
+	return host
+}
+
+// dial connects to the instance from here. Others are connected to from inside: what
+// may be reached from there is for its security groups to say, and here may be a
+// better place.
+func (k *asker) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if host, _, err := net.SplitHostPort(address); err != nil || host == k.host {
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	}
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, err
+	}
+	return k.rt.Dial(ctx, to)
 }
 
 // command runs a command in a container; exit code 0 is success. When ctx ends the

@@ -19,9 +19,10 @@ const maxRedirects = 10
 
 // newHTTPClient makes the client of probes and hooks: one connection a question,
 // nothing kept, certificates not checked, no proxy.
-func newHTTPClient() *http.Client {
+func newHTTPClient(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
+			DialContext:            dial,
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
@@ -53,7 +54,7 @@ func (s statusError) Error() string {
 
 // get asks for a page; a status from 200 to 399 is success.
 func (k *asker) get(ctx context.Context, g *api.HTTPGetAction) error {
-	req, err := request(ctx, k.host, g)
+	req, err := request(ctx, k.hostOr(g.Host), g)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/runtime"
 	"cis/internal/agent/stream"
 )
 
@@ -16,7 +17,7 @@ func (a *Agent) forward(ctx context.Context, s *stream.Stream, port uint16) erro
 	if port == 0 {
 		return api.Errorf(api.Invalid, "port 0 cannot be connected to").WithNext("Ports are 1 to 65535.")
 	}
-	conn, err := a.rt.Dial(ctx, port)
+	conn, err := a.rt.Dial(ctx, runtime.Localhost(port))
 	if err != nil {
 		return api.Errorf(api.Unavailable, "port %d does not answer: %w", port, err).
 			WithNext("Check that the program listens on it.")

@@ -161,10 +161,14 @@ func (d *description) container(c *api.Container, s *api.ContainerStatus) {
 		if sc.ReadOnlyRootFilesystem {
 			d.line("Root", "read-only")
 		}
+		if allow := sc.AllowPrivilegeEscalation; allow != nil && !*allow {
+			d.line("Privileges", "no new ones")
+		}
 		if sc.Capabilities != nil {
 			d.line("Capabilities", capabilitiesText(sc.Capabilities))
 		}
 	}
+	d.line("Restart policy", string(c.RestartPolicy))
 	d.line("Startup", probeText(c.StartupProbe))
 	d.line("Liveness", probeText(c.LivenessProbe))
 	d.line("Readiness", probeText(c.ReadinessProbe))

@@ -201,6 +201,10 @@ func handlerText(h *api.Handler) string {
 		return fmt.Sprintf("%s port %d path /%s", scheme, h.HTTPGet.Port, strings.TrimPrefix(h.HTTPGet.Path, "/"))
 	case h.TCPSocket != nil:
 		return fmt.Sprintf("tcp port %d", h.TCPSocket.Port)
+	case h.GRPC != nil:
+		return strings.TrimSpace(fmt.Sprintf("grpc port %d %s", h.GRPC.Port, h.GRPC.Service))
+	case h.Sleep != nil:
+		return fmt.Sprintf("sleep %ds", h.Sleep.Seconds)
 	}
 	return ""
 }

@@ -74,6 +74,7 @@ var specFlags = []specFlag{
 		func(s *specBuilder, v string) error {
 			return setBool(&s.securityContext().ReadOnlyRootFilesystem, v)
 		}},
+	{"security-opt", "", "OPTION", "no-new-privileges: what the program executes gets no more privileges than it has", (*specBuilder).securityOption},
 
 	{"tmpfs", "", "PATH[:SIZE]", "empty directory in memory (may be repeated)", (*specBuilder).tmpfs},
 	{"mount", "", "SPEC", "type=emptyDir,dst=PATH[,size=BYTES][,medium=Memory][,readonly] or type=secret,src=NAME,dst=PATH (may be repeated)", (*specBuilder).mount},
@@ -233,6 +234,16 @@ func (s *specBuilder) securityContext() *api.SecurityContext {
 		s.container.SecurityContext = &api.SecurityContext{}
 	}
 	return s.container.SecurityContext
+}
+
+// securityOption takes docker's word for the one option there is.
+func (s *specBuilder) securityOption(v string) error {
+	switch v {
+	case "no-new-privileges", "no-new-privileges=true", "no-new-privileges:true":
+		s.securityContext().AllowPrivilegeEscalation = new(false)
+		return nil
+	}
+	return fmt.Errorf("%q is not known: the only option is no-new-privileges", v)
 }
 
 func (s *specBuilder) capabilities() *api.Capabilities {

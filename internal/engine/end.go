@@ -116,7 +116,7 @@ func (l *life) finish(err error) {
 		s.ContainerStatuses = endAll(s.ContainerStatuses, err, now)
 		s.InitContainerStatuses = endAll(s.InitContainerStatuses, err, now)
 		s.FinishedAt = lastEnd(s.ContainerStatuses, now)
-		s.ExitCode = exitCode(s.InitContainerStatuses, s.ContainerStatuses)
+		s.ExitCode = exitCode(in)
 		s.Phase, s.Reason, s.Message = verdict(in, err)
 		in.Run.Stop, in.Run.StopBy = false, nil
 	})
@@ -189,9 +189,9 @@ func lastEnd(statuses []api.ContainerStatus, now time.Time) *time.Time {
 
 // exitCode is the first container's, or that of an init container that failed
 // before it.
-func exitCode(inits, statuses []api.ContainerStatus) *int {
-	first := failed(inits)
-	if first == nil && len(statuses) > 0 {
+func exitCode(in *store.Instance) *int {
+	first := failed(decisive(in))
+	if statuses := in.Status.ContainerStatuses; first == nil && len(statuses) > 0 {
 		first = &statuses[0]
 	}
 	if first == nil || first.State.Terminated == nil {
@@ -212,7 +212,7 @@ func verdict(in *store.Instance, err error) (api.Phase, string, string) {
 	if err != nil {
 		return api.PhaseFailed, reasonOf(err), err.Error()
 	}
-	for _, statuses := range [][]api.ContainerStatus{in.Status.InitContainerStatuses, in.Status.ContainerStatuses} {
+	for _, statuses := range [][]api.ContainerStatus{decisive(in), in.Status.ContainerStatuses} {
 		if s := failed(statuses); s != nil {
 			t := s.State.Terminated
 			message := fmt.Sprintf("container %s ended with exit code %d", s.Name, t.ExitCode)
@@ -223,6 +223,17 @@ func verdict(in *store.Instance, err error) (api.Phase, string, string) {
 		}
 	}
 	return api.PhaseSucceeded, api.ReasonCompleted, ""
+}
+
+// decisive are the init containers that have a say in how the instance ends: not the
+// sidecars.
+func decisive(in *store.Instance) (statuses []api.ContainerStatus) {
+	for _, s := range in.Status.InitContainerStatuses {
+		if !in.Spec.IsSidecar(s.Name) {
+			statuses = append(statuses, s)
+		}
+	}
+	return statuses
 }
 
 // failed returns the first container that did not end well.

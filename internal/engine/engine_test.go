@@ -65,6 +65,21 @@ func TestAFailureNamesItsContainerAndCode(t *testing.T) {
 	}
 }
 
+func TestSidecarsHaveNoSayInTheEnd(t *testing.T) {
+	b := newBench(t)
+	req := request("a", "sleep", "100")
+	req.InitContainers = []api.Container{req.Containers[0]}
+	req.InitContainers[0].Name, req.InitContainers[0].Args = "side", []string{"graceful", "7"}
+	req.InitContainers[0].RestartPolicy = api.RestartAlways
+	b.create(req)
+	b.until("a", "ready", func(in api.Instance) bool { return in.Status.Ready })
+	end := b.untilFinished("a")
+	side := end.Status.InitContainerStatuses[0].State.Terminated
+	if s := end.Status; s.Phase != api.PhaseSucceeded || *s.ExitCode != 0 || side.ExitCode != 7 {
+		t.Errorf("%+v, the sidecar %+v", s, side)
+	}
+}
+
 func TestALostSandboxIsReplacedByPolicy(t *testing.T) {
 	b := newBench(t)
 	req := request("a", "sleep")

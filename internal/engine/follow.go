@@ -125,6 +125,9 @@ func (l *life) apply(s agentpb.State) {
 		st.InitContainerStatuses = merge(st.InitContainerStatuses, s.InitContainers)
 		st.ContainerStatuses = merge(st.ContainerStatuses, s.Containers)
 		st.Ready = !s.Finished && len(s.Containers) > 0
+		for _, c := range s.InitContainers {
+			st.Ready = st.Ready && (c.Ready || !in.Spec.IsSidecar(c.Name))
+		}
 		for _, c := range s.Containers {
 			st.Ready = st.Ready && c.Ready
 			if !startOf(c.State).IsZero() {

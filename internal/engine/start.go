@@ -126,7 +126,7 @@ func (l *life) want(rec store.Instance) want {
 func scratch(spec api.InstanceSpec) (volumes []machine.Volume) {
 	for _, v := range spec.Volumes {
 		if v.EmptyDir != nil {
-			volumes = append(volumes, machine.Volume{Name: v.Name, Memory: v.EmptyDir.Medium == "Memory", SizeLimit: v.EmptyDir.SizeLimit})
+			volumes = append(volumes, machine.Volume{Name: v.Name, Memory: v.EmptyDir.Medium == "Memory", SizeLimit: v.EmptyDir.SizeLimit, Group: fsGroup(spec)})
 		}
 	}
 	return volumes

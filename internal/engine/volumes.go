@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"cis/api"
 	"cis/internal/agent/agentpb"
 	"cis/internal/erofs"
@@ -23,19 +25,20 @@ import (
 // disks are there; inline files and secrets become a read-only image each.
 func (l *life) volumes(ctx context.Context, in api.Instance) ([]agentpb.Volume, error) {
 	var out []agentpb.Volume
+	group := fsGroup(in.Spec)
 	for _, v := range in.Spec.Volumes {
 		if v.EmptyDir != nil {
-			out = append(out, agentpb.Volume{Name: v.Name, Memory: v.EmptyDir.Medium == "Memory", SizeLimit: v.EmptyDir.SizeLimit})
+			out = append(out, agentpb.Volume{Name: v.Name, Memory: v.EmptyDir.Medium == "Memory", SizeLimit: v.EmptyDir.SizeLimit, Group: group})
 			continue
 		}
 		if v.Disk != nil {
-			out = append(out, agentpb.Volume{Name: v.Name, Disk: l.e.diskPath(in.Account, v.Disk)})
+			out = append(out, agentpb.Volume{Name: v.Name, Disk: l.e.diskPath(in.Account, v.Disk), Group: group})
 			continue
 		}
 		files, err := l.files(ctx, in.Account, v)
 		if err == nil {
 			var file string
-			file, err = l.volumeImage(v.Name, files)
+			file, err = l.volumeImage(v.Name, files, group)
 			out = append(out, agentpb.Volume{Name: v.Name, Image: file})
 		}
 		if err != nil {
@@ -43,6 +46,14 @@ func (l *life) volumes(ctx context.Context, in api.Instance) ([]agentpb.Volume, 
 		}
 	}
 	return out, nil
+}
+
+// fsGroup is the group that the volumes are for; nil: none.
+func fsGroup(spec api.InstanceSpec) *uint32 {
+	if sc := spec.SecurityContext; sc != nil && sc.FSGroup != nil {
+		return new(uint32(*sc.FSGroup))
+	}
+	return nil
 }
 
 // file is one small file of a volume.
@@ -109,7 +120,7 @@ func parseMode(s string, otherwise uint32) (uint32, error) {
 
 // volumeImage writes the files as an EROFS image into the instance's run
 // directory, which lies in memory where the operator keeps /run there.
-func (l *life) volumeImage(name string, files []file) (string, error) {
+func (l *life) volumeImage(name string, files []file, group *uint32) (string, error) {
 	dir := filepath.Join(l.e.runDir(l.id), "volumes")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -120,7 +131,7 @@ func (l *life) volumeImage(name string, files []file) (string, error) {
 	}
 	defer out.Close()
 	final := filepath.Join(dir, name+".erofs")
-	if err = writeVolume(out, files); err == nil {
+	if err = writeVolume(out, files, group); err == nil {
 		err = os.Rename(out.Name(), final)
 	}
 	if err != nil {
@@ -131,7 +142,7 @@ func (l *life) volumeImage(name string, files []file) (string, error) {
 }
 
 // writeVolume writes the files, and the directories above them, as an EROFS image.
-func writeVolume(out *os.File, files []file) error {
+func writeVolume(out *os.File, files []file, group *uint32) error {
 	w := erofs.NewWriter(out)
 	root := erofs.NewDir(0o755)
 	for _, f := range files {
@@ -149,6 +160,21 @@ func writeVolume(out *os.File, files []file) error {
 		}
 		dir.Entries[names[len(names)-1]] = in
 	}
+	if group != nil {
+		give(root, *group)
+	}
 	_, err := w.Finish(root)
 	return err
+}
+
+// give lets a group read what is in a volume that nobody writes to (compare package
+// fsgroup).
+func give(in *erofs.Inode, group uint32) {
+	in.GID, in.Mode = group, in.Mode|0o440
+	if in.Entries != nil {
+		in.Mode |= 0o110 | unix.S_ISGID
+	}
+	for _, child := range in.Entries {
+		give(child, group)
+	}
 }

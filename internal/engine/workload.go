@@ -92,10 +92,14 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 		Name: c.Name, Rootfs: im.Rootfs, Args: args, Env: environment(rec, c, im, user), Cwd: cwd(c, im),
 		UID: user.UID, GID: user.GID, Groups: user.AdditionalGIDs, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		StopSignal: stop, StartupProbe: c.StartupProbe, LivenessProbe: c.LivenessProbe, ReadinessProbe: c.ReadinessProbe,
-		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil),
+		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy,
+	}
+	if group := fsGroup(rec.Spec); group != nil {
+		out.Groups = append(slices.Clone(out.Groups), *group)
 	}
 	if s := c.SecurityContext; s != nil {
 		out.ReadOnly, out.Capabilities = s.ReadOnlyRootFilesystem, capabilities(s.Capabilities)
+		out.NoNewPrivileges = s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation
 		for _, group := range s.SupplementalGroups {
 			out.Groups = append(out.Groups, uint32(group))
 		}

@@ -136,6 +136,9 @@ type Volume struct {
 	Memory bool
 	// SizeLimit in bytes; always set but for a disk.
 	SizeLimit api.Bytes
+	// Group that owns what is in it; nil: whoever made it. The agent of a VM is told
+	// with the workload.
+	Group *uint32
 }
 
 // Usage is what a sandbox uses on the host.

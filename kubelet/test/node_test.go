@@ -28,6 +28,7 @@ func TestNode(t *testing.T) {
 	c := open(t)
 	for name, test := range map[string]func(*cluster){
 		"life": life, "streams": streams, "volumes": volumes, "refused": refused, "jobs": jobs, "force": force, "vm": vm,
+		"sidecars": func(c *cluster) { sidecars(c, "cis-gvisor") }, "sidecars in a VM": func(c *cluster) { sidecars(c, "cis-vm") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := *c
@@ -100,6 +101,45 @@ spec:
 `)
 	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/volumes", "--timeout=60s")
 	c.equal("what it saw", c.kubectl("logs", "volumes", "-c", "a"), "vsecretmade\ndefault\n10.96.0.1\nvolumes")
+}
+
+// sidecars: a pod with one is done when its main container is, and what its security
+// context asks for holds.
+func sidecars(c *cluster, class string) {
+	name := "sidecars-" + class
+	c.apply(`
+apiVersion: v1
+kind: Pod
+metadata: {name: ` + name + `}
+spec:
+  runtimeClassName: ` + class + `
+  restartPolicy: Never
+  securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 2000}
+  volumes:
+  - {name: e, emptyDir: {}}
+  initContainers:
+  - name: side
+    image: IMAGE
+    restartPolicy: Always
+    command: [sh, -c, "trap 'exit 3' TERM; touch /e/up; while :; do sleep 0.1; done"]
+    startupProbe: {exec: {command: [test, -e, /e/up]}, periodSeconds: 1, failureThreshold: 60}
+    lifecycle: {preStop: {sleep: {seconds: 1}}}
+    volumeMounts: [{name: e, mountPath: /e}]
+  containers:
+  - name: a
+    image: IMAGE
+    command: [sh, -c, "id -G; stat -c '%a %g' /e /e/up; setpriv -d 2>/dev/null | grep no_new_privs; while ! test -e /e/go; do sleep 0.1; done"]
+    securityContext: {allowPrivilegeEscalation: false}
+    volumeMounts: [{name: e, mountPath: /e}]
+`)
+	c.kubectl("wait", "--for=condition=Ready", "pod/"+name, "--timeout=120s")
+	c.equal("the sidecar is started and ready", c.get("pod/"+name, ".status.initContainerStatuses[0]['started','ready']"), "true true")
+	c.equal("initialized", c.get("pod/"+name, `.status.conditions[?(@.type=="Initialized")].status`), "True")
+	c.kubectl("exec", name, "-c", "side", "--", "touch", "/e/go")
+	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout=60s")
+	c.equal("the sidecar's end", c.get("pod/"+name, ".status.initContainerStatuses[0].state.terminated.exitCode"), "3")
+	c.equal("what the program saw", c.kubectl("logs", name, "-c", "a"), "1000 2000\n2777 2000\n644 2000\nno_new_privs: 1")
+	c.kubectl("delete", "pod", name)
 }
 
 func refused(c *cluster) {

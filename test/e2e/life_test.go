@@ -104,6 +104,32 @@ var lifeTests = tests{
 		e.equal("phase", in.Status.Phase, api.PhaseSucceeded)
 		e.equal("order", e.ok("logs", "-c", "main", name), "1,2,3,")
 	},
+	"sidecars begin before the others and end after them": func(e *env) {
+		mount := func(name, script string) api.Container {
+			return with(e.sh(script), func(c *api.Container) {
+				c.Name, c.VolumeMounts = name, []api.VolumeMount{{Name: "v", MountPath: "/v"}}
+			})
+		}
+		sidecar := func(name, script string) api.Container {
+			return with(mount(name, script), func(c *api.Container) { c.RestartPolicy = api.RestartAlways })
+		}
+		// The first is seen only once it is up; the second ends once while the others run.
+		first := sidecar("first", "trap 'cat /v/log; exit 3' TERM; sleep 0.5; echo first >>/v/log; touch /v/up; while :; do sleep 0.1; done")
+		first.StartupProbe = &api.Probe{Handler: api.Handler{Exec: &api.ExecAction{Command: []string{"test", "-e", "/v/up"}}}, PeriodSeconds: 1, FailureThreshold: 60}
+		second := sidecar("second", "test -e /v/once || { touch /v/once; while ! test -e /v/main; do sleep 0.1; done; exit 1; }; "+
+			"touch /v/again; trap 'echo second ends >>/v/log; exit 0' TERM; while :; do sleep 0.1; done")
+		name := e.create(api.InstanceSpec{
+			Volumes:        []api.Volume{{Name: "v", EmptyDir: &api.EmptyDir{}}},
+			InitContainers: []api.Container{first, mount("init", "echo init >>/v/log"), second},
+			Containers:     []api.Container{mount("main", "echo main >>/v/log; touch /v/main; while ! test -e /v/again; do sleep 0.1; done; echo main ends >>/v/log")},
+		})
+		in := e.ended(name)
+		e.equal("phase", in.Status.Phase, api.PhaseSucceeded)
+		e.equal("exit code", exitCode(in), 0)
+		e.equal("order", e.ok("logs", "-c", "first", name), "first\ninit\nmain\nmain ends\nsecond ends\n")
+		e.equal("restarts of the second", in.Status.InitContainerStatuses[2].RestartCount, 1)
+		e.equal("exit code of the first", in.Status.InitContainerStatuses[0].State.Terminated.ExitCode, 3)
+	},
 	"an init container that fails ends the instance": func(e *env) {
 		name := e.create(api.InstanceSpec{
 			InitContainers: []api.Container{with(e.sh("exit 4"), func(c *api.Container) { c.Name = "init" })},

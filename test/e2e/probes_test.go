@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"strings"
+	"time"
 
 	"cis/api"
 )
@@ -35,6 +36,50 @@ var probeTests = tests{
 		if ev, ok := e.events(name)["Unhealthy"]; !ok || ev.Type != api.EventWarning {
 			e.Errorf("event Unhealthy: %+v", ev)
 		}
+	},
+	"another host is asked from inside": func(e *env) {
+		for kind, handler := range map[string]api.Handler{
+			"http": {HTTPGet: &api.HTTPGetAction{Host: "127.0.0.1", Port: 8080, Path: "/etc/hostname"}},
+			"tcp":  {TCPSocket: &api.TCPSocketAction{Host: "127.0.0.1", Port: 8080}},
+		} {
+			name := e.create(api.InstanceSpec{Containers: []api.Container{with(e.sh("exec httpd -f -p 127.0.0.1:8080 -h /"), func(c *api.Container) {
+				c.ReadinessProbe = &api.Probe{Handler: handler, PeriodSeconds: 1, TimeoutSeconds: 5}
+			})}})
+			e.when(name, "ready by "+kind, func(in api.Instance) bool { return in.Status.Ready })
+		}
+	},
+	"a grace period of the probe's own": func(e *env) {
+		name := e.create(api.InstanceSpec{RestartPolicy: api.RestartAlways, TerminationGracePeriodSeconds: new(int64(600)), Containers: []api.Container{with(
+			e.sh("trap '' TERM; while :; do sleep 0.1; done"), func(c *api.Container) {
+				c.LivenessProbe = &api.Probe{Handler: api.Handler{Exec: &api.ExecAction{Command: []string{"false"}}}, PeriodSeconds: 1, FailureThreshold: 1,
+					TerminationGracePeriodSeconds: new(int64(1))}
+			})}})
+		e.when(name, "restarted", func(in api.Instance) bool {
+			return len(in.Status.ContainerStatuses) > 0 && in.Status.ContainerStatuses[0].RestartCount > 0
+		})
+		e.ok("rm", "-f", name)
+	},
+	"gRPC of a server that does not speak it": func(e *env) {
+		name := e.create(api.InstanceSpec{Containers: []api.Container{with(e.sh("exec httpd -f -p 8080 -h /"), func(c *api.Container) {
+			c.ReadinessProbe = &api.Probe{Handler: api.Handler{GRPC: &api.GRPCAction{Port: 8080}}, PeriodSeconds: 1, InitialDelaySeconds: 1}
+		})}})
+		e.until("the probe fails", func() bool {
+			_, ok := e.events(name)["Unhealthy"]
+			return ok
+		})
+		e.equal("ready", e.get(name).Status.Ready, false)
+	},
+	"a preStop hook that sleeps": func(e *env) {
+		name := e.create(api.InstanceSpec{Containers: []api.Container{with(e.sh("trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"), func(c *api.Container) {
+			c.Lifecycle = &api.Lifecycle{PreStop: &api.Handler{Sleep: &api.SleepAction{Seconds: 2}}}
+		})}})
+		e.saying(name, "up")
+		began := time.Now()
+		e.ok("stop", name)
+		if took := time.Since(began); took < 1900*time.Millisecond || took > 9*time.Second {
+			e.Errorf("stopped after %v, want about 2 s", took)
+		}
+		e.equal("exit code", exitCode(e.ended(name)), 0)
 	},
 	"startup holds the others back": func(e *env) {
 		name := e.create(api.InstanceSpec{Containers: []api.Container{with(e.sh("sleep 3; touch /root/up; sleep 1000"), func(c *api.Container) {

@@ -46,6 +46,23 @@ var volumeTests = tests{
 		e.ended(name)
 		e.equal("output", e.ok("logs", "-c", "reader", name), "shared\n")
 	},
+	"the group of volumes": func(e *env) {
+		secret := "s-" + e.name()
+		e.ok("secret", "create", secret, "--from-literal", "key=hidden")
+		e.Cleanup(func() { _, _ = e.stage.Cis(ctx(), "", "secret", "rm", secret) })
+		name := e.create(api.InstanceSpec{
+			SecurityContext: &api.InstanceSecurityContext{FSGroup: new(int64(2000))},
+			Volumes: []api.Volume{{Name: "d", EmptyDir: &api.EmptyDir{}}, {Name: "m", EmptyDir: &api.EmptyDir{Medium: "Memory"}},
+				{Name: "s", Secret: &api.SecretVolume{SecretName: secret}}},
+			Containers: []api.Container{with(e.sh("id -G; for d in /d /m; do stat -c '%a %g' $d; touch $d/x && stat -c '%u %g' $d/x; done; cat /s/key; stat -c ' %a %g' /s/key"),
+				func(c *api.Container) {
+					c.User = "1000:1000"
+					c.VolumeMounts = []api.VolumeMount{{Name: "d", MountPath: "/d"}, {Name: "m", MountPath: "/m"}, {Name: "s", MountPath: "/s"}}
+				})},
+		})
+		e.ended(name)
+		e.equal("output", e.cis("logs", name).Stdout, "1000 2000\n2777 2000\n1000 2000\n2777 2000\n1000 2000\nhidden 440 2000\n")
+	},
 	"a read-only root": func(e *env) {
 		r := e.run("--read-only", "--tmpfs", "/tmp", "--", "sh", "-c", "echo x >/root/x || echo refused; echo y >/tmp/y && cat /tmp/y")
 		e.equal("stdout", r.Stdout, "refused\ny\n")
@@ -62,6 +79,13 @@ var specTests = tests{
 		e.equal("the default set", e.out("--", "sh", "-c", effective), "00000000a80425fb")
 		e.equal("none", e.out("--cap-drop", "ALL", "--", "sh", "-c", effective), "0000000000000000")
 		e.equal("one", e.out("--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--", "sh", "-c", effective), "0000000000001000")
+	},
+	"no new privileges": func(e *env) {
+		ask := []string{"sh", "-c", "setpriv -d 2>/dev/null | grep no_new_privs"}
+		e.equal("by default", e.out(append([]string{"--"}, ask...)...), "no_new_privs: 0")
+		name := e.start("--security-opt", "no-new-privileges", "--", "sh", "-c", ask[2]+"; echo up; sleep 1000")
+		e.saying(name, "no_new_privs: 1\nup")
+		e.equal("in an exec", e.ok(append([]string{"exec", name}, ask...)...), "no_new_privs: 1\n")
 	},
 	"every mistake names its field": func(e *env) {
 		for spec, field := range map[string]string{

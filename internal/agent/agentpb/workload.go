@@ -55,9 +55,14 @@ type Container struct {
 	Groups   []uint32 `json:"groups,omitempty"`
 	// Capabilities that are permitted, effective and bounding, with CAP_.
 	Capabilities []string `json:"capabilities,omitempty"`
-	TTY          bool     `json:"tty,omitempty"`
-	Stdin        bool     `json:"stdin,omitempty"`
-	StdinOnce    bool     `json:"stdinOnce,omitempty"`
+	// NoNewPrivileges is Linux's no_new_privs, see prctl(2).
+	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
+	TTY             bool `json:"tty,omitempty"`
+	Stdin           bool `json:"stdin,omitempty"`
+	StdinOnce       bool `json:"stdinOnce,omitempty"`
+	// RestartPolicy, where it is not the workload's. Always makes a sidecar of an init
+	// container: it goes on until all main containers have ended.
+	RestartPolicy api.RestartPolicy `json:"restartPolicy,omitempty"`
 	// StopSignal is the number of the signal that asks the program to end.
 	StopSignal int     `json:"stopSignal"`
 	Mounts     []Mount `json:"mounts,omitempty"`
@@ -89,6 +94,8 @@ type Volume struct {
 	Disk      string    `json:"disk,omitempty"`
 	Memory    bool      `json:"memory,omitempty"`
 	SizeLimit api.Bytes `json:"sizeLimit,omitempty"`
+	// Group owns what is in it, see package fsgroup; nil: whoever made it.
+	Group *uint32 `json:"group,omitempty"`
 }
 
 // State is what an agent tells of its workload.

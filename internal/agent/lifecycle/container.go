@@ -19,6 +19,7 @@ const (
 	hooking                  // runs; the postStart hook is under way
 	running                  // runs
 	preStopping              // runs; the preStop hook is under way
+	holding                  // runs; it ends after others
 	terminating              // was asked to end
 	ended                    // for good
 )
@@ -27,9 +28,10 @@ const (
 func (p phase) hasProgram() bool { return p >= hooking && p <= terminating }
 
 const (
-	// hookLeeway is what a program gets between a preStop hook that took all of
-	// the grace period and the kill, as the kubelet gives it.
-	hookLeeway = 2 * time.Second
+	// leeway is what a program gets between its stop signal and the kill where a
+	// preStop hook, or the end of others, took all of the grace period, as the kubelet
+	// gives it.
+	leeway = 2 * time.Second
 	// killAgain is when a kill that did nothing is sent again.
 	killAgain = 10 * time.Second
 )
@@ -58,7 +60,9 @@ type container struct {
 	before      api.ContainerState // the last state before last
 	started     bool
 	ready       bool
-	firstOutput time.Time
+	// hasBeenStarted: started was true once.
+	hasBeenStarted bool
+	firstOutput    time.Time
 
 	startup, liveness, readiness *probe
 }
@@ -119,7 +123,7 @@ func (c *container) wasStarted(now time.Time, f *Failure) {
 	c.event(now, api.EventNormal, "Started", "Started container "+c.spec.Name)
 	c.state = api.ContainerState{Running: &api.StateRunning{StartedAt: now}}
 	switch {
-	case c.m.stopping:
+	case c.m.ending():
 		c.phase = running
 		c.terminate(now, c.m.killBy, c.stopMessage())
 	case c.spec.Lifecycle != nil && c.spec.Lifecycle.PostStart != nil:
@@ -142,7 +146,7 @@ func (c *container) run(now time.Time) {
 
 // hasStarted is reached when the startup probe, if any, has succeeded.
 func (c *container) hasStarted(now time.Time) {
-	c.started = true
+	c.started, c.hasBeenStarted = true, true
 	c.ready = c.readiness == nil
 	c.startup.stop()
 	c.liveness.begin(now, c.state.Running.StartedAt)
@@ -158,12 +162,12 @@ func (c *container) hookDone(now time.Time, hook Hook, err error) {
 		c.settled = true
 		c.failure = short("the postStart hook failed: " + err.Error())
 		c.event(now, api.EventWarning, "FailedPostStartHook", "PostStart hook failed: "+err.Error())
-		c.terminateForRestart(now, "FailedPostStartHook")
+		c.terminateForRestart(now, c.m.w.GracePeriod, "FailedPostStartHook")
 	case hook == PreStop && c.phase == preStopping:
 		if err != nil {
 			c.event(now, api.EventWarning, "FailedPreStopHook", "PreStop hook failed: "+err.Error())
 		}
-		c.signal(now)
+		c.signalInTurn(now)
 	}
 }
 
@@ -184,16 +188,16 @@ func (c *container) probed(now time.Time, e Probed) {
 		c.ready = v == healthy
 	case v == unhealthy:
 		word := map[ProbeKind]string{Startup: "startup", Liveness: "liveness"}[e.Kind]
-		c.terminateForRestart(now, fmt.Sprintf("Container %s failed %s probe, will be restarted", c.spec.Name, word))
+		c.terminateForRestart(now, p.grace(c.m.w.GracePeriod), fmt.Sprintf("Container %s failed %s probe, will be restarted", c.spec.Name, word))
 	case e.Kind == Startup && !c.started:
 		c.hasStarted(now)
 	}
 }
 
 // terminateForRestart ends a program so that it is started anew, if the policy lets it.
-func (c *container) terminateForRestart(now time.Time, message string) {
+func (c *container) terminateForRestart(now time.Time, grace time.Duration, message string) {
 	c.again = true
-	c.terminate(now, now.Add(c.m.w.GracePeriod), message)
+	c.terminate(now, now.Add(grace), message)
 }
 
 func (c *container) stopMessage() string {
@@ -220,14 +224,23 @@ func (c *container) terminate(now, killBy time.Time, message string) {
 		c.phase = preStopping
 		c.m.do(RunHook{c.ref(), PreStop})
 	default:
-		c.signal(now)
+		c.signalInTurn(now)
 	}
+}
+
+// signalInTurn sends the stop signal, unless others have to end before.
+func (c *container) signalInTurn(now time.Time) {
+	if c.m.ending() && c.killBy.After(now) && c.endsLater() {
+		c.phase = holding
+		return
+	}
+	c.signal(now)
 }
 
 // signal sends the stop signal.
 func (c *container) signal(now time.Time) {
-	if c.phase == preStopping {
-		c.killBy = latest(c.killBy, now.Add(hookLeeway))
+	if c.phase == preStopping || c.phase == holding {
+		c.killBy = latest(c.killBy, now.Add(leeway))
 	}
 	c.phase = terminating
 	n := c.spec.StopSignal
@@ -254,7 +267,7 @@ func (c *container) stop(now time.Time) {
 		c.end()
 	case hooking, running:
 		c.terminate(now, c.m.killBy, c.stopMessage())
-	case preStopping, terminating:
+	case preStopping, holding, terminating:
 		if c.m.killBy.Before(c.killBy) {
 			c.killBy = c.m.killBy
 		}
@@ -266,7 +279,7 @@ func (c *container) stop(now time.Time) {
 func (c *container) tick(now time.Time) {
 	switch c.phase {
 	case starting:
-		if c.m.stopping && !c.wake().After(now) {
+		if c.m.ending() && !c.wake().After(now) {
 			c.killBy = now.Add(killAgain)
 			c.m.do(Abort{c.ref()})
 		}
@@ -281,6 +294,13 @@ func (c *container) tick(now time.Time) {
 		c.m.do(CancelHook{c.ref(), PreStop})
 		c.event(now, api.EventWarning, "FailedPreStopHook", "PreStop hook did not end within the grace period")
 		c.signal(now)
+	case holding:
+		switch {
+		case c.m.stopping && c.m.atOnce:
+			c.kill(now)
+		case !c.killBy.After(now) || !c.endsLater():
+			c.signal(now)
+		}
 	case terminating:
 		if !c.killBy.After(now) {
 			c.kill(now)
@@ -303,10 +323,10 @@ func (c *container) wake() time.Time {
 			at = c.due
 		}
 	case starting:
-		if c.m.stopping {
+		if c.m.ending() {
 			at = latest(c.killBy, c.m.killBy)
 		}
-	case preStopping, terminating:
+	case preStopping, holding, terminating:
 		at = c.killBy
 	case running:
 		for _, p := range c.probes() {

@@ -78,18 +78,26 @@ func (c *container) over(now time.Time, t *api.StateTerminated) {
 func (c *container) restarts(code int) bool {
 	failed := code != 0 || c.again
 	switch {
-	case c.m.stopping, c.m.lost:
+	case c.m.ending(), c.m.lost:
 		return false
-	case c.init:
-		return failed && c.m.w.RestartPolicy != api.RestartNever
+	case c.init && !c.sidecar():
+		return failed && c.policy() != api.RestartNever
 	}
-	switch c.m.w.RestartPolicy {
+	switch c.policy() {
 	case api.RestartAlways:
 		return true
 	case api.RestartOnFailure:
 		return failed
 	}
 	return false
+}
+
+// policy is the container's own, else the workload's.
+func (c *container) policy() api.RestartPolicy {
+	if p := c.spec.RestartPolicy; p != "" {
+		return p
+	}
+	return c.m.w.RestartPolicy
 }
 
 // end ends a container without a program for good. One that waited for a restart
@@ -103,5 +111,5 @@ func (c *container) end() {
 
 // failed tells whether an init container ended without success.
 func (c *container) failed() bool {
-	return c.phase == ended && (c.state.Terminated == nil || c.state.Terminated.ExitCode != 0)
+	return !c.sidecar() && c.phase == ended && (c.state.Terminated == nil || c.state.Terminated.ExitCode != 0)
 }

@@ -24,6 +24,8 @@ type Machine struct {
 
 	// stopping: the workload was asked to end by killBy; atOnce without grace.
 	stopping bool
+	// closing: all but the sidecars have ended, and those shall by killBy.
+	closing  bool
 	atOnce   bool
 	killBy   time.Time
 	lost     bool
@@ -128,11 +130,12 @@ func (m *Machine) current(ref Ref) *container {
 
 // advance does what time and order call for.
 func (m *Machine) advance(now time.Time) {
-	if d := m.w.Deadline; !d.IsZero() && !now.Before(d) && !m.stopping {
+	if d := m.w.Deadline; !d.IsZero() && !now.Before(d) && !m.ending() {
 		const message = "The instance ran longer than its deadline."
 		m.event(now, api.EventWarning, api.ReasonDeadlineExceeded, message)
 		m.stop(now, m.w.GracePeriod, api.ReasonDeadlineExceeded, message)
 	}
+	m.closeIfDone(now)
 	for c := range m.all {
 		c.tick(now)
 	}
@@ -144,12 +147,12 @@ func (m *Machine) advance(now time.Time) {
 }
 
 // giveTurns lets init containers start one after the other, each when the one
-// before has succeeded, then the main ones, each when the start of the one before
-// is over.
+// before has succeeded, or is a sidecar that has started; then the main ones, each
+// when the start of the one before is over.
 func (m *Machine) giveTurns(now time.Time) {
 	for _, c := range m.init {
 		c.turn(now)
-		if c.phase != ended || c.failed() {
+		if !c.passed() {
 			return
 		}
 	}
@@ -163,7 +166,7 @@ func (m *Machine) giveTurns(now time.Time) {
 
 // isOver tells whether nothing runs and nothing will.
 func (m *Machine) isOver() bool {
-	stuck := slices.ContainsFunc(m.init, (*container).failed)
+	stuck := m.isStuck()
 	for c := range m.all {
 		if c.phase != ended && !(stuck && c.phase == idle) {
 			return false
@@ -175,7 +178,7 @@ func (m *Machine) isOver() bool {
 // stop asks everything to end; a later call can only shorten the time for it.
 func (m *Machine) stop(now time.Time, grace time.Duration, reason, message string) {
 	killBy := now.Add(max(grace, 0))
-	if m.stopping && !killBy.Before(m.killBy) {
+	if m.ending() && !killBy.Before(m.killBy) {
 		return
 	}
 	m.killBy, m.atOnce = killBy, grace <= 0
@@ -210,7 +213,7 @@ func (m *Machine) Wake() time.Time {
 		return time.Time{}
 	}
 	var at time.Time
-	if !m.stopping {
+	if !m.ending() {
 		at = m.w.Deadline
 	}
 	for c := range m.all {

@@ -281,6 +281,18 @@ func TestFailedLivenessRestartsWhateverTheExitCode(t *testing.T) {
 	p.want("Start{{a 1}}")
 }
 
+func TestGraceOfAProbe(t *testing.T) {
+	p := start(t, always, agentpb.Container{Name: "a",
+		LivenessProbe: &api.Probe{Handler: *hook, FailureThreshold: 1, TerminationGracePeriodSeconds: new(int64(3))}})
+	p.runs("a")
+	p.step(Probed{Ref: p.ref("a"), Kind: Liveness})
+	p.did()
+	p.pass(3*time.Second - 1)
+	p.want("")
+	p.pass(1)
+	p.want("Signal{{a 0} 9 true}")
+}
+
 func TestPreStopWithinTheGracePeriod(t *testing.T) {
 	c := agentpb.Container{Name: "a", StopSignal: 3, Lifecycle: &api.Lifecycle{PreStop: hook}}
 	p := start(t, always, c, agentpb.Container{Name: "b"})

@@ -79,6 +79,14 @@ func (p *probe) wake() time.Time {
 	return p.next
 }
 
+// grace is the time that a program has to end when the probe has failed.
+func (p *probe) grace(otherwise time.Duration) time.Duration {
+	if own := p.spec.TerminationGracePeriodSeconds; own != nil {
+		return time.Duration(*own) * time.Second
+	}
+	return otherwise
+}
+
 // verdict of a probe after an answer.
 type verdict int
 

@@ -28,7 +28,7 @@ type world struct {
 	live    map[Ref]bool     // programs that run
 	killed  map[Ref]bool
 	litter  map[string]bool // containers of which something is left
-	initOK  int             // init containers that succeeded
+	passed  map[string]bool // init containers that succeeded or, as sidecars, have started
 	stopped bool
 	lost    bool
 	last    agentpb.State
@@ -59,32 +59,46 @@ func randomWorkload(r *rand.Rand) *agentpb.Workload {
 	if r.IntN(4) == 0 {
 		w.Deadline = epoch.Add(time.Duration(r.IntN(600)) * time.Second)
 	}
-	for i := range r.IntN(3) {
-		w.InitContainers = append(w.InitContainers, agentpb.Container{Name: fmt.Sprint("init", i)})
+	for i := range r.IntN(4) {
+		c := agentpb.Container{Name: fmt.Sprint("init", i), RestartPolicy: randomPolicy(r)}
+		if c.RestartPolicy == api.RestartAlways {
+			observe(r, &c)
+		}
+		w.InitContainers = append(w.InitContainers, c)
 	}
-	handler := api.Handler{Exec: &api.ExecAction{Command: []string{"x"}}}
 	for i := range 1 + r.IntN(3) {
-		c := agentpb.Container{Name: fmt.Sprint("main", i), RestartCount: r.IntN(3)}
-		maybe := func(p **api.Probe) {
-			if r.IntN(3) == 0 {
-				*p = &api.Probe{Handler: handler, PeriodSeconds: r.IntN(5), InitialDelaySeconds: r.IntN(4), FailureThreshold: r.IntN(3)}
-			}
-		}
-		maybe(&c.StartupProbe)
-		maybe(&c.LivenessProbe)
-		maybe(&c.ReadinessProbe)
-		if r.IntN(2) == 0 {
-			c.Lifecycle = &api.Lifecycle{}
-			if r.IntN(2) == 0 {
-				c.Lifecycle.PostStart = &handler
-			}
-			if r.IntN(2) == 0 {
-				c.Lifecycle.PreStop = &handler
-			}
-		}
+		c := agentpb.Container{Name: fmt.Sprint("main", i), RestartCount: r.IntN(3), RestartPolicy: randomPolicy(r)}
+		observe(r, &c)
 		w.Containers = append(w.Containers, c)
 	}
 	return w
+}
+
+// randomPolicy of a single container: mostly none.
+func randomPolicy(r *rand.Rand) api.RestartPolicy {
+	return []api.RestartPolicy{"", "", "", api.RestartAlways, api.RestartAlways, api.RestartNever, api.RestartOnFailure}[r.IntN(7)]
+}
+
+// observe gives a container random probes and hooks.
+func observe(r *rand.Rand, c *agentpb.Container) {
+	handler := api.Handler{Exec: &api.ExecAction{Command: []string{"x"}}}
+	maybe := func(p **api.Probe) {
+		if r.IntN(3) == 0 {
+			*p = &api.Probe{Handler: handler, PeriodSeconds: r.IntN(5), InitialDelaySeconds: r.IntN(4), FailureThreshold: r.IntN(3)}
+		}
+	}
+	maybe(&c.StartupProbe)
+	maybe(&c.LivenessProbe)
+	maybe(&c.ReadinessProbe)
+	if r.IntN(2) == 0 {
+		c.Lifecycle = &api.Lifecycle{}
+		if r.IntN(2) == 0 {
+			c.Lifecycle.PostStart = &handler
+		}
+		if r.IntN(2) == 0 {
+			c.Lifecycle.PreStop = &handler
+		}
+	}
 }
 
 var epoch = time.Unix(1_000_000, 0)
@@ -95,7 +109,7 @@ func TestRandomCourses(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 7))
 			w := &world{
 				t: t, r: r, w: randomWorkload(r), now: epoch, pending: map[string]Event{},
-				live: map[Ref]bool{}, killed: map[Ref]bool{}, litter: map[string]bool{},
+				live: map[Ref]bool{}, killed: map[Ref]bool{}, litter: map[string]bool{}, passed: map[string]bool{},
 			}
 			w.m = New(w.w)
 			w.step(Begin{})
@@ -178,16 +192,14 @@ func (w *world) exit(code int) {
 			code = 137
 		}
 		delete(w.live, ref)
-		if code == 0 && w.isInit(ref.Container) {
-			w.initOK++
+		if code == 0 && !w.m.byName[ref.Container].sidecar() {
+			w.passed[ref.Container] = true
 		}
 		w.pending["clear "+ref.Container] = Cleared{ref}
 		w.step(Exited{Ref: ref, Exit: runtime.Exit{Code: code}})
 		return
 	}
 }
-
-func (w *world) isInit(name string) bool { return w.m.byName[name].init }
 
 func (w *world) stop(grace time.Duration) {
 	w.stopped = true
@@ -275,6 +287,7 @@ func (w *world) act(a Action) {
 		if a.Signal == 0 {
 			w.t.Fatal("signal 0")
 		}
+		w.maySignal(a)
 	case RunHook:
 		w.pending["hook "+a.Container+string(a.Hook)] = HookDone{Ref: a.Ref, Hook: a.Hook}
 	case CancelHook:
@@ -293,15 +306,22 @@ func (w *world) act(a Action) {
 
 func (w *world) mayStart(ref Ref) {
 	c := w.m.byName[ref.Container]
+	w.note(w.m.State())
 	switch {
 	case w.stopped || w.lost:
 		w.t.Fatalf("start of %v after the stop", ref)
 	case w.litter[ref.Container]:
 		w.t.Fatalf("start of %v before the last attempt was cleared", ref)
-	case !c.init && w.initOK < len(w.m.init):
-		w.t.Fatalf("start of %v before the init containers were done", ref)
-	case c.init && w.initOK < len(w.m.init) && c != w.m.init[w.initOK]:
-		w.t.Fatalf("start of %v out of turn", ref)
+	case w.isDone():
+		w.t.Fatalf("start of %v after all it is for has ended", ref)
+	}
+	for _, before := range w.m.init {
+		if before == c {
+			break
+		}
+		if !w.passed[before.spec.Name] {
+			w.t.Fatalf("start of %v before %s was done", ref, before.spec.Name)
+		}
 	}
 	if _, ok := w.pending["start "+ref.Container]; ok {
 		w.t.Fatalf("start of %v while one is under way", ref)
@@ -323,9 +343,45 @@ func (w *world) mayStart(ref Ref) {
 	}
 }
 
+// note remembers which sidecars have started.
+func (w *world) note(s agentpb.State) {
+	for _, c := range s.InitContainers {
+		if w.m.byName[c.Name].sidecar() && c.Started {
+			w.passed[c.Name] = true
+		}
+	}
+}
+
+// isDone tells that no main container runs, or ever will.
+func (w *world) isDone() bool {
+	return !slices.ContainsFunc(w.m.State().Containers, func(c agentpb.ContainerStatus) bool { return c.State.Terminated == nil })
+}
+
+// maySignal checks that at the end of all sidecars are asked to end after those that
+// they are for, and after later sidecars, as long as there is time, but for one that was
+// ending already.
+func (w *world) maySignal(a Signal) {
+	c := w.m.byName[a.Container]
+	if !c.sidecar() || c.again || !w.m.ending() || !w.now.Before(w.m.killBy) {
+		return
+	}
+	after := w.m.main
+	for i, later := range w.m.init {
+		if later.sidecar() && slices.Index(w.m.init, c) < i {
+			after = append(slices.Clone(after), later)
+		}
+	}
+	for _, other := range after {
+		if w.live[other.ref()] {
+			w.t.Fatalf("%+v while %s runs", a, other.spec.Name)
+		}
+	}
+}
+
 func (w *world) check() {
 	w.t.Helper()
 	s := w.m.State()
+	w.note(s)
 	old := map[string]agentpb.ContainerStatus{}
 	for _, c := range append(w.last.InitContainers, w.last.Containers...) {
 		old[c.Name] = c

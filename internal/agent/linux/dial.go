@@ -3,7 +3,6 @@ package linux
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strconv"
@@ -21,9 +20,12 @@ func (r *Runtime) Try(_ context.Context, udp bool, to netip.AddrPort, wait time.
 
 // Dial implements runtime.Runtime: the network of this process is that of the
 // containers. What it returns is a *net.TCPConn.
-func (r *Runtime) Dial(ctx context.Context, port uint16) (io.ReadWriteCloser, error) {
+func (r *Runtime) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	var dialer net.Dialer
-	number := strconv.Itoa(int(port))
+	if to.Addr().IsValid() {
+		return dialer.DialContext(ctx, "tcp", to.String())
+	}
+	number := strconv.Itoa(int(to.Port()))
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", number))
 	if err == nil {
 		return conn, nil
@@ -32,7 +34,7 @@ func (r *Runtime) Dial(ctx context.Context, port uint16) (io.ReadWriteCloser, er
 		return conn, nil
 	}
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("dial port %d: %w", port, context.Cause(ctx))
+		return nil, fmt.Errorf("dial port %d: %w", to.Port(), context.Cause(ctx))
 	}
 	return nil, &api.Error{Code: api.Unavailable, Message: err.Error(), Next: "check that the program listens on this port"}
 }

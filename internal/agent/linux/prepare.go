@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/fsgroup"
 	"cis/internal/agent/runtime"
 	"cis/internal/cgroup"
 )
@@ -30,6 +31,9 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 			continue
 		}
 		dir, err := r.makeVolume(v)
+		if err == nil && v.Group != nil {
+			err = fsgroup.Apply(dir, *v.Group)
+		}
 		if err != nil {
 			return fmt.Errorf("prepare: make volume %s: %w", v.Name, err)
 		}

@@ -3,6 +3,7 @@ package linux
 import (
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -230,9 +231,9 @@ func TestTry(t *testing.T) {
 
 func TestDial(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	r := b.Begin(b.Shell("main", "nc -l -p 7 -e cat & touch /tmp/up; cat"))
-	b.Ready("main", "grep -q ':0007 .* 0A ' /proc/net/tcp*") // it listens
-	echo, err := b.Dial(t.Context(), 7)
+	r := b.Begin(b.Shell("main", "nc -l -p 6 -e cat & nc -l -p 7 -e cat & touch /tmp/up; cat"))
+	b.Ready("main", "grep -q ':0006 .* 0A ' /proc/net/tcp* && grep -q ':0007 .* 0A ' /proc/net/tcp*") // it listens
+	echo, err := b.Dial(t.Context(), runtime.Localhost(7))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,8 +243,13 @@ func TestDial(t *testing.T) {
 		t.Errorf("%q %v", answer, err)
 	}
 	echo.Close()
+	if there, err := b.Dial(t.Context(), netip.MustParseAddrPort("127.0.0.1:6")); err != nil {
+		t.Error(err)
+	} else {
+		there.Close()
+	}
 	var failure *api.Error
-	if _, err := b.Dial(t.Context(), 9); !errors.As(err, &failure) || failure.Code != api.Unavailable {
+	if _, err := b.Dial(t.Context(), runtime.Localhost(9)); !errors.As(err, &failure) || failure.Code != api.Unavailable {
 		t.Error(err)
 	}
 	r.Stdin.Close()

@@ -33,12 +33,13 @@ func Try(udp bool, to netip.AddrPort, wait time.Duration) (result Result, detail
 	if udp {
 		kind = syscall.SOCK_DGRAM
 	}
-	fd, err := syscall.Socket(family(to), kind|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	family, address := Sockaddr(to)
+	fd, err := syscall.Socket(family, kind|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return "", "", fmt.Errorf("make a socket: %w", err)
 	}
 	defer syscall.Close(fd)
-	err = syscall.Connect(fd, sockaddr(to))
+	err = syscall.Connect(fd, address)
 	if errors.Is(err, syscall.EINPROGRESS) {
 		err = wrote(fd, wait)
 	}
@@ -53,18 +54,12 @@ func Try(udp bool, to netip.AddrPort, wait time.Duration) (result Result, detail
 	return result, "", nil
 }
 
-func family(to netip.AddrPort) int {
+// Sockaddr is an address as system calls want it, with its family.
+func Sockaddr(to netip.AddrPort) (family int, address syscall.Sockaddr) {
 	if to.Addr().Is4() {
-		return syscall.AF_INET
+		return syscall.AF_INET, &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
 	}
-	return syscall.AF_INET6
-}
-
-func sockaddr(to netip.AddrPort) syscall.Sockaddr {
-	if to.Addr().Is4() {
-		return &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
-	}
-	return &syscall.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+	return syscall.AF_INET6, &syscall.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
 }
 
 // wrote waits for the end of a connect.

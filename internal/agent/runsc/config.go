@@ -9,6 +9,7 @@ import (
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/fsgroup"
 )
 
 // Config says how to boot one sandbox. Package machine/gvisor writes it as a JSON
@@ -70,6 +71,7 @@ type volume struct {
 	source string
 	memory bool
 	size   api.Bytes
+	group  *uint32
 	// store holds its pages; nil in memory.
 	store *os.File
 	// dir is where a disk is mounted on the host; empty for a volume that starts empty.
@@ -80,10 +82,14 @@ type volume struct {
 func openVolumes(c Config) (map[string]*volume, error) {
 	volumes := map[string]*volume{}
 	for i, v := range c.Volumes {
-		made := &volume{source: fmt.Sprintf("cis-volume-%d", i), memory: v.Memory, size: v.SizeLimit}
+		made := &volume{source: fmt.Sprintf("cis-volume-%d", i), memory: v.Memory, size: v.SizeLimit, group: v.Group}
 		if v.Disk != "" {
 			made.dir = filepath.Join(c.Dir, "disks", strconv.Itoa(i))
-			if err := mountDisk(v.Disk, made.dir); err != nil {
+			err := mountDisk(v.Disk, made.dir)
+			if err == nil && v.Group != nil {
+				err = fsgroup.Apply(made.dir, *v.Group)
+			}
+			if err != nil {
 				return nil, fmt.Errorf("use the disk of volume %s: %w", v.Name, err)
 			}
 		} else if !v.Memory {

@@ -3,8 +3,8 @@ package runsc
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -18,20 +18,20 @@ import (
 // container, joins the port with a socket; gVisor's own port forwarding knows
 // neither IPv6 nor one direction's end, and holds every other call up until the
 // connection stands. What it returns is a *net.UnixConn.
-func (s *Sandbox) Dial(ctx context.Context, port uint16) (io.ReadWriteCloser, error) {
-	conn, err := s.dial(ctx, port)
+func (s *Sandbox) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	conn, err := s.dial(ctx, to)
 	if err != nil {
-		return nil, fmt.Errorf("dial port %d: %w", port, err)
+		return nil, fmt.Errorf("dial port %d: %w", to.Port(), err)
 	}
 	return conn, nil
 }
 
-func (s *Sandbox) dial(ctx context.Context, port uint16) (net.Conn, error) {
+func (s *Sandbox) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
-	word, err := s.startDial(ctx, port, theirs)
+	word, err := s.startDial(ctx, to, theirs)
 	theirs.Close()
 	switch {
 	case err != nil:
@@ -45,15 +45,19 @@ func (s *Sandbox) dial(ctx context.Context, port uint16) (net.Conn, error) {
 }
 
 // startDial starts the joining and returns its first word: "ok", or why not.
-func (s *Sandbox) startDial(ctx context.Context, port uint16, stream *os.File) (string, error) {
+func (s *Sandbox) startDial(ctx context.Context, to netip.AddrPort, stream *os.File) (string, error) {
 	words, theirs, err := os.Pipe()
 	if err != nil {
 		return "", err
 	}
 	defer words.Close()
+	place := strconv.Itoa(int(to.Port()))
+	if to.Addr().IsValid() {
+		place = to.String()
+	}
 	p, err := s.exec(ctx, execArgs{
 		ContainerID: s.conf.ID, Filename: "/pause", WorkingDirectory: "/",
-		Argv: []string{"pause", "dial", strconv.Itoa(int(port))},
+		Argv: []string{"pause", "dial", place},
 		Envv: []string{"GOMAXPROCS=1"},
 	}, nil, stream, theirs, theirs)
 	theirs.Close()

@@ -21,6 +21,7 @@ type execArgs struct {
 	KUID             uint32
 	KGID             uint32
 	ExtraKGIDs       []uint32
+	NoNewPrivileges  bool
 	Capabilities     *taskCapabilities
 	StdioIsPty       bool
 	GuestFDs         []int
@@ -67,7 +68,7 @@ func (s *Sandbox) Exec(ctx context.Context, name string, e *agentpb.ExecStart, s
 		ContainerID: c.id, Argv: e.Args, WorkingDirectory: c.spec.Cwd,
 		Envv: append(append([]string{}, c.spec.Env...), e.Env...),
 		KUID: c.spec.UID, KGID: c.spec.GID, ExtraKGIDs: c.spec.Groups,
-		Capabilities: set,
+		Capabilities: set, NoNewPrivileges: c.spec.NoNewPrivileges,
 	}
 	if e.Cwd != "" {
 		args.WorkingDirectory = e.Cwd

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -114,10 +115,10 @@ func TestMemoryLimit(t *testing.T) {
 
 func TestDial(t *testing.T) {
 	b := newBox(t, boxOptions{})
-	r := b.Begin(b.Shell("main", "nc -l -p 7 -e cat & nc -l -p 8 -e sh -c 'cat >/tmp/got; wc -c </tmp/got' & touch /tmp/up; cat"))
-	b.Ready("main", "test -f /tmp/up; netstat -lt 2>/dev/null; grep -q ':0007 ' /proc/net/tcp* && grep -q ':0008 ' /proc/net/tcp*")
+	r := b.Begin(b.Shell("main", "nc -l -p 6 -e cat & nc -l -p 7 -e cat & nc -l -p 8 -e sh -c 'cat >/tmp/got; wc -c </tmp/got' & touch /tmp/up; cat"))
+	b.Ready("main", "test -f /tmp/up; netstat -lt 2>/dev/null; grep -q ':0006 ' /proc/net/tcp* && grep -q ':0007 ' /proc/net/tcp* && grep -q ':0008 ' /proc/net/tcp*")
 	began := time.Now()
-	echo, err := b.Dial(t.Context(), 7)
+	echo, err := b.Dial(t.Context(), runtime.Localhost(7))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,8 +129,13 @@ func TestDial(t *testing.T) {
 	}
 	t.Logf("dialled and answered in %v", time.Since(began))
 	echo.Close()
+	if there, err := b.Dial(t.Context(), netip.MustParseAddrPort("127.0.0.1:6")); err != nil {
+		t.Error(err)
+	} else {
+		there.Close()
+	}
 	// Each direction ends on its own.
-	half, err := b.Dial(t.Context(), 8)
+	half, err := b.Dial(t.Context(), runtime.Localhost(8))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +146,7 @@ func TestDial(t *testing.T) {
 	}
 	half.Close()
 	var failure *api.Error
-	if _, err := b.Dial(t.Context(), 9); !errors.As(err, &failure) || failure.Code != api.Unavailable {
+	if _, err := b.Dial(t.Context(), runtime.Localhost(9)); !errors.As(err, &failure) || failure.Code != api.Unavailable {
 		t.Error(err)
 	}
 	t.Log(failure)

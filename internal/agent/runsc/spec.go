@@ -34,7 +34,7 @@ func rootSpec(c Config, volumes map[string]*volume) *specs.Spec {
 		annotations[hint+".source"] = v.source
 		annotations[hint+".type"] = "tmpfs"
 		annotations[hint+".share"] = "pod"
-		annotations[hint+".options"] = fmt.Sprintf("rw,mode=0777,size=%d", v.size)
+		annotations[hint+".options"] = v.options()
 	}
 	return &specs.Spec{
 		Version:  "1.0.0",
@@ -57,6 +57,14 @@ func rootSpec(c Config, volumes map[string]*volume) *specs.Spec {
 	}
 }
 
+// options of a volume that starts empty: with a group as package fsgroup gives it.
+func (v *volume) options() string {
+	if v.group == nil {
+		return fmt.Sprintf("rw,mode=0777,size=%d", v.size)
+	}
+	return fmt.Sprintf("rw,mode=2777,gid=%d,size=%d", *v.group, v.size)
+}
+
 func capabilities(caps []string) *specs.LinuxCapabilities {
 	return &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
 }
@@ -68,7 +76,7 @@ func containerSpec(c *agentpb.Container) *specs.Spec {
 		Process: &specs.Process{
 			Terminal: c.TTY, Args: c.Args, Env: c.Env, Cwd: c.Cwd,
 			User:         specs.User{UID: c.UID, GID: c.GID, AdditionalGids: c.Groups},
-			Capabilities: capabilities(c.Capabilities),
+			Capabilities: capabilities(c.Capabilities), NoNewPrivileges: c.NoNewPrivileges,
 		},
 		Root:        &specs.Root{Path: "/", Readonly: c.ReadOnly},
 		Annotations: map[string]string{"io.kubernetes.cri.container-name": c.Name},

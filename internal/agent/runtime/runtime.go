@@ -7,6 +7,7 @@ package runtime
 import (
 	"context"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"time"
@@ -24,8 +25,8 @@ type Runtime interface {
 	Start(ctx context.Context, c *agentpb.Container, stdio Stdio) (Process, error)
 	// Exec starts one more program in a running container.
 	Exec(ctx context.Context, container string, e *agentpb.ExecStart, stdio Stdio) (Process, error)
-	// Dial connects to a TCP port as a program inside would on localhost.
-	Dial(ctx context.Context, port uint16) (io.ReadWriteCloser, error)
+	// Dial connects to a TCP port as a program inside would (see Localhost).
+	Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	// Try tries from inside whether a port can be reached (package reach).
 	Try(ctx context.Context, udp bool, to netip.AddrPort, wait time.Duration) (result, detail string, err error)
 	// CopyOut writes a tar of path (its base name first, as tar -C dir base) to w;
@@ -42,6 +43,9 @@ type Runtime interface {
 	Lost() <-chan struct{}
 	Cause() Loss
 }
+
+// Localhost is a port of 127.0.0.1, or else of ::1: an address that is not valid.
+func Localhost(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.Addr{}, port) }
 
 // Process is a started program: a container's main one, or an exec's.
 type Process interface {

@@ -60,10 +60,15 @@ func (in *Input) initialized(status *corev1.PodStatus) corev1.PodCondition {
 		c.Reason = "PodCompleted"
 		return c
 	}
+	if in.started(status) { // sidecars may be restarted since
+		return condition(corev1.PodInitialized, true, "", "")
+	}
 	var waiting []string
-	for _, s := range status.InitContainerStatuses {
-		if !succeeded(s.State) {
-			waiting = append(waiting, s.Name)
+	for i := range in.Pod.Spec.InitContainers {
+		c := &in.Pod.Spec.InitContainers[i]
+		s := named(status.InitContainerStatuses, c.Name)
+		if sidecar(c) && !*s.Started || !sidecar(c) && !succeeded(s.State) {
+			waiting = append(waiting, c.Name)
 		}
 	}
 	return condition(corev1.PodInitialized, len(waiting) == 0, "ContainersNotInitialized",
@@ -78,6 +83,12 @@ func (in *Input) containersReady(status *corev1.PodStatus) corev1.PodCondition {
 		return condition(corev1.ContainersReady, false, "PodFailed", "")
 	}
 	var unready []string
+	for i := range in.Pod.Spec.InitContainers {
+		c := &in.Pod.Spec.InitContainers[i]
+		if sidecar(c) && !named(status.InitContainerStatuses, c.Name).Ready {
+			unready = append(unready, c.Name)
+		}
+	}
 	for _, s := range status.ContainerStatuses {
 		if !s.Ready {
 			unready = append(unready, s.Name)

@@ -94,7 +94,7 @@ func (in *Input) container(c *corev1.Container, s *api.ContainerStatus, init boo
 	} else if out.LastTerminationState.Terminated != nil {
 		out.ContainerID = out.LastTerminationState.Terminated.ContainerID
 	}
-	if init {
+	if init && !sidecar(c) {
 		// An init container is ready when it has done its work.
 		out.Ready, out.Started = succeeded(out.State), new(out.State.Running != nil)
 	}
@@ -104,6 +104,11 @@ func (in *Input) container(c *corev1.Container, s *api.ContainerStatus, init boo
 		out.AllocatedResources = out.Resources.Requests
 	}
 	return out
+}
+
+// sidecar tells it of an init container.
+func sidecar(c *corev1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }
 
 func succeeded(s corev1.ContainerState) bool {

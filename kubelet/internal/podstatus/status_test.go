@@ -114,6 +114,25 @@ func TestPhases(t *testing.T) {
 			in.Pod.Spec.InitContainers = []corev1.Container{{Name: "init"}}
 			in.Instance.Status.InitContainerStatuses = []api.ContainerStatus{ending("init", 1, "Error")}
 		}, "Failed init=Error a=PodInitializing !Initialized:ContainersNotInitialized !Ready:PodFailed !ContainersReady:PodFailed PodScheduled"},
+		"its sidecar starts": {instance(api.PhaseRunning, "", waits("a", "PodInitializing")), func(in *Input) {
+			withSidecar(in, running("side", false))
+			in.Instance.Status.InitContainerStatuses[0].Started = false
+		}, "Pending side=running a=PodInitializing PodReadyToStartContainers !Initialized:ContainersNotInitialized !Ready:ContainersNotReady !ContainersReady:ContainersNotReady PodScheduled"},
+		"its sidecar has started": {instance(api.PhaseRunning, "", waits("a", "PodInitializing")), func(in *Input) {
+			withSidecar(in, running("side", true))
+		}, "Pending side=running a=PodInitializing PodReadyToStartContainers Initialized !Ready:ContainersNotReady !ContainersReady:ContainersNotReady PodScheduled"},
+		"its sidecar runs": {instance(api.PhaseRunning, "", running("a", true)), func(in *Input) {
+			withSidecar(in, running("side", true))
+		}, "Running side=running a=running PodReadyToStartContainers Initialized Ready ContainersReady PodScheduled"},
+		"its sidecar is not ready": {instance(api.PhaseRunning, "", running("a", true)), func(in *Input) {
+			withSidecar(in, running("side", false))
+		}, "Running side=running a=running PodReadyToStartContainers Initialized !Ready:ContainersNotReady !ContainersReady:ContainersNotReady PodScheduled"},
+		"its sidecar is restarted": {instance(api.PhaseRunning, "", running("a", true)), func(in *Input) {
+			withSidecar(in, waits("side", "CrashLoopBackOff"))
+		}, "Running side=CrashLoopBackOff a=running PodReadyToStartContainers Initialized !Ready:ContainersNotReady !ContainersReady:ContainersNotReady PodScheduled"},
+		"its sidecar was killed at the end": {instance(api.PhaseSucceeded, "", ending("a", 0, "Completed")), func(in *Input) {
+			withSidecar(in, ending("side", 137, "Error"))
+		}, "Succeeded side=Error a=Completed Initialized !Ready:PodCompleted !ContainersReady:PodCompleted PodScheduled"},
 		"its instance is gone": {nil, func(in *Input) {
 			in.Pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "a", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
 			in.End = &End{Reason: "InstanceRemoved"}
@@ -129,6 +148,11 @@ func TestPhases(t *testing.T) {
 			}
 		})
 	}
+}
+
+func withSidecar(in *Input, s api.ContainerStatus) {
+	in.Pod.Spec.InitContainers = []corev1.Container{{Name: "side", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}}
+	in.Instance.Status.InitContainerStatuses = []api.ContainerStatus{s}
 }
 
 func TestDetails(t *testing.T) {

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,9 +18,6 @@ func (t *translation) containers(containers []corev1.Container, field string) (o
 }
 
 func (t *translation) container(c *corev1.Container, field string) api.Container {
-	if c.RestartPolicy != nil {
-		t.problems.refuse(field+".restartPolicy", "sidecars and policies of single containers are not supported yet")
-	}
 	t.termination(c, field)
 	env := t.environment(c, field)
 	out := api.Container{
@@ -28,6 +26,9 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Resources: api.Resources{Limits: api.ResourceList{CPU: cpuOf(c.Resources.Limits), Memory: memoryOf(c.Resources.Limits)}},
 		Ports:     t.ports(c.Ports, field+".ports"),
+	}
+	if c.RestartPolicy != nil {
+		out.RestartPolicy = api.RestartPolicy(*c.RestartPolicy)
 	}
 	t.security(c, &out, field+".securityContext")
 	for i, m := range c.VolumeMounts {
@@ -66,10 +67,21 @@ func (t *translation) probe(c *corev1.Container, p *corev1.Probe, field string) 
 	if p == nil {
 		return nil
 	}
+	h := t.handler(c, p.Exec, p.HTTPGet, p.TCPSocket, field)
+	if g := p.GRPC; g != nil {
+		h.GRPC = &api.GRPCAction{Port: int(g.Port)}
+		if g.Service != nil {
+			h.GRPC.Service = *g.Service
+		}
+	}
+	if grace := p.TerminationGracePeriodSeconds; grace != nil && *grace > maxGrace {
+		t.problems.refuse(field+".terminationGracePeriodSeconds", "must be at most %d", maxGrace)
+	}
 	return &api.Probe{
-		Handler:             t.handler(c, p.Exec, p.HTTPGet, p.TCPSocket, field),
+		Handler:             h,
 		InitialDelaySeconds: int(p.InitialDelaySeconds), PeriodSeconds: int(p.PeriodSeconds), TimeoutSeconds: int(p.TimeoutSeconds),
 		SuccessThreshold: int(p.SuccessThreshold), FailureThreshold: int(p.FailureThreshold),
+		TerminationGracePeriodSeconds: p.TerminationGracePeriodSeconds,
 	}
 }
 
@@ -81,6 +93,9 @@ func (t *translation) hook(c *corev1.Container, h *corev1.LifecycleHandler, fiel
 		t.problems.refuse(field+".tcpSocket", "is for probes only")
 	}
 	out := t.handler(c, h.Exec, h.HTTPGet, nil, field)
+	if h.Sleep != nil {
+		out.Sleep = &api.SleepAction{Seconds: h.Sleep.Seconds}
+	}
 	return &out
 }
 
@@ -89,14 +104,23 @@ func (t *translation) handler(c *corev1.Container, exec *corev1.ExecAction, get 
 	case exec != nil:
 		out.Exec = &api.ExecAction{Command: exec.Command}
 	case get != nil:
-		out.HTTPGet = &api.HTTPGetAction{Path: get.Path, Port: t.port(c, get.Port.StrVal, get.Port.IntVal, field+".httpGet.port"), Scheme: string(get.Scheme)}
+		out.HTTPGet = &api.HTTPGetAction{Path: get.Path, Port: t.port(c, get.Port.StrVal, get.Port.IntVal, field+".httpGet.port"), Scheme: string(get.Scheme), Host: t.host(get.Host, field+".httpGet.host")}
 		for _, h := range get.HTTPHeaders {
 			out.HTTPGet.HTTPHeaders = append(out.HTTPGet.HTTPHeaders, api.HTTPHeader{Name: h.Name, Value: h.Value})
 		}
 	case tcp != nil:
-		out.TCPSocket = &api.TCPSocketAction{Port: t.port(c, tcp.Port.StrVal, tcp.Port.IntVal, field+".tcpSocket.port")}
+		out.TCPSocket = &api.TCPSocketAction{Port: t.port(c, tcp.Port.StrVal, tcp.Port.IntVal, field+".tcpSocket.port"), Host: t.host(tcp.Host, field+".tcpSocket.host")}
 	}
 	return out
+}
+
+// host of a probe or hook: a name would be looked up by who asks, and that is not the
+// node.
+func (t *translation) host(host, field string) string {
+	if _, err := netip.ParseAddr(host); host != "" && err != nil {
+		t.problems.refuse(field, "only an IP address is accepted")
+	}
+	return host
 }
 
 // port finds a port by its number, or by the name it has in the container.

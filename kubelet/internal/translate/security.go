@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"reflect"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,9 @@ func (t *translation) security(c *corev1.Container, out *api.Container, field st
 	t.seccomp(pod.SeccompProfile, "spec.securityContext.seccompProfile")
 	t.seccomp(sc.SeccompProfile, field+".seccompProfile")
 	made := api.SecurityContext{ReadOnlyRootFilesystem: is(sc.ReadOnlyRootFilesystem)}
+	if e := sc.AllowPrivilegeEscalation; e != nil && !*e {
+		made.AllowPrivilegeEscalation = e
+	}
 	if caps := sc.Capabilities; caps != nil {
 		made.Capabilities = &api.Capabilities{Add: capabilities(caps.Add), Drop: capabilities(caps.Drop)}
 	}
@@ -30,7 +34,7 @@ func (t *translation) security(c *corev1.Container, out *api.Container, field st
 	if p := pod.SupplementalGroupsPolicy; p != nil && *p != corev1.SupplementalGroupsPolicyMerge {
 		t.problems.refuse("spec.securityContext.supplementalGroupsPolicy", "only Merge is accepted")
 	}
-	if made.ReadOnlyRootFilesystem || made.Capabilities != nil || made.RunAsNonRoot || len(made.SupplementalGroups) > 0 {
+	if !reflect.ValueOf(made).IsZero() {
 		out.SecurityContext = &made
 	}
 }
@@ -51,9 +55,6 @@ func (t *translation) user(user, group *int64, field string) string {
 func (t *translation) privileges(sc *corev1.SecurityContext, field string) {
 	if is(sc.Privileged) {
 		t.problems.refuse(field+".privileged", "an instance has no privileges on the host")
-	}
-	if e := sc.AllowPrivilegeEscalation; e != nil && !*e {
-		t.problems.refuse(field+".allowPrivilegeEscalation", "false is not supported yet")
 	}
 	if p := sc.ProcMount; p != nil && *p != corev1.DefaultProcMount {
 		t.problems.refuse(field+".procMount", "only Default is accepted")

@@ -15,16 +15,12 @@ import (
 // which may have a sandbox of the default size ready.
 func (t *translation) size(s *api.InstanceSpec) {
 	spec := &t.Pod.Spec
-	sum, some := amount{}, false
+	most, sum, some := t.initSize(spec.InitContainers)
 	for _, c := range spec.Containers {
 		some = some || hasSize(c.Resources)
 		sum = sum.plus(t.sizeOf(c.Resources))
 	}
-	for _, c := range spec.InitContainers {
-		if hasSize(c.Resources) {
-			some, sum = true, sum.most(t.sizeOf(c.Resources))
-		}
-	}
+	sum = sum.most(most)
 	if r := spec.Resources; r != nil {
 		some, sum = true, t.podSize(*r, sum)
 	}
@@ -34,6 +30,23 @@ func (t *translation) size(s *api.InstanceSpec) {
 	}
 	t.resources(spec.InitContainers, "spec.initContainers", s)
 	t.resources(spec.Containers, "spec.containers", s)
+}
+
+// initSize is what init containers need, each beside the sidecars before it, and what
+// stays with the sidecars; an init container that says nothing needs nothing of its own.
+func (t *translation) initSize(containers []corev1.Container) (most, stays amount, some bool) {
+	for _, c := range containers {
+		sidecar := c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		together := stays
+		if sidecar || hasSize(c.Resources) {
+			together = stays.plus(t.sizeOf(c.Resources))
+		}
+		some, most = some || hasSize(c.Resources), most.most(together)
+		if sidecar {
+			stays = together
+		}
+	}
+	return most, stays, some
 }
 
 // amount of what an instance is sized by.

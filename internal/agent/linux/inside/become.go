@@ -75,6 +75,11 @@ func (p Program) demote() error {
 	if err := seccomp.Set(p.filter()); err != nil {
 		return fmt.Errorf("filter system calls: %w", err)
 	}
+	if p.NoNewPrivileges {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("set no_new_privs: %w", err)
+		}
+	}
 	for capability := range unix.CAP_LAST_CAP + 1 {
 		if p.Capabilities&(1<<capability) != 0 {
 			continue

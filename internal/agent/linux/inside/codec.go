@@ -29,6 +29,7 @@ func (o Order) encode() []byte {
 	}
 	e.number(p.Capabilities)
 	e.text(string(p.Filter))
+	e.flag(p.NoNewPrivileges)
 	return e
 }
 
@@ -70,7 +71,7 @@ func decode(data []byte) (o Order, err error) {
 	for range d.count() {
 		p.Groups = append(p.Groups, uint32(d.number()))
 	}
-	p.Capabilities, p.Filter = d.number(), []byte(d.text())
+	p.Capabilities, p.Filter, p.NoNewPrivileges = d.number(), []byte(d.text()), d.flag()
 	if d.bad || len(d.rest) > 0 || len(p.Args) == 0 {
 		return Order{}, errOrder
 	}

@@ -12,7 +12,7 @@ var orders = []Order{
 		Container: &Container{ReadOnly: true, Targets: []string{"/b", "/d"}},
 		Program: Program{
 			Args: []string{"x"}, Dir: "/tmp", UID: 1<<32 - 1, GID: 7, Groups: []uint32{0, 1 << 31},
-			Capabilities: 1<<40 | 1, Filter: []byte{0, 1, 255},
+			Capabilities: 1<<40 | 1, Filter: []byte{0, 1, 255}, NoNewPrivileges: true,
 		},
 	},
 }

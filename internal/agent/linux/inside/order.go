@@ -45,6 +45,8 @@ type Program struct {
 	Capabilities uint64
 	// Filter is a seccomp filter, see seccomp(2); none if it is empty.
 	Filter []byte
+	// NoNewPrivileges sets no_new_privs, see prctl(2).
+	NoNewPrivileges bool
 }
 
 // maxOrder bounds an order, in bytes: more than the kernel takes as arguments and

@@ -5,7 +5,6 @@ package runtimetest
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -233,9 +232,9 @@ func (r *Runtime) endExecs(c *container) {
 }
 
 // Dial implements runtime.Runtime.
-func (r *Runtime) Dial(_ context.Context, port uint16) (io.ReadWriteCloser, error) {
+func (r *Runtime) Dial(_ context.Context, to netip.AddrPort) (net.Conn, error) {
 	r.mu.Lock()
-	serve := r.ports[port]
+	serve := r.ports[to.Port()]
 	r.mu.Unlock()
 	if serve == nil {
 		return nil, fmt.Errorf("dial: %w", syscall.ECONNREFUSED)

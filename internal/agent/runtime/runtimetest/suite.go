@@ -24,7 +24,7 @@ type Options struct {
 // server 10.1.0.2 and the domain "vpc.internal".
 func Conform(t *testing.T, newBox func(t testing.TB, o Options) *Box) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB, Options) *Box){
-		"exec": testExec, "privileges": testPrivileges, "terminal": testTerminal, "instance files": testInstanceFiles,
+		"exec": testExec, "privileges": testPrivileges, "no new privileges": testNoNewPrivileges, "group of volumes": testGroup, "terminal": testTerminal, "instance files": testInstanceFiles,
 		"instance files behind symlinks": testInstanceFilesBehindSymlinks, "read-only root": testReadOnlyRoot, "copy": testCopy,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newBox) })
@@ -100,6 +100,41 @@ func testPrivileges(t *testing.T, newBox func(testing.TB, Options) *Box) {
 		if err := r.Delete(t.Context()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// testNoNewPrivileges asks with setpriv, since gVisor's /proc does not tell.
+func testNoNewPrivileges(t *testing.T, newBox func(testing.TB, Options) *Box) {
+	b := newBox(t, Options{})
+	const ask = "setpriv -d 2>/dev/null | grep no_new_privs"
+	for _, set := range []bool{false, true} {
+		want := map[bool]string{false: "no_new_privs: 0\n", true: "no_new_privs: 1\n"}[set]
+		c := b.Shell("main", ask+"; cat")
+		c.NoNewPrivileges = set
+		r := b.Begin(c)
+		_, executed := b.Execute("main", Sh(ask)).End()
+		r.Stdin.Close()
+		if _, output := r.End(); output != want || executed != want {
+			t.Errorf("%v: %q, exec %q, want %q", set, output, executed, want)
+		}
+		if err := r.Delete(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// testGroup: who is in the group of a volume may write to it, and what is made there is
+// the group's.
+func testGroup(t *testing.T, newBox func(testing.TB, Options) *Box) {
+	b := newBox(t, Options{Volumes: []agentpb.Volume{
+		{Name: "disk", SizeLimit: 1 << 20, Group: new(uint32(2000))}, {Name: "memory", Memory: true, SizeLimit: 1 << 20, Group: new(uint32(2000))},
+	}})
+	c := b.Shell("main", "for d in /disk /memory; do stat -c '%a %g' $d; touch $d/x && stat -c '%u %g' $d/x; done")
+	c.UID, c.GID, c.Groups = 1000, 1000, []uint32{2000}
+	c.Mounts = []agentpb.Mount{{Volume: "disk", Path: "/disk"}, {Volume: "memory", Path: "/memory"}}
+	const want = "2777 2000\n1000 2000\n"
+	if exit, output := b.RunContainer(c); exit.Code != 0 || output != want+want {
+		t.Errorf("%+v %q", exit, output)
 	}
 }
 
