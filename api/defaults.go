@@ -183,11 +183,23 @@ func (v *Volume) setDefaults(s *InstanceSpec) {
 			setDefault(&v.Files.Items[i].Mode, "0644")
 		}
 	}
+	if p := v.Projected; p != nil {
+		setDefault(&p.DefaultMode, "0400")
+		for _, source := range p.Sources {
+			if source.Secret != nil {
+				setModes(source.Secret.Items, p.DefaultMode)
+			}
+		}
+	}
 	if v.Secret != nil {
 		setDefault(&v.Secret.DefaultMode, "0400")
-		for i := range v.Secret.Items {
-			setDefault(&v.Secret.Items[i].Mode, v.Secret.DefaultMode)
-		}
+		setModes(v.Secret.Items, v.Secret.DefaultMode)
+	}
+}
+
+func setModes(items []KeyToPath, mode string) {
+	for i := range items {
+		setDefault(&items[i].Mode, mode)
 	}
 }
 

@@ -236,8 +236,10 @@ type Volume struct {
 	EmptyDir *EmptyDir `json:"emptyDir,omitempty"`
 	// Files are given inline, read-only.
 	Files *FilesVolume `json:"files,omitempty"`
-	// Secret is read-only; its keys are the file names.
+	// Secret is read-only; its keys are the file names. The files follow the secret.
 	Secret *SecretVolume `json:"secret,omitempty"`
+	// Projected has the files of several secrets, as Secret has those of one.
+	Projected *ProjectedVolume `json:"projected,omitempty"`
 	// Disk is a named disk, whose content stays.
 	Disk *DiskVolume `json:"disk,omitempty"`
 }
@@ -273,7 +275,9 @@ type FileItem struct {
 	Mode string `json:"mode,omitempty"`
 }
 
-// SecretVolume shows a secret's keys as files.
+// SecretVolume shows a secret's keys as files. When the secret changes so do the files, all
+// at once: a program that reads them sees the old ones or the new ones. Its files are at
+// most 1 MiB in all.
 type SecretVolume struct {
 	SecretName string `json:"secretName"`
 	// DefaultMode is the files' permission bits in octal. Default "0400".
@@ -281,12 +285,38 @@ type SecretVolume struct {
 	// Items choose keys and say where their files are. Empty: every key, as a file
 	// of that name.
 	Items []KeyToPath `json:"items,omitempty"`
+	// Optional: a secret or a key that does not exist is left out, and there when it comes.
+	Optional bool `json:"optional,omitempty"`
+}
+
+// ProjectedVolume shows the keys of several secrets as files of one directory, which
+// change as those of a SecretVolume do, each secret at a time.
+type ProjectedVolume struct {
+	// DefaultMode is the files' permission bits in octal. Default "0400".
+	DefaultMode string `json:"defaultMode,omitempty"`
+	// Sources of files; a later one of the same path wins.
+	Sources []VolumeProjection `json:"sources"`
+}
+
+// VolumeProjection is a source of files. Secret has to be set.
+type VolumeProjection struct {
+	Secret *SecretProjection `json:"secret,omitempty"`
+}
+
+// SecretProjection is a secret among the sources of a volume.
+type SecretProjection struct {
+	Name string `json:"name"`
+	// Items choose keys and say where their files are. Empty: every key, as a file
+	// of that name.
+	Items []KeyToPath `json:"items,omitempty"`
+	// Optional: a secret or a key that does not exist is left out, and there when it comes.
+	Optional bool `json:"optional,omitempty"`
 }
 
 // KeyToPath makes a file of one key of a secret.
 type KeyToPath struct {
 	Key string `json:"key"`
-	// Path is relative to the mount, without "..".
+	// Path is relative to the mount, without "..", which may not begin it either.
 	Path string `json:"path"`
 	// Mode is the permission bits in octal. Default: the volume's DefaultMode.
 	Mode string `json:"mode,omitempty"`

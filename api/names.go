@@ -75,7 +75,7 @@ func isCleanPath(s string) bool {
 
 // isSecretKey follows Kubernetes: it becomes a file name.
 func isSecretKey(s string) bool {
-	return len(s) >= 1 && len(s) <= 253 && s != "." && s != ".." &&
+	return len(s) >= 1 && len(s) <= 253 && s != "." && !strings.HasPrefix(s, "..") &&
 		each(s, func(c byte) bool { return isAlnum(c) || c == '-' || c == '_' || c == '.' })
 }
 

@@ -11,10 +11,18 @@ import (
 // MaxFiles bounds the content of all inline files of a spec, and that of a secret.
 const MaxFiles = MiB
 
+// MaxSecretVolumes is how many volumes of secrets an instance may have, and MaxSources how
+// many sources one may have.
+const (
+	MaxSecretVolumes = 32
+	MaxSources       = 64
+)
+
 // volumes checks them and returns their names.
 func (c *checker) volumes(s *InstanceSpec) map[string]bool {
 	names, disks := map[string]bool{}, map[string]bool{}
 	var content Bytes
+	secrets := 0
 	for i := range s.Volumes {
 		v, field := &s.Volumes[i], fmt.Sprintf("volumes[%d]", i)
 		c.check(isDNSLabel(v.Name), field+".name", dnsLabelRule)
@@ -32,13 +40,21 @@ func (c *checker) volumes(s *InstanceSpec) map[string]bool {
 			n++
 			c.secretVolume(v.Secret, field+".secret")
 		}
+		if v.Projected != nil {
+			n++
+			c.projectedVolume(v.Projected, field+".projected")
+		}
+		if v.Secret != nil || v.Projected != nil {
+			secrets++
+		}
 		if v.Disk != nil {
 			n++
 			c.disk(v.Disk, disks, field+".disk")
 		}
-		c.check(n == 1, field, "must have exactly one of emptyDir, files, secret and disk, not %d", n)
+		c.check(n == 1, field, "must have exactly one of emptyDir, files, secret, projected and disk, not %d", n)
 	}
 	c.check(content <= MaxFiles, "volumes", "the inline files have %d bytes; at most %s are allowed in all", content, MaxFiles)
+	c.check(secrets <= MaxSecretVolumes, "volumes", "%d of them are of secrets; at most %d are allowed", secrets, MaxSecretVolumes)
 	return names
 }
 
@@ -51,14 +67,37 @@ func (c *checker) emptyDir(e *EmptyDir, s *InstanceSpec, field string) {
 	c.check(e.SizeLimit <= most, field+".sizeLimit", "must be at most the instance's %s of %s, not %s", of, most, e.SizeLimit)
 }
 
+// secretKeyRule is in words what isSecretKey tells.
+const secretKeyRule = "must be 1 to 253 letters, digits, '-', '_' and '.', and not begin with '..'"
+
 func (c *checker) secretVolume(s *SecretVolume, field string) {
 	c.check(isDNSSubdomain(s.SecretName), field+".secretName", dnsSubdomainRule)
 	c.mode(s.DefaultMode, field+".defaultMode")
-	paths := make([]string, len(s.Items))
-	for i, item := range s.Items {
+	c.secretItems(s.Items, field)
+}
+
+func (c *checker) projectedVolume(p *ProjectedVolume, field string) {
+	c.mode(p.DefaultMode, field+".defaultMode")
+	c.check(len(p.Sources) > 0, field+".sources", "must have at least one source")
+	c.check(len(p.Sources) <= MaxSources, field+".sources", "has %d sources; at most %d are allowed", len(p.Sources), MaxSources)
+	for i, source := range p.Sources {
+		at := fmt.Sprintf("%s.sources[%d].secret", field, i)
+		if source.Secret == nil {
+			c.bad(at, "must be set")
+			continue
+		}
+		c.check(isDNSSubdomain(source.Secret.Name), at+".name", dnsSubdomainRule)
+		c.secretItems(source.Secret.Items, at)
+	}
+}
+
+func (c *checker) secretItems(items []KeyToPath, field string) {
+	paths := make([]string, len(items))
+	for i, item := range items {
 		at := fmt.Sprintf("%s.items[%d]", field, i)
-		c.check(isSecretKey(item.Key), at+".key", "must be 1 to 253 letters, digits, '-', '_' and '.'")
+		c.check(isSecretKey(item.Key), at+".key", secretKeyRule)
 		c.mode(item.Mode, at+".mode")
+		c.check(!strings.HasPrefix(item.Path, ".."), at+".path", "must not begin with '..'")
 		paths[i] = item.Path
 	}
 	c.filePaths(paths, field)
@@ -128,14 +167,12 @@ func (s *Secret) Validate() error {
 	oneOf(&c, s.Type, "type", SecretOpaque, SecretRegistry)
 	var size Bytes
 	for key, value := range s.Data {
-		c.check(isSecretKey(key), fmt.Sprintf("data[%s]", clip(key)), "the key must be 1 to 253 letters, digits, '-', '_' and '.'")
+		c.check(isSecretKey(key), fmt.Sprintf("data[%s]", clip(key)), "the key "+secretKeyRule)
 		size += Bytes(len(value))
 	}
 	c.check(size <= MaxFiles, "data", "has %d bytes; at most %s are allowed in all", size, MaxFiles)
 	if s.Type == SecretRegistry {
 		c.check(len(s.Data[".dockerconfigjson"]) > 0, "data[.dockerconfigjson]", "is needed for type %s: the text of docker's config.json", SecretRegistry)
-	} else {
-		c.check(len(s.Data) > 0, "data", "must have at least one key")
 	}
 	c.check(len(s.Keys) == 0, "keys", "is shown, not set; use data")
 	c.check(s.CreatedAt.IsZero(), "createdAt", "is shown, not set")

@@ -6,6 +6,7 @@
 //	                       the error on standard output; it ends when input ends
 //	cis-pause pack PATH    writes a tar of PATH to standard output
 //	cis-pause unpack PATH  unpacks a tar from standard input below PATH
+//	cis-pause publish PATH makes the files of a tar from standard input all that PATH shows
 //	cis-pause dial [ADDRESS:]PORT
 //	                       joins the socket that is its standard input with a TCP
 //	                       port, of localhost where no address is given
@@ -17,7 +18,7 @@
 //	                       orders come over a socket, which is descriptor 3
 //	cis-pause join         becomes one more program of a container
 //
-// With gVisor it is the root container, dial and try run in there, and keyboard on the host.
+// With gVisor it is the root container, publish, dial and try run in there, and keyboard on the host.
 // In a VM every program of a container begins as contain or join. With both, pack and unpack run
 // in a container from outside of its file system, so they need nothing of its image,
 // and see only what the container sees.
@@ -33,6 +34,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"cis/internal/agent/fileset"
 	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/tarcopy"
 )
@@ -52,6 +54,8 @@ func run(args []string) error {
 		return tarcopy.Pack(os.Stdout, args[1])
 	case len(args) == 2 && args[0] == "unpack":
 		return tarcopy.Unpack(args[1], os.Stdin)
+	case len(args) == 2 && args[0] == "publish":
+		return publish(args[1], os.Stdin)
 	case len(args) == 2 && args[0] == "dial":
 		return dial(args[1], os.Stdin, os.Stdout)
 	case len(args) == 4 && args[0] == "try":
@@ -63,7 +67,7 @@ func run(args []string) error {
 	case len(args) == 1 && args[0] == "join":
 		return report(inside.Join())
 	}
-	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | dial [ADDRESS:]PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | contain DIR | join]")
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | publish PATH | dial [ADDRESS:]PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | contain DIR | join]")
 }
 
 // report tells the agent why this did not become another program.
@@ -72,6 +76,14 @@ func report(err error) error {
 		fmt.Fprint(os.NewFile(inside.Control, "control"), err)
 	}
 	return err
+}
+
+func publish(dir string, in io.Reader) error {
+	files, err := fileset.Unpack(in)
+	if err != nil {
+		return err
+	}
+	return fileset.Publish(dir, files)
 }
 
 // exitCode tells a missing path apart, so that the agent can say not found.

@@ -44,6 +44,7 @@ type Agent struct {
 	board *board
 
 	running sync.Mutex // held by Run
+	putting sync.Mutex // held by SetFiles
 	mu      sync.Mutex
 	sup     *supervisor // nil until a workload runs
 }

@@ -163,6 +163,9 @@ func volumeText(v *api.Volume) string {
 		return "files " + strings.Join(mapText(v.Files.Items, func(f api.FileItem) string { return f.Path }), ", ")
 	case v.Secret != nil:
 		return "secret " + v.Secret.SecretName
+	case v.Projected != nil:
+		sources, _ := v.Secrets()
+		return "secrets " + strings.Join(mapText(sources, func(s api.SecretProjection) string { return s.Name }), ", ")
 	case v.Disk != nil:
 		return "disk " + v.Disk.Name
 	}

@@ -128,11 +128,26 @@ func (e *Engine) check(ctx context.Context, owner string, spec api.InstanceSpec)
 		}
 	}
 	for i, v := range spec.Volumes {
-		if v.Secret != nil {
-			field := fmt.Sprintf("volumes[%d].secret.secretName", i)
-			if err := e.checkSecret(ctx, owner, field, v.Secret.SecretName, ""); err != nil {
-				return err
-			}
+		if err := e.checkVolume(ctx, owner, i, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkVolume refuses one that needs a secret that is missing.
+func (e *Engine) checkVolume(ctx context.Context, owner string, i int, v api.Volume) error {
+	sources, _ := v.Secrets()
+	for j, s := range sources {
+		field := fmt.Sprintf("volumes[%d].secret.secretName", i)
+		if v.Projected != nil {
+			field = fmt.Sprintf("volumes[%d].projected.sources[%d].secret.name", i, j)
+		}
+		if s.Optional {
+			continue
+		}
+		if err := e.checkSecret(ctx, owner, field, s.Name, ""); err != nil {
+			return err
 		}
 	}
 	return nil

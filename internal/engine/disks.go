@@ -13,7 +13,7 @@ import (
 // equip makes the workload of the instance as it is now, and gives the sandbox what
 // the workload's containers are made of.
 func (l *life) equip(ctx context.Context, rec store.Instance) (*agentpb.Workload, error) {
-	w, err := l.workload(ctx, rec)
+	w, err := l.workload(rec)
 	if err != nil {
 		return nil, &startError{reason: api.ReasonCreateError, permanent: true, err: err}
 	}

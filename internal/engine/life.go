@@ -27,6 +27,7 @@ type life struct {
 	// client is open while an agent answers.
 	client *agentclient.Client
 	logs   *logs
+	files  secretFiles
 	// stop is closed when a stop was asked for; a new run gets a new one.
 	stop chan struct{}
 
@@ -214,6 +215,9 @@ func (l *life) setClient(c *agentclient.Client) {
 	defer l.mu.Unlock()
 	l.client = c
 	l.wake()
+	if c != nil && l.files.stale.Load() {
+		l.e.wg.Go(l.refreshFiles)
+	}
 }
 
 // event records a step of the instance.

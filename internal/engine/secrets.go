@@ -20,7 +20,8 @@ import (
 // dockerConfigKey is the key of a registry secret, as Kubernetes names it.
 const dockerConfigKey = ".dockerconfigjson"
 
-// PutSecret records a secret, in place of one of the same name.
+// PutSecret records a secret, in place of one of the same name, whose files change in the
+// instances that show them a moment later.
 func (e *Engine) PutSecret(ctx context.Context, s api.Secret) (api.Secret, error) {
 	if err := oneAccount(ctx); err != nil {
 		return s, err
@@ -37,6 +38,7 @@ func (e *Engine) PutSecret(ctx context.Context, s api.Secret) (api.Secret, error
 	if err := e.cfg.Store.PutSecret(ctx, account.Of(ctx).Account, s); err != nil {
 		return s, err
 	}
+	e.secretChanged(account.Of(ctx).Account, s.Name)
 	return shown(s), nil
 }
 
@@ -71,7 +73,7 @@ func (e *Engine) secretUser(owner, name string) string {
 			continue
 		}
 		if slices.Contains(rec.Spec.ImagePullSecrets, name) ||
-			slices.ContainsFunc(rec.Spec.Volumes, func(v api.Volume) bool { return v.Secret != nil && v.Secret.SecretName == name }) {
+			showsSecret(rec.Spec, name) {
 			return rec.Spec.Name
 		}
 	}

@@ -165,6 +165,11 @@ func (l *life) load(ctx context.Context, t api.Timings) error {
 
 // hand gives the workload to the agent and shows the agent to others.
 func (l *life) hand(ctx context.Context, w *agentpb.Workload) error {
+	rec, _ := l.snapshot()
+	if err := l.setFiles(ctx, l.sandbox.client, rec.Instance); err != nil {
+		code := api.CodeOf(err)
+		return &startError{reason: api.ReasonCreateError, permanent: code == api.Invalid || code == api.NotFound, err: err}
+	}
 	if err := l.sandbox.client.Run(ctx, w); err != nil {
 		return &startError{reason: api.ReasonRunError, err: fmt.Errorf("start the workload: %w", err)}
 	}
@@ -182,6 +187,7 @@ func (l *life) resume() error {
 		return err
 	}
 	if has, err := hasWorkload(ctx, l.sandbox.client); has || err != nil {
+		l.files.stale.Store(hasSecrets(rec.Spec)) // they may have changed when cisd ended
 		l.setClient(l.sandbox.client)
 		return nil // follow sees to a connection that broke
 	}

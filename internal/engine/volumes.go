@@ -2,14 +2,11 @@ package engine
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,12 +15,14 @@ import (
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/fileset"
 	"cis/internal/erofs"
 )
 
 // volumes makes the workload's volumes: empty directories are the agent's to make, and
-// disks are there; inline files and secrets become a read-only image each.
-func (l *life) volumes(ctx context.Context, in api.Instance) ([]agentpb.Volume, error) {
+// disks are there; inline files become a read-only image each. Secrets' files are given to
+// the agent on their own.
+func (l *life) volumes(in api.Instance) ([]agentpb.Volume, error) {
 	var out []agentpb.Volume
 	group := fsGroup(in.Spec)
 	for _, v := range in.Spec.Volumes {
@@ -35,7 +34,11 @@ func (l *life) volumes(ctx context.Context, in api.Instance) ([]agentpb.Volume, 
 			out = append(out, agentpb.Volume{Name: v.Name, Disk: l.e.diskPath(in.Account, v.Disk), Group: group})
 			continue
 		}
-		files, err := l.files(ctx, in.Account, v)
+		if v.Files == nil {
+			out = append(out, agentpb.Volume{Name: v.Name, Files: true})
+			continue
+		}
+		files, err := inlineFiles(v.Files)
 		if err == nil {
 			var file string
 			file, err = l.volumeImage(v.Name, files, group)
@@ -56,29 +59,9 @@ func fsGroup(spec api.InstanceSpec) *uint32 {
 	return nil
 }
 
-// file is one small file of a volume.
-type file struct {
-	path string
-	mode uint32
-	data []byte
-}
-
-func (l *life) files(ctx context.Context, owner string, v api.Volume) (files []file, err error) {
-	if v.Secret != nil {
-		secret, err := l.e.cfg.Store.Secret(ctx, owner, v.Secret.SecretName)
-		if err != nil {
-			return nil, fmt.Errorf("secret %s: %w", v.Secret.SecretName, err)
-		}
-		if len(v.Secret.Items) > 0 {
-			return secretItems(secret.Data, v.Secret)
-		}
-		mode, err := parseMode(v.Secret.DefaultMode, 0o400)
-		for _, key := range slices.Sorted(maps.Keys(secret.Data)) {
-			files = append(files, file{key, mode, secret.Data[key]})
-		}
-		return files, err
-	}
-	for _, item := range v.Files.Items {
+// inlineFiles are those of a volume that are in its spec.
+func inlineFiles(v *api.FilesVolume) (files []fileset.File, err error) {
+	for _, item := range v.Items {
 		mode, err := parseMode(item.Mode, 0o644)
 		if err != nil {
 			return nil, err
@@ -89,23 +72,7 @@ func (l *life) files(ctx context.Context, owner string, v api.Volume) (files []f
 				return nil, err
 			}
 		}
-		files = append(files, file{path.Clean(item.Path), mode, data})
-	}
-	return files, nil
-}
-
-// secretItems are the files of the keys that a volume chooses.
-func secretItems(data map[string][]byte, v *api.SecretVolume) (files []file, err error) {
-	for _, item := range v.Items {
-		value, ok := data[item.Key]
-		if !ok {
-			return nil, api.Errorf(api.NotFound, "secret %s has no key %q", v.SecretName, item.Key)
-		}
-		mode, err := parseMode(item.Mode, 0o400)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, file{item.Path, mode, value})
+		files = append(files, fileset.File{Path: path.Clean(item.Path), Mode: mode, Data: data})
 	}
 	return files, nil
 }
@@ -120,7 +87,7 @@ func parseMode(s string, otherwise uint32) (uint32, error) {
 
 // volumeImage writes the files as an EROFS image into the instance's run
 // directory, which lies in memory where the operator keeps /run there.
-func (l *life) volumeImage(name string, files []file, group *uint32) (string, error) {
+func (l *life) volumeImage(name string, files []fileset.File, group *uint32) (string, error) {
 	dir := filepath.Join(l.e.runDir(l.id), "volumes")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
@@ -142,20 +109,20 @@ func (l *life) volumeImage(name string, files []file, group *uint32) (string, er
 }
 
 // writeVolume writes the files, and the directories above them, as an EROFS image.
-func writeVolume(out *os.File, files []file, group *uint32) error {
+func writeVolume(out *os.File, files []fileset.File, group *uint32) error {
 	w := erofs.NewWriter(out)
 	root := erofs.NewDir(0o755)
 	for _, f := range files {
 		dir := root
-		names := strings.Split(f.path, "/")
+		names := strings.Split(f.Path, "/")
 		for _, name := range names[:len(names)-1] {
 			if dir.Entries[name] == nil {
 				dir.Entries[name] = erofs.NewDir(0o755)
 			}
 			dir = dir.Entries[name]
 		}
-		in := &erofs.Inode{Mode: erofs.TypeRegular | f.mode, Mtime: time.Now().Unix()}
-		if err := w.WriteData(in, bytes.NewReader(f.data), int64(len(f.data))); err != nil {
+		in := &erofs.Inode{Mode: erofs.TypeRegular | f.Mode, Mtime: time.Now().Unix()}
+		if err := w.WriteData(in, bytes.NewReader(f.Data), int64(len(f.Data))); err != nil {
 			return err
 		}
 		dir.Entries[names[len(names)-1]] = in

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	goerofs "github.com/erofs/go-erofs"
+
+	"cis/internal/agent/fileset"
 )
 
 func TestFilesOfAGroup(t *testing.T) {
@@ -15,7 +17,7 @@ func TestFilesOfAGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	if err := writeVolume(out, []file{{"sub/key", 0o400, []byte("x")}, {"open", 0o604, nil}}, new(uint32(2000))); err != nil {
+	if err := writeVolume(out, []fileset.File{{Path: "sub/key", Mode: 0o400, Data: []byte("x")}, {Path: "open", Mode: 0o604}}, new(uint32(2000))); err != nil {
 		t.Fatal(err)
 	}
 	volume, err := goerofs.Open(out)

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,11 +16,11 @@ import (
 	"cis/internal/store"
 )
 
-// workload resolves the spec against images and secrets, into all that the agent
-// must know.
-func (l *life) workload(ctx context.Context, rec store.Instance) (*agentpb.Workload, error) {
+// workload resolves the spec against images, into all that the agent must know beside
+// the files of secrets.
+func (l *life) workload(rec store.Instance) (*agentpb.Workload, error) {
 	spec := rec.Spec
-	volumes, err := l.volumes(ctx, rec.Instance)
+	volumes, err := l.volumes(rec.Instance)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ const forever = "trap 'exit 0' TERM; echo started; sleep 100000 & wait"
 func TestNode(t *testing.T) {
 	c := open(t)
 	for name, test := range map[string]func(*cluster){
-		"life": life, "streams": streams, "volumes": volumes, "refused": refused, "jobs": jobs, "force": force, "vm": vm,
+		"life": life, "streams": streams, "volumes": volumes, "updates": updates, "refused": refused, "jobs": jobs, "force": force, "vm": vm,
 		"sidecars": func(c *cluster) { sidecars(c, "cis-gvisor") }, "sidecars in a VM": func(c *cluster) { sidecars(c, "cis-vm") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,6 +140,46 @@ spec:
 	c.equal("the sidecar's end", c.get("pod/"+name, ".status.initContainerStatuses[0].state.terminated.exitCode"), "3")
 	c.equal("what the program saw", c.kubectl("logs", name, "-c", "a"), "1000 2000\n2777 2000\n644 2000\nno_new_privs: 1")
 	c.kubectl("delete", "pod", name)
+}
+
+// updates changes what the volumes of a running pod show.
+func updates(c *cluster) {
+	c.kubectl("create", "configmap", "live", "--from-literal=k=1")
+	c.apply(`
+apiVersion: v1
+kind: Pod
+metadata: {name: updates, labels: {l: "1"}}
+spec:
+  terminationGracePeriodSeconds: 1
+  volumes:
+  - {name: c, configMap: {name: live}}
+  - name: p
+    projected:
+      sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 600}
+      - secret: {name: later, optional: true}
+      - downwardAPI: {items: [{path: l, fieldRef: {fieldPath: "metadata.labels['l']"}}]}
+  containers:
+  - {name: a, image: IMAGE, command: [sleep, "100000"], volumeMounts: [{name: c, mountPath: /c}, {name: p, mountPath: /p}]}
+`)
+	c.kubectl("wait", "--for=condition=Ready", "pod/updates", "--timeout=60s")
+	shows := func(want string) {
+		c.Helper()
+		c.await("the files "+want, func() bool {
+			out, _ := c.kube("", "kubectl", "exec", "updates", "--", "sh", "-c", "cd /c && echo * $(cat *); cd /p && echo * $(cat l w 2>/dev/null)")
+			return strings.TrimSpace(out) == want
+		})
+	}
+	shows("k 1\nl token 1")
+	c.kubectl("patch", "configmap", "live", "-p", `{"data":{"k":"2","j":"3"}}`)
+	shows("j k 3 2\nl token 1")
+	c.kubectl("create", "secret", "generic", "later", "--from-literal=w=x")
+	shows("j k 3 2\nl token w 1 x")
+	c.kubectl("label", "pod", "updates", "l=2", "--overwrite")
+	shows("j k 3 2\nl token w 2 x")
+	c.kubectl("delete", "secret", "later")
+	shows("j k 3 2\nl token 2")
+	c.kubectl("delete", "pod", "updates")
 }
 
 func refused(c *cluster) {

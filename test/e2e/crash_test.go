@@ -280,3 +280,22 @@ func (e *env) killProcesses(sandbox string) {
 		e.Fatalf("sandbox %s has no process", sandbox)
 	}
 }
+
+// TestFilesFollowSecretsAfterACrash: those of programs that outlived cisd, too.
+func TestFilesFollowSecretsAfterACrash(t *testing.T) {
+	ownStage(t, func(e *env) {
+		e.setSecret("s", "1")
+		name := e.create(api.InstanceSpec{
+			Volumes: []api.Volume{{Name: "p", Secret: &api.SecretVolume{SecretName: "s", DefaultMode: "0440"}}},
+			Containers: []api.Container{with(e.sh(watchTorn),
+				func(c *api.Container) { c.VolumeMounts = []api.VolumeMount{{Name: "p", MountPath: "/p"}} })},
+		})
+		e.shows(name, "11")
+		e.setSecret("s", "2")
+		e.crash()
+		e.shows(name, "22")
+		e.setSecret("s", "3")
+		e.shows(name, "33")
+		e.equal("output", e.logs(name), "")
+	})
+}

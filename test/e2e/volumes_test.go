@@ -31,12 +31,13 @@ var volumeTests = tests{
 		secret := "s-" + e.name()
 		e.ok("secret", "create", secret, "--from-literal", "key=hidden")
 		e.Cleanup(func() { _, _ = e.stage.Cis(ctx(), "", "secret", "rm", secret) })
-		e.equal("inside", e.out("--mount", "type=secret,src="+secret+",dst=/s", "--", "sh", "-c", "cat /s/key; stat -c ' %a' /s/key"), "hidden 400")
+		e.equal("inside", e.out("--mount", "type=secret,src="+secret+",dst=/s", "--", "sh", "-c", "cat /s/key; stat -Lc ' %a' /s/key"), "hidden 400")
 		if list := e.ok("secret", "list", "-o", "json"); strings.Contains(list, "hidden") || strings.Contains(list, "aGlkZGVu") {
 			e.Errorf("the secret is shown: %s", list)
 		}
 		e.fails(125, []string{"nosuch"}, "run", "--rm", "--mount", "type=secret,src=nosuch,dst=/s", e.stage.Image, "true")
 	},
+	"files follow their secrets, all at once": followSecrets,
 	"volumes are shared by containers": func(e *env) {
 		mount := func(c *api.Container) { c.VolumeMounts = []api.VolumeMount{{Name: "v", MountPath: "/v"}} }
 		name := e.create(api.InstanceSpec{Volumes: []api.Volume{{Name: "v", EmptyDir: &api.EmptyDir{}}}, Containers: []api.Container{
@@ -54,7 +55,7 @@ var volumeTests = tests{
 			SecurityContext: &api.InstanceSecurityContext{FSGroup: new(int64(2000))},
 			Volumes: []api.Volume{{Name: "d", EmptyDir: &api.EmptyDir{}}, {Name: "m", EmptyDir: &api.EmptyDir{Medium: "Memory"}},
 				{Name: "s", Secret: &api.SecretVolume{SecretName: secret}}},
-			Containers: []api.Container{with(e.sh("id -G; for d in /d /m; do stat -c '%a %g' $d; touch $d/x && stat -c '%u %g' $d/x; done; cat /s/key; stat -c ' %a %g' /s/key"),
+			Containers: []api.Container{with(e.sh("id -G; for d in /d /m; do stat -c '%a %g' $d; touch $d/x && stat -c '%u %g' $d/x; done; cat /s/key; stat -Lc ' %a %g' /s/key"),
 				func(c *api.Container) {
 					c.User = "1000:1000"
 					c.VolumeMounts = []api.VolumeMount{{Name: "d", MountPath: "/d"}, {Name: "m", MountPath: "/m"}, {Name: "s", MountPath: "/s"}}
@@ -71,6 +72,43 @@ var volumeTests = tests{
 		e.out("--", "sh", "-c", "echo x >/root/mark")
 		e.equal("second", e.out("--", "sh", "-c", "test -e /root/mark && echo seen || echo clean"), "clean")
 	},
+}
+
+// watchTorn prints what it saw of two sets at once.
+const watchTorn = "while :; do cd /p/..data && a=$(cat a 2>/dev/null) && b=$(cat b 2>/dev/null) && [ $a != $b ] && echo torn; sleep 0.01; done"
+
+func followSecrets(e *env) {
+	secret, later := "s-"+e.name(), "l-"+e.name()
+	e.Cleanup(func() { _, _ = e.stage.Cis(ctx(), "", "secret", "rm", secret, later) })
+	e.setSecret(secret, "1")
+	name := e.create(api.InstanceSpec{
+		Volumes: []api.Volume{{Name: "p", Projected: &api.ProjectedVolume{DefaultMode: "0440", Sources: []api.VolumeProjection{
+			{Secret: &api.SecretProjection{Name: secret}},
+			{Secret: &api.SecretProjection{Name: later, Optional: true, Items: []api.KeyToPath{{Key: "a", Path: "d/c", Mode: "0600"}}}}}}}},
+		Containers: []api.Container{with(e.sh(watchTorn),
+			func(c *api.Container) { c.VolumeMounts = []api.VolumeMount{{Name: "p", MountPath: "/p"}} })},
+	})
+	e.shows(name, "11")
+	e.setSecret(secret, "2")
+	e.shows(name, "22")
+	e.setSecret(later, "3")
+	e.shows(name, "223")
+	e.equal("output", e.logs(name), "")
+	e.ok("rm", "-f", name)
+}
+
+// setSecret gives a secret the keys a and b of the same value.
+func (e *env) setSecret(name, value string) {
+	e.Helper()
+	e.ok("secret", "create", name, "--from-literal", "a="+value, "--from-literal", "b="+value)
+}
+
+// shows waits until an instance has read-only files of that content in /p.
+func (e *env) shows(name, want string) {
+	e.Helper()
+	e.until("it shows "+want, func() bool {
+		return e.cis("exec", name, "sh", "-c", "cat /p/a /p/b /p/d/c 2>/dev/null; stat -Lc ' %a' /p/a; touch /p/x 2>/dev/null || echo read-only").Stdout == want+" 440\nread-only\n"
+	})
 }
 
 var specTests = tests{

@@ -16,6 +16,7 @@ import (
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/fileset"
 	"cis/internal/agent/stream"
 	"cis/internal/journal"
 
@@ -49,6 +50,17 @@ func (c *Client) Run(ctx context.Context, w *agentpb.Workload) error {
 		return fmt.Errorf("run workload: %w", err)
 	}
 	_, err = c.pb.Run(ctx, &agentpb.RunRequest{Workload: text})
+	return agentpb.FromStatus(err)
+}
+
+// SetFiles makes the files all that a volume with Files shows, at once for its readers: before
+// Run, and whenever they change. At most 4 MiB go in one call.
+func (c *Client) SetFiles(ctx context.Context, volume string, files []fileset.File) error {
+	req := &agentpb.SetFilesRequest{Volume: volume}
+	for _, f := range files {
+		req.Files = append(req.Files, &agentpb.File{Path: f.Path, Mode: f.Mode, Data: f.Data})
+	}
+	_, err := c.pb.SetFiles(ctx, req)
 	return agentpb.FromStatus(err)
 }
 

@@ -314,6 +314,158 @@ func (*RunResponse) Descriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{3}
 }
 
+type SetFilesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the volume.
+	Volume string `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`
+	// All files that it has from now on.
+	Files         []*File `protobuf:"bytes,2,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetFilesRequest) Reset() {
+	*x = SetFilesRequest{}
+	mi := &file_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetFilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetFilesRequest) ProtoMessage() {}
+
+func (x *SetFilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetFilesRequest.ProtoReflect.Descriptor instead.
+func (*SetFilesRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SetFilesRequest) GetVolume() string {
+	if x != nil {
+		return x.Volume
+	}
+	return ""
+}
+
+func (x *SetFilesRequest) GetFiles() []*File {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+type SetFilesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetFilesResponse) Reset() {
+	*x = SetFilesResponse{}
+	mi := &file_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetFilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetFilesResponse) ProtoMessage() {}
+
+func (x *SetFilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetFilesResponse.ProtoReflect.Descriptor instead.
+func (*SetFilesResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{5}
+}
+
+type File struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Relative to the volume.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Permission bits.
+	Mode          uint32 `protobuf:"varint,2,opt,name=mode,proto3" json:"mode,omitempty"`
+	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *File) Reset() {
+	*x = File{}
+	mi := &file_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *File) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*File) ProtoMessage() {}
+
+func (x *File) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use File.ProtoReflect.Descriptor instead.
+func (*File) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *File) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *File) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *File) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type StopRequest struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	GraceMilliseconds int64                  `protobuf:"varint,1,opt,name=grace_milliseconds,json=graceMilliseconds,proto3" json:"grace_milliseconds,omitempty"`
@@ -325,7 +477,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -337,7 +489,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -350,7 +502,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StopRequest) GetGraceMilliseconds() int64 {
@@ -375,7 +527,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -387,7 +539,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -400,7 +552,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 type SignalRequest struct {
@@ -414,7 +566,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -426,7 +578,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -439,7 +591,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SignalRequest) GetContainer() string {
@@ -464,7 +616,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +628,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +641,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 type TryRequest struct {
@@ -504,7 +656,7 @@ type TryRequest struct {
 
 func (x *TryRequest) Reset() {
 	*x = TryRequest{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +668,7 @@ func (x *TryRequest) String() string {
 func (*TryRequest) ProtoMessage() {}
 
 func (x *TryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +681,7 @@ func (x *TryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
 func (*TryRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TryRequest) GetUdp() bool {
@@ -564,7 +716,7 @@ type TryResponse struct {
 
 func (x *TryResponse) Reset() {
 	*x = TryResponse{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +728,7 @@ func (x *TryResponse) String() string {
 func (*TryResponse) ProtoMessage() {}
 
 func (x *TryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +741,7 @@ func (x *TryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
 func (*TryResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TryResponse) GetResult() string {
@@ -614,7 +766,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +778,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +791,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 type StatsResponse struct {
@@ -652,7 +804,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +816,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +829,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StatsResponse) GetPids() int64 {
@@ -714,7 +866,15 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"RunRequest\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\fR\bworkload\"\r\n" +
-	"\vRunResponse\"V\n" +
+	"\vRunResponse\"S\n" +
+	"\x0fSetFilesRequest\x12\x16\n" +
+	"\x06volume\x18\x01 \x01(\tR\x06volume\x12(\n" +
+	"\x05files\x18\x02 \x03(\v2\x12.cis.agent.v1.FileR\x05files\"\x12\n" +
+	"\x10SetFilesResponse\"B\n" +
+	"\x04File\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04mode\x18\x02 \x01(\rR\x04mode\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\"V\n" +
 	"\vStopRequest\x12-\n" +
 	"\x12grace_milliseconds\x18\x01 \x01(\x03R\x11graceMilliseconds\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x0e\n" +
@@ -733,9 +893,10 @@ const file_agent_proto_rawDesc = "" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\"\x0e\n" +
 	"\fStatsRequest\"#\n" +
 	"\rStatsResponse\x12\x12\n" +
-	"\x04pids\x18\x01 \x01(\x03R\x04pids2\xce\x05\n" +
+	"\x04pids\x18\x01 \x01(\x03R\x04pids2\x99\x06\n" +
 	"\x05Agent\x12:\n" +
-	"\x03Run\x12\x18.cis.agent.v1.RunRequest\x1a\x19.cis.agent.v1.RunResponse\x12=\n" +
+	"\x03Run\x12\x18.cis.agent.v1.RunRequest\x1a\x19.cis.agent.v1.RunResponse\x12I\n" +
+	"\bSetFiles\x12\x1d.cis.agent.v1.SetFilesRequest\x1a\x1e.cis.agent.v1.SetFilesResponse\x12=\n" +
 	"\x04Stop\x12\x19.cis.agent.v1.StopRequest\x1a\x1a.cis.agent.v1.StopResponse\x12C\n" +
 	"\x06Signal\x12\x1b.cis.agent.v1.SignalRequest\x1a\x1c.cis.agent.v1.SignalResponse\x12@\n" +
 	"\x05Stats\x12\x1a.cis.agent.v1.StatsRequest\x1a\x1b.cis.agent.v1.StatsResponse\x12:\n" +
@@ -760,52 +921,58 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_agent_proto_goTypes = []any{
-	(*Frame)(nil),          // 0: cis.agent.v1.Frame
-	(*Error)(nil),          // 1: cis.agent.v1.Error
-	(*RunRequest)(nil),     // 2: cis.agent.v1.RunRequest
-	(*RunResponse)(nil),    // 3: cis.agent.v1.RunResponse
-	(*StopRequest)(nil),    // 4: cis.agent.v1.StopRequest
-	(*StopResponse)(nil),   // 5: cis.agent.v1.StopResponse
-	(*SignalRequest)(nil),  // 6: cis.agent.v1.SignalRequest
-	(*SignalResponse)(nil), // 7: cis.agent.v1.SignalResponse
-	(*TryRequest)(nil),     // 8: cis.agent.v1.TryRequest
-	(*TryResponse)(nil),    // 9: cis.agent.v1.TryResponse
-	(*StatsRequest)(nil),   // 10: cis.agent.v1.StatsRequest
-	(*StatsResponse)(nil),  // 11: cis.agent.v1.StatsResponse
+	(*Frame)(nil),            // 0: cis.agent.v1.Frame
+	(*Error)(nil),            // 1: cis.agent.v1.Error
+	(*RunRequest)(nil),       // 2: cis.agent.v1.RunRequest
+	(*RunResponse)(nil),      // 3: cis.agent.v1.RunResponse
+	(*SetFilesRequest)(nil),  // 4: cis.agent.v1.SetFilesRequest
+	(*SetFilesResponse)(nil), // 5: cis.agent.v1.SetFilesResponse
+	(*File)(nil),             // 6: cis.agent.v1.File
+	(*StopRequest)(nil),      // 7: cis.agent.v1.StopRequest
+	(*StopResponse)(nil),     // 8: cis.agent.v1.StopResponse
+	(*SignalRequest)(nil),    // 9: cis.agent.v1.SignalRequest
+	(*SignalResponse)(nil),   // 10: cis.agent.v1.SignalResponse
+	(*TryRequest)(nil),       // 11: cis.agent.v1.TryRequest
+	(*TryResponse)(nil),      // 12: cis.agent.v1.TryResponse
+	(*StatsRequest)(nil),     // 13: cis.agent.v1.StatsRequest
+	(*StatsResponse)(nil),    // 14: cis.agent.v1.StatsResponse
 }
 var file_agent_proto_depIdxs = []int32{
 	1,  // 0: cis.agent.v1.Frame.error:type_name -> cis.agent.v1.Error
-	2,  // 1: cis.agent.v1.Agent.Run:input_type -> cis.agent.v1.RunRequest
-	4,  // 2: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
-	6,  // 3: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
-	10, // 4: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
-	8,  // 5: cis.agent.v1.Agent.Try:input_type -> cis.agent.v1.TryRequest
-	0,  // 6: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
-	0,  // 7: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
-	0,  // 8: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
-	0,  // 9: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
-	0,  // 10: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
-	0,  // 11: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
-	0,  // 12: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
-	3,  // 13: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
-	5,  // 14: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
-	7,  // 15: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
-	11, // 16: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
-	9,  // 17: cis.agent.v1.Agent.Try:output_type -> cis.agent.v1.TryResponse
-	0,  // 18: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
-	0,  // 19: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
-	0,  // 20: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
-	0,  // 21: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
-	0,  // 22: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
-	0,  // 23: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
-	0,  // 24: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
-	13, // [13:25] is the sub-list for method output_type
-	1,  // [1:13] is the sub-list for method input_type
-	1,  // [1:1] is the sub-list for extension type_name
-	1,  // [1:1] is the sub-list for extension extendee
-	0,  // [0:1] is the sub-list for field type_name
+	6,  // 1: cis.agent.v1.SetFilesRequest.files:type_name -> cis.agent.v1.File
+	2,  // 2: cis.agent.v1.Agent.Run:input_type -> cis.agent.v1.RunRequest
+	4,  // 3: cis.agent.v1.Agent.SetFiles:input_type -> cis.agent.v1.SetFilesRequest
+	7,  // 4: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
+	9,  // 5: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
+	13, // 6: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
+	11, // 7: cis.agent.v1.Agent.Try:input_type -> cis.agent.v1.TryRequest
+	0,  // 8: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
+	0,  // 9: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
+	0,  // 10: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
+	0,  // 11: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
+	0,  // 12: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
+	0,  // 13: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
+	0,  // 14: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
+	3,  // 15: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
+	5,  // 16: cis.agent.v1.Agent.SetFiles:output_type -> cis.agent.v1.SetFilesResponse
+	8,  // 17: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
+	10, // 18: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
+	14, // 19: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
+	12, // 20: cis.agent.v1.Agent.Try:output_type -> cis.agent.v1.TryResponse
+	0,  // 21: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
+	0,  // 22: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
+	0,  // 23: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
+	0,  // 24: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
+	0,  // 25: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
+	0,  // 26: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
+	0,  // 27: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
+	15, // [15:28] is the sub-list for method output_type
+	2,  // [2:15] is the sub-list for method input_type
+	2,  // [2:2] is the sub-list for extension type_name
+	2,  // [2:2] is the sub-list for extension extendee
+	0,  // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -819,7 +986,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -9,6 +9,7 @@ import (
 
 type AgentService interface {
 	Run(context.Context, *RunRequest) (*RunResponse, error)
+	SetFiles(context.Context, *SetFilesRequest) (*SetFilesResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -186,6 +187,13 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 				}
 				return svc.Run(ctx, &req)
 			},
+			"SetFiles": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req SetFilesRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.SetFiles(ctx, &req)
+			},
 			"Stop": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req StopRequest
 				if err := unmarshal(&req); err != nil {
@@ -271,6 +279,7 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 
 type AgentClient interface {
 	Run(context.Context, *RunRequest) (*RunResponse, error)
+	SetFiles(context.Context, *SetFilesRequest) (*SetFilesResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -297,6 +306,14 @@ func NewAgentClient(client *ttrpc.Client) AgentClient {
 func (c *agentClient) Run(ctx context.Context, req *RunRequest) (*RunResponse, error) {
 	var resp RunResponse
 	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "Run", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) SetFiles(ctx context.Context, req *SetFilesRequest) (*SetFilesResponse, error) {
+	var resp SetFilesResponse
+	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "SetFiles", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

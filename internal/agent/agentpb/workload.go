@@ -85,11 +85,13 @@ type Mount struct {
 	ReadOnly bool   `json:"readOnly,omitempty"`
 }
 
-// Volume is an empty directory; with Image set, a read-only EROFS file (inline files and
-// secrets); with Disk set, what is on a disk that outlives the sandbox.
+// Volume is an empty directory; with Image set, a read-only EROFS file (inline files);
+// with Files, what SetFiles gives it, read-only too (secrets); with Disk set, what is on a disk
+// that outlives the sandbox.
 type Volume struct {
 	Name  string `json:"name"`
 	Image string `json:"image,omitempty"`
+	Files bool   `json:"files,omitempty"`
 	// Disk is the path on the host of the disk's file.
 	Disk      string    `json:"disk,omitempty"`
 	Memory    bool      `json:"memory,omitempty"`

@@ -51,6 +51,8 @@ type Runtime struct {
 	workload *agentpb.Workload
 	// volumes are the directories of the emptyDirs.
 	volumes map[string]string
+	// files are the directories of the volumes with Files.
+	files map[string]string
 	// containers that are started and not deleted, the latest of each name.
 	containers map[string]*container
 	starts     int
@@ -70,7 +72,7 @@ var _ runtime.Runtime = (*Runtime)(nil)
 func New(c Config) (*Runtime, error) {
 	r := &Runtime{
 		conf: c, images: newImages(c.imagesDir(), c.Disk),
-		volumes: map[string]string{}, containers: map[string]*container{}, programs: map[int]bool{},
+		volumes: map[string]string{}, files: map[string]string{}, containers: map[string]*container{}, programs: map[int]bool{},
 		lost: make(chan struct{}),
 	}
 	if err := r.open(); err != nil {

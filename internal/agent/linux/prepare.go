@@ -27,7 +27,7 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, v := range w.Volumes {
-		if r.volumes[v.Name] != "" || v.Image != "" {
+		if r.volumes[v.Name] != "" || v.Image != "" || v.Files {
 			continue
 		}
 		dir, err := r.makeVolume(v)

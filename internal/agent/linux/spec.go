@@ -78,6 +78,9 @@ func (c *container) volume(w *agentpb.Workload, name string) (dir string, readOn
 	}
 	c.r.mu.Lock()
 	defer c.r.mu.Unlock()
+	if dir = c.r.files[name]; dir != "" {
+		return dir, true, nil
+	}
 	if dir = c.r.volumes[name]; dir == "" {
 		return "", false, fmt.Errorf("no such volume")
 	}

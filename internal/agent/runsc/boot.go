@@ -66,7 +66,7 @@ func boot(ctx context.Context, c Config) (*Sandbox, error) {
 	s := &Sandbox{
 		conf: c, control: control{c.controlSocket()}, volumes: volumes,
 		hostnames: pipes.in.write, answerPipe: pipes.out.read, answers: bufio.NewReader(pipes.out.read),
-		containers: map[string]*container{}, lost: make(chan struct{}),
+		containers: map[string]*container{}, files: map[string]int{}, lost: make(chan struct{}),
 	}
 	go s.watch(pid, log)
 	return s, nil

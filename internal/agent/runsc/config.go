@@ -38,7 +38,7 @@ type Config struct {
 	NetNS string `json:"netNS"`
 	// Hostname until a workload brings its own.
 	Hostname string `json:"hostname"`
-	// Volumes that containers will share: those without Image. Disks among them are
+	// Volumes that containers will share: those without Image and Files. Disks among them are
 	// mounted in the mount namespace of the calling process, which has to be its own.
 	Volumes []agentpb.Volume `json:"volumes,omitempty"`
 }

@@ -152,6 +152,9 @@ func (c *container) mount(r *startRequest, w *agentpb.Workload, m agentpb.Mount)
 		made.Options = []string{"ro"}
 	}
 	for _, v := range w.Volumes {
+		if v.Name == m.Volume && v.Files {
+			return c.fileMount(v, made.Destination)
+		}
 		if v.Name == m.Volume && v.Image != "" {
 			if _, err := r.openImage(v.Image); err != nil {
 				return made, err

@@ -65,7 +65,7 @@ func newBox(t testing.TB, o boxOptions) *box {
 		b.load.EphemeralStorage = o.storage
 	}
 	for _, v := range o.volumes {
-		if v.Image == "" {
+		if v.Image == "" && !v.Files {
 			conf.Volumes = append(conf.Volumes, v)
 		}
 	}
@@ -87,7 +87,7 @@ func pauseImage(t testing.TB, program string) string {
 	}
 	// The name in bin/ makes it executable.
 	return testbox.Erofs(t, map[string]string{
-		"dev/": "", "proc/": "", "sys/": "", "tmp/": "", "bin/": "", "bin/pause": string(content), "pause": "-> bin/pause",
+		"dev/": "", "files/": "", "proc/": "", "sys/": "", "tmp/": "", "bin/": "", "bin/pause": string(content), "pause": "-> bin/pause",
 	})
 }
 

@@ -35,8 +35,10 @@ type Sandbox struct {
 	workload *agentpb.Workload
 	// containers that are started and not deleted, the latest of each name.
 	containers map[string]*container
-	starts     int
-	oomKills   int64
+	// files are the numbers of the volumes with Files.
+	files    map[string]int
+	starts   int
+	oomKills int64
 
 	lost  chan struct{}
 	cause runtime.Loss // set before lost is closed
@@ -47,7 +49,7 @@ var _ runtime.Runtime = (*Sandbox)(nil)
 // Prepare implements runtime.Runtime.
 func (s *Sandbox) Prepare(ctx context.Context, w *agentpb.Workload) error {
 	for _, v := range w.Volumes {
-		if _, ok := s.volumes[v.Name]; v.Image == "" && !ok {
+		if _, ok := s.volumes[v.Name]; v.Image == "" && !v.Files && !ok {
 			return fmt.Errorf("prepare: volume %s was not there when the sandbox booted", v.Name)
 		}
 	}

@@ -30,12 +30,9 @@ func rootSpec(c Config, volumes map[string]*volume) *specs.Spec {
 		if v.dir != "" {
 			continue // what is on the host is shared there
 		}
-		hint := "dev.gvisor.spec.mount." + v.source
-		annotations[hint+".source"] = v.source
-		annotations[hint+".type"] = "tmpfs"
-		annotations[hint+".share"] = "pod"
-		annotations[hint+".options"] = v.options()
+		share(annotations, v.source, v.options())
 	}
+	mounts := fileMounts(annotations)
 	return &specs.Spec{
 		Version:  "1.0.0",
 		Hostname: c.Hostname,
@@ -47,6 +44,7 @@ func rootSpec(c Config, volumes map[string]*volume) *specs.Spec {
 		},
 		Root:        &specs.Root{Path: c.emptyDir(), Readonly: true},
 		Annotations: annotations,
+		Mounts:      mounts,
 		Linux: &specs.Linux{
 			CgroupsPath: c.Cgroup,
 			Namespaces: []specs.LinuxNamespace{
@@ -63,6 +61,15 @@ func (v *volume) options() string {
 		return fmt.Sprintf("rw,mode=0777,size=%d", v.size)
 	}
 	return fmt.Sprintf("rw,mode=2777,gid=%d,size=%d", *v.group, v.size)
+}
+
+// share declares a tmpfs that containers share by its source.
+func share(annotations map[string]string, source, options string) {
+	hint := "dev.gvisor.spec.mount." + source
+	annotations[hint+".source"] = source
+	annotations[hint+".type"] = "tmpfs"
+	annotations[hint+".share"] = "pod"
+	annotations[hint+".options"] = options
 }
 
 func capabilities(caps []string) *specs.LinuxCapabilities {

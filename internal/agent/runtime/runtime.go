@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/fileset"
 )
 
 // Runtime executes containers in the one sandbox that the agent supervises.
@@ -20,6 +21,9 @@ type Runtime interface {
 	// Prepare is called once with the workload, before any container: hostname,
 	// volumes, limits.
 	Prepare(ctx context.Context, w *agentpb.Workload) error
+	// SetFiles makes the files all that a volume with Files shows, at once for its readers. It
+	// may come before Prepare, and at any time after. Calls for one volume do not overlap.
+	SetFiles(ctx context.Context, volume string, files []fileset.File) error
 	// Start makes and starts one attempt of a container. On an error nothing of it
 	// is left. The runtime duplicates the files it needs of stdio.
 	Start(ctx context.Context, c *agentpb.Container, stdio Stdio) (Process, error)

@@ -2,8 +2,10 @@ package gvisor
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 
+	"cis/internal/agent/runsc"
 	"cis/internal/erofs"
 )
 
@@ -35,7 +37,7 @@ func fillPauseImage(out *os.File, program string) error {
 	}
 	w := erofs.NewWriter(out)
 	root := erofs.NewDir(0o755)
-	for _, dir := range []string{"dev", "proc", "sys", "tmp"} {
+	for _, dir := range []string{"dev", path.Base(runsc.FilesDir), "proc", "sys", "tmp"} {
 		root.Entries[dir] = erofs.NewDir(0o755)
 	}
 	pause := &erofs.Inode{Mode: erofs.TypeRegular | 0o755}

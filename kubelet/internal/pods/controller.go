@@ -47,6 +47,7 @@ type Config struct {
 type Controller struct {
 	Config
 	instances *mirror
+	watches   *watches
 	pods      corelisters.PodLister
 	services  corelisters.ServiceLister
 	classes   nodelisters.RuntimeClassLister
@@ -71,6 +72,7 @@ func New(c Config) *Controller {
 	}
 	all.Core().V1().Services().Informer()
 	all.Node().V1().RuntimeClasses().Informer()
+	k.watches = newWatches(c.Kube, k.objectChanged)
 	k.instances = newMirror(c.Cis, c.Node, c.Log, k.instanceChanged, c.Connected)
 	return k
 }

@@ -40,8 +40,8 @@ func (w *worker) make(ctx context.Context, out translate.Output) error {
 	w.secrets = w.secrets[:0]
 	for _, s := range out.Secrets {
 		w.secrets = append(w.secrets, s.Name)
-		if _, err := w.k.Cis.PutSecret(ctx, s); err != nil {
-			return fmt.Errorf("keep secret %s: %w", s.Name, err)
+		if err := w.keep(ctx, s); err != nil {
+			return err
 		}
 	}
 	in, err := w.k.Cis.Create(ctx, out.Request)
@@ -103,15 +103,22 @@ func (w *worker) translate(ctx context.Context, pod *corev1.Pod) (translate.Outp
 	if err != nil {
 		return translate.Output{}, err
 	}
-	material, err := w.k.material(ctx, pod)
+	in, err := w.input(ctx, pod, translate.NeedsOf(pod))
 	if err != nil {
 		return translate.Output{}, err
 	}
+	in.Isolation = isolation
+	return translate.Pod(in)
+}
+
+// input is the pod with what it needs.
+func (w *worker) input(ctx context.Context, pod *corev1.Pod, needs translate.Needs) (translate.Input, error) {
+	material, err := w.material(ctx, pod, needs)
 	size, cpu, memory := w.k.Host()
-	return translate.Pod(translate.Input{
-		Pod: pod, Node: w.k.Node, HostIPs: w.k.HostIPs, Isolation: isolation, DNS: w.k.DNS,
+	return translate.Input{
+		Pod: pod, Node: w.k.Node, HostIPs: w.k.HostIPs, DNS: w.k.DNS,
 		DefaultSize: size, NodeCPU: cpu, NodeMemory: memory, Material: material,
-	})
+	}, err
 }
 
 // The handlers of runtime classes.

@@ -61,8 +61,9 @@ func (w *worker) clear(ctx context.Context, in api.Instance, has bool) (done boo
 // secretsOf are those that were made for the instance.
 func secretsOf(in api.Instance) (names []string) {
 	for _, v := range in.Spec.Volumes {
-		if v.Secret != nil {
-			names = append(names, v.Secret.SecretName)
+		sources, _ := v.Secrets()
+		for _, s := range sources {
+			names = append(names, s.Name)
 		}
 	}
 	return append(names, in.Spec.ImagePullSecrets...)

@@ -14,8 +14,8 @@ import (
 )
 
 // material gets each object by its name, as the node authorizer lets a node do.
-func (k *Controller) material(ctx context.Context, pod *corev1.Pod) (m translate.Material, err error) {
-	needs := translate.NeedsOf(pod)
+func (w *worker) material(ctx context.Context, pod *corev1.Pod, needs translate.Needs) (m translate.Material, err error) {
+	k := w.k
 	m.Services = k.servicesFor(pod.Namespace)
 	if m.ConfigMaps, err = fetch(ctx, needs.ConfigMaps, k.Kube.CoreV1().ConfigMaps(pod.Namespace).Get); err != nil {
 		return m, err
@@ -23,13 +23,8 @@ func (k *Controller) material(ctx context.Context, pod *corev1.Pod) (m translate
 	if m.Secrets, err = fetch(ctx, needs.Secrets, k.Kube.CoreV1().Secrets(pod.Namespace).Get); err != nil {
 		return m, err
 	}
-	m.Tokens = map[translate.TokenRequest]string{}
-	for want := range needs.Tokens {
-		if m.Tokens[want], err = k.token(ctx, pod, want); err != nil {
-			return m, err
-		}
-	}
-	return m, nil
+	m.Tokens, err = w.tokens.get(ctx, k, pod, needs.Tokens)
+	return m, err
 }
 
 // fetch leaves out what does not exist.
@@ -64,7 +59,8 @@ func patiently[T any](ctx context.Context, try func() (T, error)) (T, error) {
 }
 
 // token asks for one that ends with the pod.
-func (k *Controller) token(ctx context.Context, pod *corev1.Pod, want translate.TokenRequest) (string, error) {
+func (k *Controller) token(ctx context.Context, pod *corev1.Pod, want translate.TokenRequest) (token, error) {
+	asked := time.Now()
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 		ExpirationSeconds: &want.Seconds,
 		BoundObjectRef:    &authenticationv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID},
@@ -76,7 +72,11 @@ func (k *Controller) token(ctx context.Context, pod *corev1.Pod, want translate.
 		return k.Kube.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
 	})
 	if err != nil {
-		return "", fmt.Errorf("token of service account %s: %w", pod.Spec.ServiceAccountName, err)
+		return token{}, fmt.Errorf("token of service account %s: %w", pod.Spec.ServiceAccountName, err)
 	}
-	return made.Status.Token, nil
+	life := want.Seconds // the API server may give another
+	if made.Spec.ExpirationSeconds != nil {
+		life = *made.Spec.ExpirationSeconds
+	}
+	return newToken(made.Status.Token, asked, time.Duration(life)*time.Second), nil
 }

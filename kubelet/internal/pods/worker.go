@@ -32,13 +32,15 @@ type worker struct {
 	trouble podstatus.Trouble
 	end     *podstatus.End
 	secrets []string
+	tokens  tokens
+	files   refreshing
 	retry   retry
 	stop    stopping
 }
 
 func newWorker(k *Controller, pod *corev1.Pod) *worker {
 	return &worker{k: k, namespace: pod.Namespace, name: pod.Name, uid: pod.UID, instance: translate.InstanceName(pod),
-		wake: make(chan struct{}, 1), seen: pod, made: hadInstance(pod), refused: -1}
+		wake: make(chan struct{}, 1), seen: pod, made: hadInstance(pod), refused: -1, tokens: tokens{}}
 }
 
 // hadInstance tells it from what the API server knows.
@@ -63,6 +65,7 @@ func (w *worker) poke() {
 
 // run steps until the pod and all that was made for it are gone.
 func (w *worker) run(ctx context.Context) {
+	defer w.k.watches.forget(w.uid)
 	for {
 		done, err := w.step(ctx)
 		if done || ctx.Err() != nil {
@@ -75,10 +78,20 @@ func (w *worker) run(ctx context.Context) {
 		select {
 		case <-w.wake:
 		case <-w.retry.timer():
+		case <-w.renewal():
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// renewal comes when a token of a running pod is to be renewed.
+func (w *worker) renewal() <-chan time.Time {
+	at := w.tokens.due()
+	if in := w.known(); at.IsZero() || in == nil || in.Status.Phase.Finished() {
+		return nil
+	}
+	return time.After(max(time.Until(at), time.Second))
 }
 
 // retry is the wait after a failure; the zero value waits for news alone.
@@ -127,6 +140,8 @@ func (w *worker) step(ctx context.Context) (done bool, err error) {
 		w.end = &podstatus.End{Reason: "InstanceRemoved", Message: "the pod's instance was removed"}
 	case !has && w.end == nil:
 		err = w.create(ctx, pod)
+	case has:
+		err = w.refresh(ctx, pod, in)
 	}
 	if told := w.tell(ctx, pod); err == nil {
 		err = told

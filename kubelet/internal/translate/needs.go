@@ -19,6 +19,18 @@ func NeedsOf(pod *corev1.Pod) Needs {
 			n.container(&list[i])
 		}
 	}
+	n.volumes(pod)
+	return n
+}
+
+// VolumeNeeds are those of Files.
+func VolumeNeeds(pod *corev1.Pod) Needs {
+	n := Needs{ConfigMaps: map[string]bool{}, Secrets: map[string]bool{}, Tokens: map[TokenRequest]bool{}}
+	n.volumes(pod)
+	return n
+}
+
+func (n Needs) volumes(pod *corev1.Pod) {
 	for _, v := range pod.Spec.Volumes {
 		switch {
 		case v.ConfigMap != nil:
@@ -31,7 +43,6 @@ func NeedsOf(pod *corev1.Pod) Needs {
 			}
 		}
 	}
-	return n
 }
 
 func (n Needs) container(c *corev1.Container) {

@@ -91,6 +91,14 @@ func Pod(in Input) (Output, error) {
 	return t.out, t.problems.err()
 }
 
+// Files are the volumes of a pod, and the secrets that they show, as they are to be now. Of
+// Input.Material it wants what VolumeNeeds names. Errors are those of Pod.
+func Files(in Input) (volumes []api.Volume, secrets []api.Secret, err error) {
+	t := &translation{Input: in}
+	volumes = t.volumes()
+	return volumes, t.out.Secrets, t.problems.err()
+}
+
 // InstanceName is the same for the same pod, and another for each pod.
 func InstanceName(pod *corev1.Pod) string {
 	sum := sha256.Sum256([]byte(pod.UID))

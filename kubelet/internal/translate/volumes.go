@@ -58,32 +58,48 @@ func (t *translation) emptyDir(v *corev1.Volume, field string) api.Volume {
 
 const defaultFileMode = 0o644
 
-// fileVolume gathers the files of all sources; a later one of a path wins.
+// fileVolume has the files of all sources; a later one of a path wins. What of them there
+// is may change while the pod runs, so only what the pod itself says is in the volume: it
+// is the secrets that follow the sources.
 func (t *translation) fileVolume(name string, defaultMode *int32, sources []corev1.VolumeProjection, field string) api.Volume {
-	f := &files{t: t, volume: name, mode: defaultFileMode, at: map[string]file{}}
+	f := &files{t: t, volume: name, mode: defaultFileMode}
 	if defaultMode != nil {
 		f.mode = *defaultMode
 	}
 	for i, s := range sources {
 		f.source(s, fmt.Sprintf("%s.projected.sources[%d]", field, i))
 	}
-	secret := api.Secret{Name: t.secretName(name), Type: api.SecretOpaque, Data: map[string][]byte{}}
-	volume := &api.SecretVolume{SecretName: secret.Name}
-	for i, p := range slices.Sorted(maps.Keys(f.at)) {
-		key := strconv.Itoa(i)
-		secret.Data[key] = f.at[p].data
-		volume.Items = append(volume.Items, api.KeyToPath{Key: key, Path: p, Mode: fmt.Sprintf("%04o", f.at[p].mode)})
-	}
-	if len(volume.Items) == 0 { // an optional source that is not there: an empty directory
+	mode := octal(f.mode)
+	switch len(f.parts) {
+	case 0:
 		return api.Volume{Name: name, EmptyDir: &api.EmptyDir{}}
+	case 1:
+		secret := t.keep(name, f.parts[0])
+		return api.Volume{Name: name, Secret: &api.SecretVolume{SecretName: secret.Name, DefaultMode: mode, Items: secret.Items, Optional: true}}
 	}
-	t.out.Secrets = append(t.out.Secrets, secret)
-	return api.Volume{Name: name, Secret: volume}
+	p := &api.ProjectedVolume{DefaultMode: mode}
+	for i, one := range f.parts {
+		p.Sources = append(p.Sources, api.VolumeProjection{Secret: t.keep(name+"."+strconv.Itoa(i), one)})
+	}
+	return api.Volume{Name: name, Projected: p}
 }
 
-type file struct {
-	data []byte
-	mode int32
+// keep makes a secret of a part of a volume.
+func (t *translation) keep(name string, p *part) *api.SecretProjection {
+	secret := api.Secret{Name: t.secretName(name), Type: api.SecretOpaque, Data: p.data}
+	t.out.Secrets = append(t.out.Secrets, secret)
+	return &api.SecretProjection{Name: secret.Name, Items: p.items, Optional: true}
+}
+
+func octal(mode int32) string { return fmt.Sprintf("%04o", mode) }
+
+// part of a volume's files is what one secret of cis holds: either all keys of a source,
+// whichever those are, or the files that the pod names, by numbers.
+type part struct {
+	data  map[string][]byte
+	items []api.KeyToPath
+	// named counts the files that were named.
+	named int
 }
 
 // files of one volume.
@@ -91,40 +107,40 @@ type files struct {
 	t      *translation
 	volume string
 	mode   int32
-	at     map[string]file
+	parts  []*part
 }
 
-func (f *files) put(p string, data []byte, mode *int32) {
-	one := file{data, f.mode}
-	if mode != nil {
-		one.mode = *mode
+// named is the part for one more file that the pod names.
+func (f *files) named() *part {
+	if n := len(f.parts); n > 0 && f.parts[n-1].items != nil {
+		return f.parts[n-1]
 	}
-	f.at[path.Clean(p)] = one
+	p := &part{data: map[string][]byte{}}
+	f.parts = append(f.parts, p)
+	return p
+}
+
+// put adds a file that the pod names; nil for one that does not exist now.
+func (f *files) put(at string, data []byte, mode *int32) {
+	p := f.named()
+	item := api.KeyToPath{Key: strconv.Itoa(p.named), Path: path.Clean(at), Mode: octal(f.mode)}
+	p.named++
+	if mode != nil {
+		item.Mode = octal(*mode)
+	}
+	p.items = slices.DeleteFunc(p.items, func(old api.KeyToPath) bool { return old.Path == item.Path })
+	p.items = append(p.items, item)
+	if data != nil {
+		p.data[item.Key] = data
+	}
 }
 
 func (f *files) source(s corev1.VolumeProjection, field string) {
 	switch m := f.t.Material; {
 	case s.ConfigMap != nil:
-		cm := m.ConfigMaps[s.ConfigMap.Name]
-		if cm == nil {
-			f.t.absent(f.volume, "configmap", s.ConfigMap.Name, s.ConfigMap.Optional)
-			return
-		}
-		data := maps.Clone(cm.BinaryData)
-		if data == nil {
-			data = map[string][]byte{}
-		}
-		for key, value := range cm.Data {
-			data[key] = []byte(value)
-		}
-		f.keys(data, s.ConfigMap.Items, s.ConfigMap.Optional)
+		f.keys(f.configMap(s.ConfigMap), s.ConfigMap.Items, s.ConfigMap.Optional)
 	case s.Secret != nil:
-		secret := m.Secrets[s.Secret.Name]
-		if secret == nil {
-			f.t.absent(f.volume, "secret", s.Secret.Name, s.Secret.Optional)
-			return
-		}
-		f.keys(secret.Data, s.Secret.Items, s.Secret.Optional)
+		f.keys(f.secret(s.Secret), s.Secret.Items, s.Secret.Optional)
 	case s.DownwardAPI != nil:
 		f.downward(s.DownwardAPI.Items, field)
 	case s.ServiceAccountToken != nil:
@@ -132,18 +148,49 @@ func (f *files) source(s corev1.VolumeProjection, field string) {
 	}
 }
 
+// configMap is the data of one; nil if it does not exist.
+func (f *files) configMap(s *corev1.ConfigMapProjection) map[string][]byte {
+	cm := f.t.Material.ConfigMaps[s.Name]
+	if cm == nil {
+		f.t.absent(f.volume, "configmap", s.Name, s.Optional)
+		return nil
+	}
+	data := map[string][]byte{}
+	maps.Copy(data, cm.BinaryData)
+	for key, value := range cm.Data {
+		data[key] = []byte(value)
+	}
+	return data
+}
+
+// secret is the data of one; nil if it does not exist.
+func (f *files) secret(s *corev1.SecretProjection) map[string][]byte {
+	secret := f.t.Material.Secrets[s.Name]
+	if secret == nil {
+		f.t.absent(f.volume, "secret", s.Name, s.Optional)
+		return nil
+	}
+	data := map[string][]byte{}
+	maps.Copy(data, secret.Data)
+	return data
+}
+
 // keys takes all of the data, or the items.
 func (f *files) keys(data map[string][]byte, items []corev1.KeyToPath, optional *bool) {
 	if len(items) == 0 {
-		for key, value := range data {
-			f.put(key, value, nil)
+		if data == nil {
+			data = map[string][]byte{}
 		}
+		f.parts = append(f.parts, &part{data: data})
+		return
 	}
 	for _, item := range items {
 		value, ok := data[item.Key]
-		if ok {
-			f.put(item.Path, value, item.Mode)
-		} else if !is(optional) {
+		if ok && value == nil {
+			value = []byte{}
+		}
+		f.put(item.Path, value, item.Mode)
+		if !ok && data != nil && !is(optional) {
 			f.t.problems.lacks(f.volume, "references non-existent key: %s", item.Key)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/fileset"
 	"cis/internal/agent/runtime"
 )
 
@@ -23,6 +24,7 @@ type Runtime struct {
 	workload   *agentpb.Workload
 	containers map[string]*container
 	ports      map[uint16]func(net.Conn)
+	files      map[string][]fileset.File
 	prepareErr error
 	startDelay time.Duration
 	settled    bool
@@ -42,7 +44,8 @@ var _ runtime.Runtime = (*Runtime)(nil)
 func New() *Runtime {
 	r := &Runtime{
 		programs: Builtin(), containers: map[string]*container{}, ports: map[uint16]func(net.Conn){},
-		lost: make(chan struct{}),
+		files: map[string][]fileset.File{},
+		lost:  make(chan struct{}),
 	}
 	return r
 }
@@ -154,6 +157,21 @@ func (r *Runtime) Prepare(_ context.Context, w *agentpb.Workload) error {
 	}
 	r.workload = w
 	return nil
+}
+
+// SetFiles implements runtime.Runtime.
+func (r *Runtime) SetFiles(_ context.Context, volume string, files []fileset.File) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.files[volume] = files
+	return nil
+}
+
+// Volume is what was put into one.
+func (r *Runtime) Volume(name string) []fileset.File {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.files[name]
 }
 
 // Start implements runtime.Runtime.

@@ -9,6 +9,7 @@ import (
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/fileset"
 	"cis/internal/agent/runtime"
 )
 
@@ -25,7 +26,7 @@ type Options struct {
 func Conform(t *testing.T, newBox func(t testing.TB, o Options) *Box) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB, Options) *Box){
 		"exec": testExec, "privileges": testPrivileges, "no new privileges": testNoNewPrivileges, "group of volumes": testGroup, "terminal": testTerminal, "instance files": testInstanceFiles,
-		"instance files behind symlinks": testInstanceFilesBehindSymlinks, "read-only root": testReadOnlyRoot, "copy": testCopy,
+		"instance files behind symlinks": testInstanceFilesBehindSymlinks, "read-only root": testReadOnlyRoot, "copy": testCopy, "files": testFiles,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newBox) })
 	}
@@ -221,4 +222,47 @@ func testCopy(t *testing.T, newBox func(testing.TB, Options) *Box) {
 	}
 	r.Stdin.Close()
 	r.End()
+}
+
+func testFiles(t *testing.T, newBox func(testing.TB, Options) *Box) {
+	b := newBox(t, Options{Volumes: []agentpb.Volume{{Name: "conf", Files: true}, {Name: "other", Files: true}}})
+	put := func(volume string, files ...fileset.File) {
+		t.Helper()
+		if err := b.Runtime.SetFiles(t.Context(), volume, files); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("conf", fileset.File{Path: "a", Mode: 0o640, Data: []byte("one")}, fileset.File{Path: "sub/b", Mode: 0o400, Data: []byte("two")})
+	put("other", fileset.File{Path: "c", Mode: 0o444, Data: []byte("else")})
+	c := b.Shell("main", "cat")
+	c.Mounts = []agentpb.Mount{{Volume: "conf", Path: "/etc/conf"}, {Volume: "other", Path: "/other"}}
+	r := b.Begin(c)
+	b.Ready("main", "test -f /etc/conf/a")
+	look := func(want string) {
+		t.Helper()
+		_, output := b.Execute("main", Sh("cd /etc/conf && for f in $(find * -follow -type f 2>/dev/null | sort); do echo $(cat $f) $(stat -Lc '%a %u:%g' $f); done; cat /other/c; echo; touch /etc/conf/x 2>&1 | grep -o Read-only")).End()
+		if output != want+"else\nRead-only\n" {
+			t.Errorf("it shows %q, not %q", output, want)
+		}
+	}
+	look("one 640 0:0\ntwo 400 0:0\n")
+	put("conf", fileset.File{Path: "a", Mode: 0o644, Data: []byte("three")}, fileset.File{Path: "d", Mode: 0o640, Group: 2000, Data: []byte("four")})
+	look("three 644 0:0\nfour 640 0:2000\n")
+	put("conf")
+	look("")
+	r.Stdin.Close()
+	r.End()
+	put("conf", fileset.File{Path: "a", Mode: 0o644, Data: []byte("five")})
+	c = b.Shell("again", "cat /etc/conf/a")
+	c.Mounts = []agentpb.Mount{{Volume: "conf", Path: "/etc/conf"}}
+	if _, output := b.RunContainer(c); output != "five" {
+		t.Errorf("another container sees %q", output)
+	}
+	big := fileset.File{Path: "big", Mode: 0o644, Data: make([]byte, fileset.VolumeSize)}
+	if err := b.Runtime.SetFiles(t.Context(), "conf", []fileset.File{big}); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Error(err)
+	}
+	if _, output := b.RunContainer(c); output != "five" {
+		t.Errorf("after what failed it shows %q", output)
+	}
 }
