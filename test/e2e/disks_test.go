@@ -42,6 +42,20 @@ var diskTests = tests{
 		e.equal("another user", e.out("--disk", d+":/data", "-u", "1000:1000", "--", "sh", "-c", "echo mine >/data/u && stat -c %u /data/u"), "1000")
 		e.equal("its owner later", e.out("--disk", d+":/data", "--", "stat", "-c", "%u %g", "/data/u"), "1000 1000")
 	},
+	"a disk is given to the group of its instance": func(e *env) {
+		d := e.disk("--size", "64Mi")
+		e.out("--disk", d+":/data", "--", "sh", "-c", "mkdir -m 700 /data/sub; echo kept >/data/sub/a; chmod 600 /data/sub/a")
+		name := e.create(api.InstanceSpec{
+			SecurityContext: &api.InstanceSecurityContext{FSGroup: new(int64(2000))},
+			Volumes:         []api.Volume{{Name: "d", Disk: &api.DiskVolume{Name: d}}},
+			Containers: []api.Container{with(e.sh("cat /data/sub/a; stat -c '%a %u %g' /data /data/sub /data/sub/a; touch /data/sub/b && stat -c %g /data/sub/b"),
+				func(c *api.Container) {
+					c.User, c.VolumeMounts = "1000:1000", []api.VolumeMount{{Name: "d", MountPath: "/data"}}
+				})},
+		})
+		e.ended(name)
+		e.equal("output", e.cis("logs", name).Stdout, "kept\n2777 0 2000\n2770 0 2000\n660 0 2000\n2000\n")
+	},
 	"a disk follows its instance over stop and start": func(e *env) {
 		d := e.disk("--size", "64Mi")
 		name := e.start("--disk", d+":/data", "--", "sh", "-c", "echo x >>/data/starts; sleep 1000")
