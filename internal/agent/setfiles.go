@@ -17,7 +17,7 @@ func (a *Agent) SetFiles(_ context.Context, req *agentpb.SetFilesRequest) (*agen
 	}
 	files := make([]fileset.File, len(req.Files))
 	for i, f := range req.Files {
-		files[i] = fileset.File{Path: f.Path, Mode: f.Mode, Data: f.Data}
+		files[i] = fileset.File{Path: f.Path, Mode: f.Mode, Group: f.Group, Data: f.Data}
 	}
 	a.putting.Lock()
 	defer a.putting.Unlock()

@@ -58,7 +58,7 @@ func (c *Client) Run(ctx context.Context, w *agentpb.Workload) error {
 func (c *Client) SetFiles(ctx context.Context, volume string, files []fileset.File) error {
 	req := &agentpb.SetFilesRequest{Volume: volume}
 	for _, f := range files {
-		req.Files = append(req.Files, &agentpb.File{Path: f.Path, Mode: f.Mode, Data: f.Data})
+		req.Files = append(req.Files, &agentpb.File{Path: f.Path, Mode: f.Mode, Group: f.Group, Data: f.Data})
 	}
 	_, err := c.pb.SetFiles(ctx, req)
 	return agentpb.FromStatus(err)

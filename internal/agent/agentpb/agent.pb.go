@@ -409,8 +409,10 @@ type File struct {
 	// Relative to the volume.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// Permission bits.
-	Mode          uint32 `protobuf:"varint,2,opt,name=mode,proto3" json:"mode,omitempty"`
-	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	Mode uint32 `protobuf:"varint,2,opt,name=mode,proto3" json:"mode,omitempty"`
+	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// Who owns it beside root.
+	Group         uint32 `protobuf:"varint,4,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -464,6 +466,13 @@ func (x *File) GetData() []byte {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *File) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
 }
 
 type StopRequest struct {
@@ -870,11 +879,12 @@ const file_agent_proto_rawDesc = "" +
 	"\x0fSetFilesRequest\x12\x16\n" +
 	"\x06volume\x18\x01 \x01(\tR\x06volume\x12(\n" +
 	"\x05files\x18\x02 \x03(\v2\x12.cis.agent.v1.FileR\x05files\"\x12\n" +
-	"\x10SetFilesResponse\"B\n" +
+	"\x10SetFilesResponse\"X\n" +
 	"\x04File\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\rR\x04mode\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data\"V\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x14\n" +
+	"\x05group\x18\x04 \x01(\rR\x05group\"V\n" +
 	"\vStopRequest\x12-\n" +
 	"\x12grace_milliseconds\x18\x01 \x01(\x03R\x11graceMilliseconds\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x0e\n" +
