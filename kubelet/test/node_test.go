@@ -172,13 +172,13 @@ spec:
 	}
 	shows("k 1\nl token 1")
 	c.kubectl("patch", "configmap", "live", "-p", `{"data":{"k":"2","j":"3"}}`)
-	shows("j k 3 2\nl token 1")
+	shows("j k 32\nl token 1")
 	c.kubectl("create", "secret", "generic", "later", "--from-literal=w=x")
-	shows("j k 3 2\nl token w 1 x")
+	shows("j k 32\nl token w 1x")
 	c.kubectl("label", "pod", "updates", "l=2", "--overwrite")
-	shows("j k 3 2\nl token w 2 x")
+	shows("j k 32\nl token w 2x")
 	c.kubectl("delete", "secret", "later")
-	shows("j k 3 2\nl token 2")
+	shows("j k 32\nl token 2")
 	c.kubectl("delete", "pod", "updates")
 }
 
