@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bytes"
+	"path/filepath"
 	"strings"
 
 	"cis/api"
@@ -93,6 +95,10 @@ func followSecrets(e *env) {
 	e.shows(name, "22")
 	e.setSecret(later, "3")
 	e.shows(name, "223")
+	big := filepath.Join(e.TempDir(), "a")
+	e.write(big, bytes.Repeat([]byte("x"), 1<<20-1))
+	e.ok("secret", "create", secret, "--from-file", big)
+	e.until("it shows nearly 1 MiB", func() bool { return e.cis("exec", name, "sh", "-c", "wc -c </p/a; ls /p").Stdout == "1048575\na\nd\n" })
 	e.equal("output", e.logs(name), "")
 	e.ok("rm", "-f", name)
 }
