@@ -85,8 +85,11 @@ func (s *Store) Create(ctx context.Context, id string, size api.Bytes) error {
 		if err := s.extend(file, 0, size); err != nil {
 			return err
 		}
-		return run(ctx, file, "mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0",
-			file.Name(), within(size))
+		args := []string{"-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0"}
+		if size <= smallest {
+			args = append(args, "-J", "size=2")
+		}
+		return run(ctx, file, "mke2fs", append(args, file.Name(), within(size))...)
 	})
 	if err != nil {
 		return fmt.Errorf("make disk %s: %w", id, err)
@@ -100,6 +103,10 @@ const tail = 1 * api.MiB
 
 // within is the size of the file system in a disk, as e2fsprogs want it.
 func within(size api.Bytes) string { return fmt.Sprintf("%dK", (size-tail)/api.KiB) }
+
+// smallest is the size up to which mke2fs makes a journal of 1 MiB, too little for a guest's
+// kernel to make the file system bigger in.
+const smallest = 32 * api.MiB
 
 // fill makes a new file, and removes it again where write fails. It is on the host's disk
 // when fill returns.
