@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -37,8 +36,6 @@ import (
 var version = "dev"
 
 func main() {
-	// The server is small; collecting earlier keeps it so.
-	debug.SetGCPercent(50)
 	// ttrpc logs what its callers are told anyway.
 	_ = ttrpclog.SetLevel("panic")
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)

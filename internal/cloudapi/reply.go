@@ -39,6 +39,7 @@ func reply(w http.ResponseWriter, id string, response any, err *cloud.Error) {
 // enveloped puts the ID into an object, and the object into Response.
 func enveloped(object []byte, id string) []byte {
 	var b bytes.Buffer
+	b.Grow(len(object) + 128)
 	b.WriteString(`{"Response":`)
 	inside := bytes.TrimSuffix(object, []byte("}"))
 	b.Write(inside)

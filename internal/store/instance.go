@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	// Reads a page of a list in half of the time of encoding/json (BenchmarkList500).
@@ -223,21 +224,50 @@ func (s *Store) query(ctx context.Context, where string, args ...any) ([]*Instan
 		return nil, fmt.Errorf("read instances: %w", err)
 	}
 	defer rows.Close()
-	var found []*Instance
+	var found []*row
 	for rows.Next() {
-		var in Instance
-		var revision int64
-		var doc, run []byte
-		if err := rows.Scan(&revision, &doc, &run); err != nil {
+		var r row
+		if err := rows.Scan(&r.revision, &r.doc, &r.run); err != nil {
 			return nil, fmt.Errorf("read instances: %w", err)
 		}
-		if err := errors.Join(jsonv1.Unmarshal(doc, &in.Instance), jsonv1.Unmarshal(run, &in.Run)); err != nil {
-			return nil, fmt.Errorf("read instances: %w", err)
-		}
-		in.Revision = revision
-		found = append(found, &in)
+		found = append(found, &r)
 	}
-	return found, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read instances: %w", err)
+	}
+	return decode(found)
+}
+
+// row is an instance as it is recorded.
+type row struct {
+	revision int64
+	doc, run []byte
+}
+
+// share is how many rows one goroutine decodes: a page is there sooner with all cores.
+const share = 25
+
+func decode(rows []*row) ([]*Instance, error) {
+	found, errs := make([]*Instance, len(rows)), make([]error, len(rows))
+	var work sync.WaitGroup
+	for from := 0; from < len(rows); from += share {
+		work.Go(func() {
+			for i := from; i < min(from+share, len(rows)); i++ {
+				found[i], errs[i] = rows[i].instance()
+			}
+		})
+	}
+	work.Wait()
+	return found, errors.Join(errs...)
+}
+
+func (r *row) instance() (*Instance, error) {
+	in := &Instance{}
+	if err := errors.Join(jsonv1.Unmarshal(r.doc, &in.Instance), jsonv1.Unmarshal(r.run, &in.Run)); err != nil {
+		return nil, fmt.Errorf("read instances: %w", err)
+	}
+	in.Revision = r.revision
+	return in, nil
 }
 
 func (in *Instance) marshal() (doc, run string, err error) {
