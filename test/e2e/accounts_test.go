@@ -249,7 +249,7 @@ func keysEnd(e *accountsEnv) *tenant {
 	next.ok("ps")
 	kept.ok("ps")
 	short := e.token("blue", "--expires", "2s")
-	e.until("it expires", func() bool { return short.cis("ps").Code != 0 })
+	e.until("it expires", func() bool { return strings.Contains(short.cis("ps").Stderr, "expired") })
 	short.fails(1, "expired", "ps")
 	e.ok("key", "disable", kept.key.ID, "--account", "blue")
 	kept.fails(1, "the key is disabled", "ps")
