@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,18 +79,11 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func (k *asker) connect(ctx context.Context, t *api.TCPSocketAction) error {
-	c, err := k.dial(ctx, "tcp", net.JoinHostPort(k.hostOr(t.Host), strconv.Itoa(t.Port)))
+	c, err := k.dial(ctx, "tcp", net.JoinHostPort(cmp.Or(t.Host, k.host), strconv.Itoa(t.Port)))
 	if err != nil {
 		return err
 	}
 	return c.Close()
-}
-
-func (k *asker) hostOr(host string) string {
-	if host == "" {
-		return k.host
-	}
-	return host
 }
 
 // dial connects to the instance from here. Others are connected to from inside: what

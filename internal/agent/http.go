@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -54,7 +55,7 @@ func (s statusError) Error() string {
 
 // get asks for a page; a status from 200 to 399 is success.
 func (k *asker) get(ctx context.Context, g *api.HTTPGetAction) error {
-	req, err := request(ctx, k.hostOr(g.Host), g)
+	req, err := request(ctx, cmp.Or(g.Host, k.host), g)
 	if err != nil {
 		return err
 	}

@@ -135,10 +135,7 @@ func (s *slot) letTell() {
 	if state, _ := s.sup.board.look(); !state.Finished {
 		return
 	}
-	select {
-	case <-time.After(tellTime):
-	case <-s.sup.ctx.Done():
-	}
+	_ = pause(s.sup.ctx, tellTime) // cut short by the agent's end
 }
 
 // holdForLoss gives the loss of the sandbox the time to be seen.

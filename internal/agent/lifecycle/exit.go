@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"fmt"
 	"syscall"
 	"time"
@@ -94,10 +95,7 @@ func (c *container) restarts(code int) bool {
 
 // policy is the container's own, else the workload's.
 func (c *container) policy() api.RestartPolicy {
-	if p := c.spec.RestartPolicy; p != "" {
-		return p
-	}
-	return c.m.w.RestartPolicy
+	return cmp.Or(c.spec.RestartPolicy, c.m.w.RestartPolicy)
 }
 
 // end ends a container without a program for good. One that waited for a restart

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"slices"
 	"time"
 
 	"cis/api"
@@ -72,10 +73,5 @@ func (m *Machine) isDone() bool {
 
 // isStuck tells that an init container has failed for good.
 func (m *Machine) isStuck() bool {
-	for _, c := range m.init {
-		if c.failed() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.init, (*container).failed)
 }
