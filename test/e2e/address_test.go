@@ -4,6 +4,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"cis/api"
@@ -33,28 +34,12 @@ var addressTests = tests{
 			e.Fatal(err)
 		}
 		defer c.Close()
-		moved, seen := make(chan struct{}), make(chan []string, 1)
-		go func() {
-			var all []string
-			for n := 0; n < 3; {
-				select {
-				case <-moved:
-					n++
-				default:
-				}
-				if c, _, who, err := dial(e.outside.space, target); err == nil {
-					c.Close()
-					all = append(all, strings.Split(who, " ")[0])
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
-			seen <- all
-		}()
-		time.Sleep(200 * time.Millisecond)
+		answered := e.callers(target)
+		e.until("the old owner answers", func() bool { return slices.Contains(answered(), a) })
 		e.ok("address", "bind", address, b)
-		close(moved)
-		all := <-seen
-		if all = slices.DeleteFunc(slices.Compact(all), func(s string) bool { return s == "" }); !slices.Equal(all, []string{a, b}) {
+		e.until("the new owner answers", func() bool { return slices.Contains(answered(), b) })
+		e.equal("from beyond the host, from now on", e.greetingIn(e.outside.space, target), b+" "+e.outside.address)
+		if all := answered(); !slices.Equal(all, []string{a, b}) {
 			e.Errorf("who answered, in turn: %q", all)
 		}
 		if !long.goesOn(livesWithin) {
@@ -69,4 +54,38 @@ var addressTests = tests{
 		e.equal("seen outside without one", e.ok("exec", b, "wget", "-q", "-O-", "http://"+e.outside.address+"/"), "you are "+e.outside.host)
 		e.ok("address", "rm", address)
 	},
+}
+
+// callers dial an address from beyond the host, again and again until the test ends. Its result tells who answered so
+// far, in turn, each once in a row.
+func (e *env) callers(address string) (answered func() []string) {
+	var mu sync.Mutex
+	var all []string
+	done, ended := make(chan struct{}), make(chan struct{})
+	e.Cleanup(func() { close(done); <-ended })
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			c, _, greeting, err := dial(e.outside.space, address)
+			if err != nil {
+				continue
+			}
+			c.Close()
+			if who, _, _ := strings.Cut(greeting, " "); who != "" {
+				mu.Lock()
+				all = slices.Compact(append(all, who))
+				mu.Unlock()
+			}
+		}
+	}()
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
 }
