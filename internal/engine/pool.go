@@ -42,6 +42,8 @@ const (
 	poolRetry     = 5 * time.Second
 	// standbyEstimate is what a sandbox to be made is expected to hold.
 	standbyEstimate = 64 * api.MiB
+	// answerWithin is how long a sandbox may take to answer that waited while cisd was away.
+	answerWithin = 10 * time.Second
 	// agentMemory is what an agent beside its sandbox holds.
 	agentMemory = 12 * api.MiB
 )
@@ -52,6 +54,8 @@ const (
 type pool struct {
 	e   *Engine
 	cfg StandbyConfig
+	// earlier are those that an earlier cisd made. They are taken in by run.
+	earlier []*sandbox
 
 	mu     sync.Mutex
 	ready  map[shape][]*sandbox
@@ -156,6 +160,9 @@ func (p *pool) nudge() {
 
 // run keeps the pool as it should be until ctx ends.
 func (p *pool) run(ctx context.Context) {
+	for _, sb := range p.earlier {
+		p.welcome(ctx, sb)
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -167,6 +174,29 @@ func (p *pool) run(ctx context.Context) {
 		}
 		timer.Reset(p.step(ctx))
 	}
+}
+
+// welcome takes a sandbox in that waited while cisd was away, if it answers.
+func (p *pool) welcome(ctx context.Context, sb *sandbox) {
+	if err := p.greet(ctx, sb); err == nil {
+		p.add(sb)
+	} else if ctx.Err() == nil {
+		p.e.log.Warn("a standby sandbox of earlier is not used", "sandbox", sb.ID, "error", err)
+		p.e.destroy(sb)
+	}
+}
+
+// greet connects to the agent of a paused sandbox, which stands still with it in a VM.
+func (p *pool) greet(ctx context.Context, sb *sandbox) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("its agent does not answer within %v", answerWithin))
+	defer cancel()
+	if err := sb.machine.Resume(ctx, sb.ID); err != nil {
+		return err
+	}
+	if err := p.e.dial(ctx, sb); err != nil {
+		return err
+	}
+	return sb.machine.Pause(ctx, sb.ID)
 }
 
 // step does one thing that is due and returns when to look again at the latest.

@@ -74,7 +74,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		}
 		sb := &sandbox{Sandbox: b, machine: m}
 		if b.Instance == "" {
-			e.welcome(ctx, sb)
+			e.pool.earlier = append(e.pool.earlier, sb)
 		} else {
 			owned[b.Instance] = sb
 		}
@@ -298,15 +298,6 @@ func (e *Engine) drop(ctx context.Context, b store.Sandbox) {
 		e.log.Warn("a sandbox cannot be removed yet", "sandbox", b.ID, "error", err)
 		e.wg.Go(func() { e.destroy(sb) })
 	}
-}
-
-// welcome takes a waiting sandbox back into the pool, if it answers.
-func (e *Engine) welcome(ctx context.Context, sb *sandbox) {
-	if err := e.dial(ctx, sb); err != nil {
-		e.wg.Go(func() { e.destroy(sb) })
-		return
-	}
-	e.pool.add(sb)
 }
 
 // sweepFiles removes logs and volume files of instances that are on no record.

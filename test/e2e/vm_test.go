@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,14 +40,20 @@ func TestVM(t *testing.T) {
 				e.Errorf("without asking: %+v", r)
 			}
 		},
-		"a standby VM becomes an instance": func(e *env) {
-			e.until("one waits", func() bool {
-				info, err := e.stage.Client.Info(e.Context())
-				return err == nil && len(info.Standby) == 1 && info.Standby[0].Ready == 1
-			})
+		"a standby VM becomes an instance, of another cisd too": func(e *env) {
+			e.until("one waits", func() bool { return e.waiting() == 1 })
+			there, err := os.ReadDir(filepath.Join(e.stage.Dir, "data", "vms"))
+			if err := errors.Join(err, e.stage.Stop()); err != nil {
+				e.Fatal(err)
+			}
+			e.again()
+			e.until("it waits again", func() bool { return e.waiting() == 1 })
 			name := e.name()
 			e.ok("run", "-d", "--name", name, e.stage.Image, "sleep", "1000")
 			in := e.get(name)
+			if id := e.sandbox(name); !slices.ContainsFunc(there, func(dir os.DirEntry) bool { return dir.Name() == id }) {
+				e.Errorf("its sandbox %s was not there before: %v", id, there)
+			}
 			if !in.Status.Standby || in.Status.Isolation != api.IsolationVM {
 				e.Errorf("%+v", in.Status)
 			}
@@ -79,4 +89,13 @@ func TestVM(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { test(&env{T: t, stage: s, isolation: "vm"}) })
 	}
+}
+
+// waiting is how many sandboxes are on standby.
+func (e *env) waiting() int {
+	info, err := e.stage.Client.Info(e.Context())
+	if err != nil || len(info.Standby) != 1 {
+		return 0
+	}
+	return info.Standby[0].Ready
 }
