@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"cis/internal/agent"
+	"cis/internal/agent/agentpb"
 	"cis/internal/agent/guest"
 	"cis/internal/agent/linux"
 )
@@ -22,12 +23,11 @@ func runGuest(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	g.Warm = func(ctx context.Context) error {
-		if err := agent.Rehearse(ctx, rt.Rehearsal(guest.StateDir), guest.StateDir); err != nil {
-			return err
-		}
-		return rt.MakeAhead(ctx)
+	g.Rehearse = func(ctx context.Context) error {
+		c := agentpb.Container{Name: guest.Rehearsal, Rootfs: guest.Rehearsal, Args: []string{guest.Tool, "nothing"}, Cwd: "/"}
+		return agent.Rehearse(ctx, rt, c, guest.StateDir)
 	}
+	g.MakeAhead = rt.MakeAhead
 	go rt.Reap(ctx)
 	go guest.KeepTime(ctx, log)
 	failed := make(chan error, 2)

@@ -35,7 +35,9 @@ func main() {
 	case len(os.Args) > 1 && os.Args[1] == jail.Verb:
 		fail(log, enterJail(os.Args[1:]))
 	case len(os.Args) == 1 && os.Getpid() == 1:
-		fail(log, runGuest(context.Background(), log))
+		// What it says goes to the console, which is slow and meant for the kernel.
+		quiet := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		fail(log, runGuest(context.Background(), quiet))
 	case len(os.Args) == 3 && os.Args[1] == "gvisor":
 		fail(log, run(context.Background(), os.Args[2], log))
 	}

@@ -16,16 +16,16 @@ import (
 
 // Rehearse takes a workload of no use through its whole life, the engine's calls
 // included, in an agent of its own. Whatever the first real one would wait for is in
-// memory then, and its code translated where the processor is emulated. Rehearsal
-// starts something short for the workload's one container; dir is for its output.
-func Rehearse(ctx context.Context, rehearsal runtime.Runtime, dir string) error {
-	if err := rehearse(ctx, rehearsal, dir); err != nil {
+// memory then, and its code translated where the processor is emulated. The container's
+// program is something short; dir is for its output.
+func Rehearse(ctx context.Context, rt runtime.Runtime, c agentpb.Container, dir string) error {
+	if err := rehearse(ctx, rt, c, dir); err != nil {
 		return fmt.Errorf("rehearse: %w", err)
 	}
 	return nil
 }
 
-func rehearse(ctx context.Context, rehearsal runtime.Runtime, dir string) error {
+func rehearse(ctx context.Context, real runtime.Runtime, c agentpb.Container, dir string) error {
 	dir, err := os.MkdirTemp(dir, "rehearsal")
 	if err != nil {
 		return err
@@ -34,13 +34,13 @@ func rehearse(ctx context.Context, rehearsal runtime.Runtime, dir string) error 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ours, theirs := net.Pipe()
-	rt := rehearsed{rehearsal, make(chan error, 1)}
+	rt := rehearsed{real, make(chan error, 1)}
 	go New(ctx, rt, Options{StateDir: dir}).Serve(&single{conn: theirs, ctx: ctx})
 	client := agentclient.New(ours)
 	defer client.Close()
 	w := &agentpb.Workload{
 		ID: "rehearsal", Hostname: "rehearsal", RestartPolicy: api.RestartNever,
-		Containers: []agentpb.Container{{Name: "main", Args: []string{"/"}, Cwd: "/"}},
+		Containers: []agentpb.Container{c},
 	}
 	if err := client.Run(ctx, w); err != nil {
 		return err
@@ -53,7 +53,7 @@ func rehearse(ctx context.Context, rehearsal runtime.Runtime, dir string) error 
 			break
 		}
 	}
-	if err := client.Logs(ctx, "main", 0, 0, func(journal.Chunk) error { return nil }); err != nil {
+	if err := client.Logs(ctx, c.Name, 0, 0, func(journal.Chunk) error { return nil }); err != nil {
 		return err
 	}
 	select {

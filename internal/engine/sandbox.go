@@ -73,7 +73,7 @@ func (e *Engine) boot(ctx context.Context, sb *sandbox, w want) error {
 		nic.Address6, nic.Gateway6 = sb.Address6, sb.link.Gateway6.String()
 	}
 	err = sb.machine.Start(ctx, machine.Sandbox{
-		ID: sb.ID, Ahead: w.instance == "", CPU: w.cpu, Memory: w.memory, Pids: e.cfg.Limits.Pids, Hostname: w.hostname,
+		ID: sb.ID, Ahead: w.instance == "", Layer: api.DefaultEphemeralStorage, CPU: w.cpu, Memory: w.memory, Pids: e.cfg.Limits.Pids, Hostname: w.hostname,
 		NIC: nic, Volumes: w.volumes,
 	})
 	if err != nil {

@@ -76,6 +76,9 @@ type Sandbox struct {
 	Pids int64
 	// Ahead: nobody waits for it yet, so Start may do now what would take time later.
 	Ahead bool
+	// Layer, with Ahead, is the size that the writable layer of its container is likely
+	// to have, in bytes.
+	Layer api.Bytes
 	// Hostname inside; the agent may change it later with its workload.
 	Hostname string
 	// NIC is the sandbox's place on the network.

@@ -26,8 +26,8 @@ const (
 type Guest struct {
 	// Listener takes the host's connections to the agent.
 	Listener net.Listener
-	// Warm does what Request.Warm asks for; set it before Serve.
-	Warm func(context.Context) error
+	// Rehearse and MakeAhead do what Request.Warm asks for; set them before Serve.
+	Rehearse, MakeAhead func(context.Context) error
 
 	requests net.Listener
 	devices  devices
@@ -134,12 +134,27 @@ func (g *Guest) do(ctx context.Context, r Request) error {
 			return err
 		}
 	}
+	if err := g.disks.add(ctx, r.Disks); err != nil {
+		return err
+	}
 	if r.Warm {
-		if err := g.Warm(ctx); err != nil {
+		if err := g.Rehearse(ctx); err != nil {
 			return err
 		}
 	}
-	return g.disks.add(ctx, r.Disks)
+	if err := g.disks.free(r.Free); err != nil {
+		return err
+	}
+	if r.Layer != "" {
+		if err := g.disks.rename(LayerDisk, Rehearsal, r.Layer); err != nil {
+			return err
+		}
+	}
+	if r.Warm {
+		// What is made ahead would keep mounted what is freed.
+		return g.MakeAhead(ctx)
+	}
+	return nil
 }
 
 // Image is the device with an image that the host has at path.

@@ -76,6 +76,15 @@ func (d devices) bind(slot int, driver string) (device string, err error) {
 	return device, nil
 }
 
+// unbind stops the driver of the device in a slot.
+func (d devices) unbind(slot int, driver string) error {
+	err := os.WriteFile("/sys/bus/virtio/drivers/"+driver+"/unbind", []byte(filepath.Base(d[slot])), 0)
+	if err != nil {
+		return fmt.Errorf("stop the driver %s in slot %d: %w", driver, slot, err)
+	}
+	return nil
+}
+
 // holdDrivers keeps drivers from taking devices by themselves.
 func holdDrivers() error {
 	return os.WriteFile("/sys/bus/virtio/drivers_autoprobe", []byte("0"), 0)

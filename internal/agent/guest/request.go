@@ -31,11 +31,19 @@ type Request struct {
 	Time time.Time `json:"time"`
 	// Identity comes with the first request.
 	Identity *Identity `json:"identity,omitempty"`
-	// Warm: run through what the first container will need, for the sake of copies.
-	Warm bool `json:"warm,omitempty"`
 	// Disks that can be used from now on.
 	Disks []Disk `json:"disks,omitempty"`
+	// Warm: run through the life of a container, with the image and the layer called
+	// Rehearsal, and make the first one as far as it can be made ahead.
+	Warm bool `json:"warm,omitempty"`
+	// Free are disks that are used no more.
+	Free []Disk `json:"free,omitempty"`
+	// Layer is the container that gets the layer called Rehearsal.
+	Layer string `json:"layer,omitempty"`
 }
+
+// Rehearsal is the name of the image and the layer that a VM is warmed with.
+const Rehearsal = "rehearsal"
 
 // Identity is what makes a VM differ from others of its size.
 type Identity struct {

@@ -290,7 +290,7 @@ func TestReap(t *testing.T) {
 func TestAhead(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	before := b.traces()
-	if err := agent.Rehearse(t.Context(), b.Rehearsal(t.TempDir()), t.TempDir()); err != nil {
+	if err := agent.Rehearse(t.Context(), b.Runtime, *b.Shell("main", "true"), t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
 	if after := b.traces(); after != before {

@@ -29,7 +29,7 @@ func benchmarkCopy(b *testing.B, ahead bool) {
 	parts := map[string]time.Duration{}
 	for n := 0; b.Loop(); n++ {
 		b.StopTimer()
-		s := machine.Sandbox{ID: fmt.Sprintf("s-%012x", n), CPU: cpu, Memory: small, Pids: 200, Hostname: "web", Ahead: ahead, NIC: newNIC(b)}
+		s := machine.Sandbox{ID: fmt.Sprintf("s-%012x", n), CPU: cpu, Memory: small, Pids: 200, Hostname: "web", Ahead: ahead, Layer: api.GiB, NIC: newNIC(b)}
 		b.StartTimer()
 		at := time.Now()
 		part := func(name string, err error) {

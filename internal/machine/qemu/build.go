@@ -46,11 +46,16 @@ func (m *Machine) newBuild(ctx context.Context) (build, error) {
 		return build{}, err
 	}
 	b := build{kernel: m.conf.Kernel, initramfs: filepath.Join(m.conf.Dir, "initramfs.cpio"), version: version}
-	if err := m.writeInitramfs(b.initramfs); err != nil {
+	err = m.replace(b.initramfs, func(to *os.File) error { return initramfs.Write(to, m.conf.Initramfs) })
+	if err != nil {
 		return build{}, err
 	}
+	err = m.replace(m.rehearsalPath(), func(to *os.File) error { return writeRehearsal(to, m.conf.Initramfs.Tool) })
+	if err != nil {
+		return build{}, fmt.Errorf("write the image of rehearsals: %w", err)
+	}
 	sum := sha256.New()
-	for _, path := range []string{b.kernel, b.initramfs, m.conf.QEMU} {
+	for _, path := range []string{b.kernel, b.initramfs, m.rehearsalPath(), m.conf.QEMU} {
 		if err := hashFile(sum, path); err != nil {
 			return build{}, err
 		}
@@ -83,15 +88,15 @@ func (m *Machine) version(ctx context.Context) (string, error) {
 	return line, nil
 }
 
-// writeInitramfs replaces the archive as a whole.
-func (m *Machine) writeInitramfs(path string) error {
-	file, err := os.CreateTemp(m.conf.Dir, "initramfs")
+// replace writes a file as a whole or not at all.
+func (m *Machine) replace(path string, write func(*os.File) error) error {
+	file, err := os.CreateTemp(m.conf.Dir, filepath.Base(path))
 	if err != nil {
 		return err
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
-	if err := initramfs.Write(file, m.conf.Initramfs); err != nil {
+	if err := write(file); err != nil {
 		return err
 	}
 	if err := file.Chmod(0o644); err != nil { // nothing in it is secret, and no QEMU runs as root

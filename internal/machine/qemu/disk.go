@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,8 @@ const (
 type diskFile struct {
 	use  guest.DiskUse
 	name string
+	// slot, if it has to be that one.
+	slot int
 	// size of one to be made.
 	size api.Bytes
 	// path of the file, and the offset of the file system in it.
@@ -41,7 +44,9 @@ func (v *vm) makeDisks(ctx context.Context, files []diskFile) error {
 	group.SetLimit(4)
 	for i := range files {
 		f := &files[i]
-		f.path = filepath.Join(v.m.dir(v.id), fmt.Sprintf("%s-%d.disk", f.use, i))
+		if f.path == "" {
+			f.path = filepath.Join(v.m.dir(v.id), fmt.Sprintf("%s-%d.disk", f.use, i))
+		}
 		group.Go(func() error {
 			if err := v.m.makeDisk(ctx, f.path, f.size); err != nil {
 				return fmt.Errorf("make the disk for %s %s: %w", f.use, f.name, err)
@@ -52,6 +57,9 @@ func (v *vm) makeDisks(ctx context.Context, files []diskFile) error {
 	return group.Wait()
 }
 
+// fileSize of a disk on which about size bytes can be used.
+func fileSize(size api.Bytes) int64 { return int64(max(size, minDisk)) }
+
 // makeDisk makes a sparse file with a file system in which the guest may use about as
 // many bytes as were asked for.
 func (m *Machine) makeDisk(ctx context.Context, path string, size api.Bytes) error {
@@ -60,7 +68,7 @@ func (m *Machine) makeDisk(ctx context.Context, path string, size api.Bytes) err
 		return err
 	}
 	defer file.Close()
-	if err := file.Truncate(int64(max(size, minDisk))); err != nil {
+	if err := file.Truncate(fileSize(size)); err != nil {
 		return err
 	}
 	// Nothing of it is worth a journal: it ends with the VM.
@@ -72,36 +80,67 @@ func (m *Machine) makeDisk(ctx context.Context, path string, size api.Bytes) err
 	return nil
 }
 
-// add puts files behind free disks and tells the guest.
-func (v *vm) add(ctx context.Context, files []diskFile) error {
-	q, err := dialQMP(ctx, v.m.socket(v.id, controlSocket))
+// add puts files behind free disks and tells the guest. layer is the container that gets
+// the layer made ahead, if any.
+func (v *vm) add(ctx context.Context, files []diskFile, layer string) error {
+	disks, err := v.plugAll(ctx, files)
 	if err != nil {
-		return fmt.Errorf("control QEMU: %w", err)
+		return err
+	}
+	return v.request(ctx, guest.Request{Time: time.Now(), Disks: disks, Layer: layer})
+}
+
+func (v *vm) plugAll(ctx context.Context, files []diskFile) (disks []guest.Disk, err error) {
+	q, err := v.control(ctx)
+	if err != nil {
+		return nil, err
 	}
 	defer q.close()
 	free, err := q.freeSlots(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r := guest.Request{Time: time.Now()}
 	for _, f := range files {
-		slot, err := free.take(f.use == guest.ImageDisk)
+		slot, err := free.take(f.use == guest.ImageDisk, f.slot)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := q.plug(ctx, slot, f); err != nil {
+			return nil, err
+		}
+		disks = append(disks, guest.Disk{Slot: slot, Use: f.use, Name: f.name})
+	}
+	return disks, nil
+}
+
+// unplugAll takes the files away from behind disks that the guest uses no more.
+func (v *vm) unplugAll(ctx context.Context, disks []guest.Disk) error {
+	q, err := v.control(ctx)
+	if err != nil {
+		return err
+	}
+	defer q.close()
+	for _, d := range disks {
+		if err := q.unplug(ctx, d.Slot); err != nil {
 			return err
 		}
-		r.Disks = append(r.Disks, guest.Disk{Slot: slot, Use: f.use, Name: f.name})
 	}
-	return v.request(ctx, r)
+	return nil
+}
+
+func (v *vm) control(ctx context.Context) (*qmp, error) {
+	q, err := dialQMP(ctx, v.m.socket(v.id, controlSocket))
+	if err != nil {
+		return nil, fmt.Errorf("control QEMU: %w", err)
+	}
+	return q, nil
 }
 
 // slots are the numbers of disks that are free.
 type slots struct{ readOnly, writable []int }
 
-// take uses a slot up.
-func (s *slots) take(readOnly bool) (int, error) {
+// take uses a slot up: that one, or with 0 the first that is free.
+func (s *slots) take(readOnly bool, slot int) (int, error) {
 	from, most, what := &s.writable, guest.WritableSlots-1, "containers, volumes on disk and disks"
 	if readOnly {
 		from, most, what = &s.readOnly, guest.ReadOnlySlots, "images, files and secrets"
@@ -110,8 +149,10 @@ func (s *slots) take(readOnly bool) (int, error) {
 		return 0, api.Errorf(api.Invalid, "the instance has more than %d %s, which is what a VM has disks for", most, what).
 			WithNext("use fewer, or `--isolation gvisor`")
 	}
-	slot := (*from)[0]
-	*from = (*from)[1:]
+	if slot == 0 {
+		slot = (*from)[0]
+	}
+	*from = slices.DeleteFunc(*from, func(other int) bool { return other == slot })
 	return slot, nil
 }
 
@@ -166,8 +207,32 @@ func (q *qmp) plug(ctx context.Context, slot int, f diskFile) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.run(ctx, "blockdev-reopen", map[string]any{"options": []any{map[string]any{
-		"driver": "raw", "node-name": disk(slot), "file": fileNode(slot), "read-only": readOnly, "offset": f.offset,
+	return q.turn(ctx, slot, fileNode(slot), f.offset)
+}
+
+// turn makes what is behind a disk another node.
+func (q *qmp) turn(ctx context.Context, slot int, node string, offset int64) error {
+	_, err := q.run(ctx, "blockdev-reopen", map[string]any{"options": []any{map[string]any{
+		"driver": "raw", "node-name": disk(slot), "file": node, "read-only": slot < guest.FirstWritable, "offset": offset,
 	}}})
+	return err
+}
+
+// unplug leaves nothing behind a disk. It is done once at most for each slot.
+func (q *qmp) unplug(ctx context.Context, slot int) error {
+	nothing := "nothing" + disk(slot)
+	_, err := q.run(ctx, "blockdev-add", map[string]any{
+		"driver": "null-co", "node-name": nothing, "size": 0, "read-zeroes": true, "read-only": slot < guest.FirstWritable,
+	})
+	if err != nil {
+		return err
+	}
+	if err := q.turn(ctx, slot, nothing, 0); err != nil {
+		return err
+	}
+	if _, err := q.run(ctx, "blockdev-del", map[string]any{"node-name": fileNode(slot)}); err != nil {
+		return err
+	}
+	_, err = q.run(ctx, "remove-fd", map[string]any{"fdset-id": slot})
 	return err
 }

@@ -82,6 +82,9 @@ func (v *vm) settle(ctx context.Context, s machine.Sandbox) error {
 		Address6: s.NIC.Address6, Gateway6: s.NIC.Gateway6, MTU: s.NIC.MTU, Seed: seed,
 	}})
 	files := []diskFile{{use: guest.ScratchDisk, size: scratchSize}}
+	if s.Ahead {
+		files = append(files, v.ahead(s.Layer))
+	}
 	var kept []diskFile
 	for _, volume := range s.Volumes {
 		switch {
@@ -96,10 +99,11 @@ func (v *vm) settle(ctx context.Context, s machine.Sandbox) error {
 	if err := errors.Join(<-asked, err); err != nil {
 		return err
 	}
-	if err := v.add(ctx, append(files, kept...)); err != nil || !s.Ahead {
-		return err
+	files = append(files, kept...)
+	if s.Ahead {
+		return v.rehearse(ctx, files, func(d guest.Disk) bool { return d.Use == guest.ImageDisk })
 	}
-	return v.request(ctx, guest.Request{Time: time.Now(), Warm: true})
+	return v.add(ctx, files, "")
 }
 
 // Equip implements machine.Machine.
@@ -119,8 +123,12 @@ func (m *Machine) equip(ctx context.Context, id string, d machine.Disks) error {
 		return nil
 	}
 	v := &vm{m: m, id: id}
+	ahead, layers, err := v.takeAhead(ctx, d.Layers)
+	if err != nil {
+		return err
+	}
 	var files []diskFile
-	for _, layer := range d.Layers {
+	for _, layer := range layers {
 		files = append(files, diskFile{use: guest.LayerDisk, name: layer.Container, size: layer.Size})
 	}
 	if err := v.makeDisks(ctx, files); err != nil {
@@ -129,7 +137,7 @@ func (m *Machine) equip(ctx context.Context, id string, d machine.Disks) error {
 	for _, image := range d.Images {
 		files = append(files, diskFile{use: guest.ImageDisk, name: image.Path, path: image.Path, offset: image.Offset})
 	}
-	if err := v.add(ctx, files); err != nil {
+	if err := v.add(ctx, files, ahead); err != nil {
 		return err
 	}
 	if err := os.WriteFile(done, nil, 0o600); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -91,7 +90,11 @@ func (m *Machine) saveTemplate(ctx context.Context, s shape, a accelerator, dir 
 
 // save waits until the guest is ready and writes the state of its devices to a file.
 func (v *vm) save(ctx context.Context, path string) error {
-	if err := v.request(ctx, guest.Request{Time: time.Now(), Warm: true}); err != nil {
+	layer := []diskFile{v.ahead(minDisk)}
+	if err := v.makeDisks(ctx, layer); err != nil {
+		return err
+	}
+	if err := v.rehearse(ctx, layer, func(guest.Disk) bool { return true }); err != nil {
 		return err
 	}
 	state, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
