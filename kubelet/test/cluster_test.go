@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -71,13 +72,18 @@ func prepare(t *testing.T) *cluster {
 	return c
 }
 
+// freePort is one below those that the kernel gives to connections, which could take it
+// before it is used, or end up talking to themselves.
 func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 20000 + rand.IntN(10000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port from 20000 to 29999 is free")
+	return 0
 }
 
 // hostAddress is one that is not loopback, which the API server asks for.
