@@ -3,7 +3,6 @@ package test
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -72,33 +71,20 @@ func prepare(t *testing.T) *cluster {
 	return c
 }
 
-// freePort is one below those that the kernel gives to connections, which could take it
-// before it is used, or end up talking to themselves.
 func freePort(t *testing.T) int {
-	for range 100 {
-		port := 20000 + rand.IntN(10000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port from 20000 to 29999 is free")
-	return 0
-}
-
-// hostAddress is one that is not loopback, which the API server asks for.
-func hostAddress(t *testing.T) string {
-	addresses, err := net.InterfaceAddrs()
+	port, err := stage.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range addresses {
-		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
-			return n.IP.String()
-		}
+	return port
+}
+
+func hostAddress(t *testing.T) string {
+	address, err := stage.HostAddress()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("this host has no address but loopback")
-	return ""
+	return address
 }
 
 func (c *cluster) startKubelet() {

@@ -172,9 +172,10 @@ func TestDiesWithItsParent(t *testing.T) {
 		g := NewGroup(quick, []Process{script(t, io.Discard, "a", `echo $$ >$SUPERVISE_PID_FILE.new; mv $SUPERVISE_PID_FILE.new $SUPERVISE_PID_FILE; sleep 60`)})
 		t.Fatal(g.Start(t.Context()))
 	}
-	file := filepath.Join(t.TempDir(), "pid")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pid")
 	parent := exec.Command(os.Args[0], "-test.run=^TestDiesWithItsParent$")
-	parent.Env = append(os.Environ(), "SUPERVISE_PID_FILE="+file)
+	parent.Env = append(os.Environ(), "SUPERVISE_PID_FILE="+file, "TMPDIR="+dir)
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
