@@ -29,7 +29,8 @@ type cluster struct {
 func open(t *testing.T) *cluster {
 	t.Helper()
 	c := prepare(t)
-	c.must("up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port))
+	c.must("up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port),
+		"--extra", fmt.Sprintf("kube-controller-manager=--cluster-signing-duration=%s", certificateLife))
 	c.kubectl("apply", "-f", "../deploy/rbac.yaml")
 	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
 	c.startKubelet()

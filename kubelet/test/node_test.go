@@ -26,7 +26,7 @@ const forever = "trap 'exit 0' TERM; echo started; sleep 100000 & wait"
 func TestNode(t *testing.T) {
 	c := open(t)
 	for name, test := range map[string]func(*cluster){
-		"life": life, "streams": streams, "volumes": volumes, "updates": updates, "refused": refused, "jobs": jobs, "force": force, "vm": vm,
+		"life": life, "streams": streams, "volumes": volumes, "updates": updates, "refused": refused, "jobs": jobs, "force": force, "vm": vm, "drain": drain,
 		"sidecars": func(c *cluster) { sidecars(c, "cis-gvisor") }, "sidecars in a VM": func(c *cluster) { sidecars(c, "cis-vm") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -36,6 +36,7 @@ func TestNode(t *testing.T) {
 		})
 	}
 	t.Run("away", func(t *testing.T) { c.T = t; away(c) })
+	t.Run("certificates", func(t *testing.T) { c.T = t; certificates(c) })
 	c.T = t
 }
 
