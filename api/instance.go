@@ -225,7 +225,12 @@ type VolumeMount struct {
 	Name string `json:"name"`
 	// MountPath is absolute and not the root.
 	MountPath string `json:"mountPath"`
-	ReadOnly  bool   `json:"readOnly,omitempty"`
+	// SubPath is the file or directory of the volume that is shown: a relative path
+	// without "..". A directory that does not exist is made; symlinks may not lead out of
+	// the volume. What is shown of a secret stays as it was when the container started.
+	// Empty: the whole volume.
+	SubPath  string `json:"subPath,omitempty"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
 }
 
 // Volume is storage that containers of one instance share. Exactly one source

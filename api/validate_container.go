@@ -150,6 +150,7 @@ func (c *checker) mounts(ct *Container, volumes map[string]bool, field string) {
 		c.check(volumes[m.Name], at+".name", "there is no volume %q; volumes must list it", clip(m.Name))
 		c.check(isCleanPath(m.MountPath) && m.MountPath != "/", at+".mountPath", cleanPathRule+", and not the root")
 		c.unique(seen, m.MountPath, at+".mountPath")
+		c.check(m.SubPath == "" || isFilePath(m.SubPath), at+".subPath", filePathRule)
 	}
 }
 

@@ -107,13 +107,21 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 				WithNext("set user, or take an image with another USER")
 		}
 	}
-	for _, m := range c.VolumeMounts {
-		out.Mounts = append(out.Mounts, agentpb.Mount{Volume: m.Name, Path: m.MountPath, ReadOnly: m.ReadOnly})
-	}
+	out.Mounts = mounts(c.VolumeMounts)
 	if s := status(rec, c.Name); s != nil {
 		out.RestartCount, out.LastState = s.RestartCount, s.LastState
 	}
 	return out, nil
+}
+
+// mounts are in the order in which they are made.
+func mounts(spec []api.VolumeMount) (out []agentpb.Mount) {
+	for _, m := range spec {
+		out = append(out, agentpb.Mount{Volume: m.Name, SubPath: m.SubPath, Path: m.MountPath, ReadOnly: m.ReadOnly})
+	}
+	depth := func(m agentpb.Mount) int { return strings.Count(m.Path, "/") }
+	slices.SortStableFunc(out, func(a, b agentpb.Mount) int { return depth(a) - depth(b) })
+	return out
 }
 
 // command joins the spec's and the image's, as Kubernetes does: a command in the

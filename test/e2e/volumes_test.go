@@ -49,6 +49,7 @@ var volumeTests = tests{
 		e.ended(name)
 		e.equal("output", e.ok("logs", "-c", "reader", name), "shared\n")
 	},
+	"parts of volumes": subPaths,
 	"the group of volumes": func(e *env) {
 		secret := "s-" + e.name()
 		e.ok("secret", "create", secret, "--from-literal", "key=hidden")

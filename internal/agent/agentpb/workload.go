@@ -64,8 +64,9 @@ type Container struct {
 	// container: it goes on until all main containers have ended.
 	RestartPolicy api.RestartPolicy `json:"restartPolicy,omitempty"`
 	// StopSignal is the number of the signal that asks the program to end.
-	StopSignal int     `json:"stopSignal"`
-	Mounts     []Mount `json:"mounts,omitempty"`
+	StopSignal int `json:"stopSignal"`
+	// Mounts in the order in which they are made: what lies in another comes after it.
+	Mounts []Mount `json:"mounts,omitempty"`
 
 	StartupProbe   *api.Probe     `json:"startupProbe,omitempty"`
 	LivenessProbe  *api.Probe     `json:"livenessProbe,omitempty"`
@@ -80,7 +81,9 @@ type Container struct {
 
 // Mount places a volume.
 type Mount struct {
-	Volume   string `json:"volume"`
+	Volume string `json:"volume"`
+	// SubPath is what of the volume is shown, see package subpath; empty: all of it.
+	SubPath  string `json:"subPath,omitempty"`
 	Path     string `json:"path"`
 	ReadOnly bool   `json:"readOnly,omitempty"`
 }

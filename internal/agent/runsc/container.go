@@ -2,6 +2,7 @@ package runsc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/launch"
 	"cis/internal/agent/runtime"
 )
 
@@ -64,7 +66,11 @@ func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtim
 	if err != nil {
 		return err
 	}
-	err = control.call(ctx, methodStart, request.args, nil, files...)
+	if launches(c.spec) {
+		err = c.launch(ctx, request.args, files)
+	} else {
+		err = control.call(ctx, methodStart, request.args, nil, files...)
+	}
 	if err != nil {
 		// What began goes, even when ctx has ended meanwhile.
 		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -72,6 +78,19 @@ func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtim
 		control.call(after, methodDestroy, c.id, nil)
 	}
 	return err
+}
+
+// launch starts a container with a launcher, and returns when that has become its program.
+func (c *container) launch(ctx context.Context, args startArgs, files []*os.File) error {
+	l, err := c.sandbox.listen(ctx, c.id)
+	if err != nil {
+		return fmt.Errorf("listen to the launch: %w", err)
+	}
+	if err := c.sandbox.control.call(ctx, methodStart, args, nil, files...); err != nil {
+		l.dismiss()
+		return errors.Join(err, l.outcome(ctx))
+	}
+	return l.outcome(ctx)
 }
 
 // startRequest is a call of StartSubcontainer in the making. Files are ordered as
@@ -130,8 +149,11 @@ func (r *startRequest) openImage(path string) (*os.File, error) {
 
 // mounts adds the system's and the volumes' mounts.
 func (c *container) mounts(r *startRequest, w *agentpb.Workload) error {
-	mounts, tmp := systemMounts(), true
-	for _, m := range c.spec.Mounts {
+	mounts, tmp, launched := systemMounts(), true, launches(c.spec)
+	for i, m := range c.spec.Mounts {
+		if launched {
+			m = agentpb.Mount{Volume: m.Volume, Path: launch.VolumeDir(i)}
+		}
 		made, err := c.mount(r, w, m)
 		if err != nil {
 			return fmt.Errorf("mount volume %s: %w", m.Volume, err)
@@ -143,6 +165,9 @@ func (c *container) mounts(r *startRequest, w *agentpb.Workload) error {
 		mounts = append(mounts, noTmp)
 	}
 	r.args.Spec.Mounts = mounts
+	if launched {
+		return c.launcher(r)
+	}
 	return nil
 }
 
