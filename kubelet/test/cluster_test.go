@@ -30,7 +30,7 @@ func open(t *testing.T) *cluster {
 	t.Helper()
 	c := prepare(t)
 	c.must("up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port))
-	c.kubectl("apply", "-f", "../deploy/rbac.yaml")
+	c.kubectl("apply", "-f", "../deploy/rbac.yaml", "-f", "../deploy/disks.yaml")
 	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
 	c.startKubelet()
 	c.kubectl("wait", "--for=create", "node/"+c.node, "--timeout=60s")

@@ -32,7 +32,7 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 	}
 	t.security(c, &out, field+".securityContext")
 	for i, m := range c.VolumeMounts {
-		out.VolumeMounts = append(out.VolumeMounts, t.mount(m, fmt.Sprintf("%s.volumeMounts[%d]", field, i)))
+		out.VolumeMounts = append(out.VolumeMounts, t.mount(m, env, fmt.Sprintf("%s.volumeMounts[%d]", field, i)))
 	}
 	out.StartupProbe = t.probe(c, c.StartupProbe, field+".startupProbe")
 	out.LivenessProbe = t.probe(c, c.LivenessProbe, field+".livenessProbe")
@@ -51,16 +51,6 @@ func (t *translation) termination(c *corev1.Container, field string) {
 	if p := c.TerminationMessagePath; p != "" && p != corev1.TerminationMessagePathDefault {
 		t.problems.refuse(field+".terminationMessagePath", "only %s is accepted", corev1.TerminationMessagePathDefault)
 	}
-}
-
-func (t *translation) mount(m corev1.VolumeMount, field string) api.VolumeMount {
-	if p := m.MountPropagation; p != nil && *p != corev1.MountPropagationNone {
-		t.problems.refuse(field+".mountPropagation", "an instance has no part in the host's mounts; only None is accepted")
-	}
-	if r := m.RecursiveReadOnly; r != nil && *r == corev1.RecursiveReadOnlyEnabled {
-		t.problems.refuse(field+".recursiveReadOnly", "Enabled is not supported")
-	}
-	return api.VolumeMount{Name: m.Name, MountPath: cleanMount(m.MountPath), ReadOnly: m.ReadOnly}
 }
 
 func (t *translation) probe(c *corev1.Container, p *corev1.Probe, field string) *api.Probe {
