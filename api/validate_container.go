@@ -58,6 +58,9 @@ func (c *checker) container(ct *Container, in inInstance, field string) {
 	c.securityContext(ct.SecurityContext, field+".securityContext")
 	c.mounts(ct, in.volumes, field)
 	c.probes(ct, field)
+	c.check(ct.TerminationMessagePath == "" || isCleanPath(ct.TerminationMessagePath) && ct.TerminationMessagePath != "/",
+		field+".terminationMessagePath", cleanPathRule+", and not the root")
+	oneOf(c, ct.TerminationMessagePolicy, field+".terminationMessagePolicy", "", MessageFromFile, MessageFallbackToLogs)
 	if l := ct.Lifecycle; l != nil {
 		c.hook(l.PostStart, field+".lifecycle.postStart")
 		c.hook(l.PreStop, field+".lifecycle.preStop")

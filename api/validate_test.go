@@ -226,6 +226,8 @@ var containerMistakes = map[string]map[string]string{
 	"ports[0].name":                 {"ports: [{containerPort: 1, name: '80'}]": "letter", "ports: [{containerPort: 1, name: a--b}]": "single"},
 	"ports[1].name":                 {"ports: [{containerPort: 1, name: a}, {containerPort: 2, name: a}]": "twice"},
 	"volumeMounts[0].name":          {"volumeMounts: [{name: b, mountPath: /b}]": `no volume "b"`},
+	"terminationMessagePath":        {"terminationMessagePath: log": "absolute", "terminationMessagePath: /": "root"},
+	"terminationMessagePolicy":      {"terminationMessagePolicy: Never": "File, FallbackToLogsOnError"},
 	"startupProbe":                  {"startupProbe: {}": "exactly one of exec, httpGet, tcpSocket and grpc, not 0"},
 	"livenessProbe":                 {"livenessProbe: {exec: {command: [a]}, tcpSocket: {port: 1}}": "not 2"},
 	"lifecycle.preStop":             {"lifecycle: {preStop: {}}": "exec, httpGet and sleep, not 0"},

@@ -17,11 +17,13 @@
 //	cis-pause launch ORDER COMMAND…
 //	                       becomes the program of a new container (package launch)
 //	cis-pause listen PIPE  tells on standard output why a launch failed
+//	cis-pause words FILE   tells on standard output what a program left in its file for last
+//	                       words, and removes that
 //	cis-pause contain DIR  becomes the program of a new container, in a VM; the
 //	                       orders come over a socket, which is descriptor 3
 //	cis-pause join         becomes one more program of a container
 //
-// With gVisor it is the root container, publish, dial, try and listen run in there, launch in
+// With gVisor it is the root container, publish, dial, try, listen and words run in there, launch in
 // other containers, and keyboard on the host.
 // In a VM every program of a container begins as contain or join. With both, pack and unpack run
 // in a container from outside of its file system, so they need nothing of its image,
@@ -39,6 +41,7 @@ import (
 	"syscall"
 
 	"cis/internal/agent/fileset"
+	"cis/internal/agent/lastwords"
 	"cis/internal/agent/launch"
 	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/tarcopy"
@@ -71,12 +74,24 @@ func run(args []string) error {
 		return launch.Launch(args[1], args[2:], os.Environ())
 	case len(args) == 2 && args[0] == "listen":
 		return launch.Listen(args[1], os.Stdout)
+	case len(args) == 2 && args[0] == "words":
+		return words(args[1], os.Stdout)
 	case len(args) == 2 && args[0] == "contain":
 		return report(inside.Contain(args[1]))
 	case len(args) == 1 && args[0] == "join":
 		return report(inside.Join())
 	}
-	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | publish PATH | dial [ADDRESS:]PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | launch ORDER COMMAND… | listen PIPE | contain DIR | join]")
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | publish PATH | dial [ADDRESS:]PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | launch ORDER COMMAND… | listen PIPE | words FILE | contain DIR | join]")
+}
+
+func words(file string, out io.Writer) error {
+	defer os.Remove(file)
+	text, err := lastwords.Read(file)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, text)
+	return err
 }
 
 // report tells the agent why this did not become another program.

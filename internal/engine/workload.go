@@ -92,6 +92,7 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 		UID: user.UID, GID: user.GID, Groups: user.AdditionalGIDs, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		StopSignal: stop, StartupProbe: c.StartupProbe, LivenessProbe: c.LivenessProbe, ReadinessProbe: c.ReadinessProbe,
 		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy,
+		MessagePath: c.TerminationMessagePath, MessageFromLogs: c.TerminationMessagePolicy == api.MessageFallbackToLogs,
 	}
 	if group := fsGroup(rec.Spec); group != nil {
 		out.Groups = append(slices.Clone(out.Groups), *group)

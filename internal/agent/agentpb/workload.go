@@ -67,6 +67,11 @@ type Container struct {
 	StopSignal int `json:"stopSignal"`
 	// Mounts in the order in which they are made: what lies in another comes after it.
 	Mounts []Mount `json:"mounts,omitempty"`
+	// MessagePath is where the program finds a file for its last words (package lastwords);
+	// empty: there is none. MessageFromLogs: where it leaves none and fails, the end of its
+	// output is taken.
+	MessagePath     string `json:"messagePath,omitempty"`
+	MessageFromLogs bool   `json:"messageFromLogs,omitempty"`
 
 	StartupProbe   *api.Probe     `json:"startupProbe,omitempty"`
 	LivenessProbe  *api.Probe     `json:"livenessProbe,omitempty"`

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cis/internal/agent/lastwords"
 	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/subpath"
 )
@@ -44,6 +45,9 @@ func (o Order) arrange() error {
 			return fmt.Errorf("mount %s: %w", m.Target, err)
 		}
 	}
+	if err := o.messages(); err != nil {
+		return fmt.Errorf("mount %s: %w", o.Message, err)
+	}
 	if err := o.clear(); err != nil {
 		return fmt.Errorf("clear up the launch: %w", err)
 	}
@@ -54,6 +58,23 @@ func (o Order) arrange() error {
 		return fmt.Errorf("make the root read-only: %w", err)
 	}
 	return nil
+}
+
+// messages makes the file for the program's last words.
+func (o Order) messages() error {
+	if o.Message == "" {
+		return nil
+	}
+	file := MessageFile(ReportsDir, o.Report)
+	if err := lastwords.Make(file); err != nil {
+		return err
+	}
+	source, err := unix.Open(file, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(source)
+	return bind(source, o.Message)
 }
 
 // place shows what the mount is of at its target.
@@ -70,16 +91,21 @@ func (m Mount) place(volume string) error {
 		}
 		defer unix.Close(source)
 	}
-	if err := mountPoint(source, m.Target); err != nil {
-		return err
-	}
-	if err := unix.Mount("/proc/self/fd/"+strconv.Itoa(source), m.Target, "", unix.MS_BIND, ""); err != nil {
+	if err := bind(source, m.Target); err != nil {
 		return err
 	}
 	if !m.ReadOnly {
 		return nil
 	}
 	return unix.Mount("", m.Target, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+}
+
+// bind shows what is open at the target.
+func bind(source int, target string) error {
+	if err := mountPoint(source, target); err != nil {
+		return err
+	}
+	return unix.Mount("/proc/self/fd/"+strconv.Itoa(source), target, "", unix.MS_BIND, "")
 }
 
 // mountPoint makes what the image lacks for a file or directory to be mounted on.

@@ -11,10 +11,12 @@ import (
 
 // Order is what a launch shall do.
 type Order struct {
-	// Report is the name of the pipe in ReportsDir.
+	// Report is the name of the pipe in ReportsDir, and of the file of Message there.
 	Report string `json:"report"`
 	// Mounts in the order in which they are made.
 	Mounts []Mount `json:"mounts"`
+	// Message is where the program finds a file for its last words; empty: there is none.
+	Message string `json:"message,omitempty"`
 	// ReadOnly makes the root so.
 	ReadOnly bool `json:"readOnly,omitempty"`
 	// Program to become; its Args and Env are the launcher's own.
@@ -30,6 +32,9 @@ type Mount struct {
 	// ReadOnly: nothing can be written through this mount.
 	ReadOnly bool `json:"readOnly,omitempty"`
 }
+
+// MessageFile is that of a launch in the directory of reports.
+func MessageFile(reports, report string) string { return path.Join(reports, report+".message") }
 
 // VolumeDir is where the volume of a mount is until it is in its place.
 func VolumeDir(i int) string { return path.Join(Dir, strconv.Itoa(i)) }

@@ -53,7 +53,14 @@ func (c *container) mounts(w *agentpb.Workload) (fds []int, err error) {
 		}
 		fds = append(fds, fd)
 	}
-	return fds, nil
+	if c.spec.MessagePath == "" {
+		return fds, nil
+	}
+	message, err := cloneMount(c.message(), unix.MOUNT_ATTR_NODEV)
+	if err != nil {
+		return fds, err
+	}
+	return append(fds, message), nil
 }
 
 // cloneOf opens a volume, or what is at a path in it, as a mount of its own.

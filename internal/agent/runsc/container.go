@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/lastwords"
 	"cis/internal/agent/launch"
 	"cis/internal/agent/runtime"
 )
@@ -82,15 +83,20 @@ func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtim
 
 // launch starts a container with a launcher, and returns when that has become its program.
 func (c *container) launch(ctx context.Context, args startArgs, files []*os.File) error {
-	l, err := c.sandbox.listen(ctx, c.id)
+	listener, err := c.sandbox.help(ctx, "listen", reportsDir+"/"+c.id)
 	if err != nil {
-		return fmt.Errorf("listen to the launch: %w", err)
+		return err
 	}
 	if err := c.sandbox.control.call(ctx, methodStart, args, nil, files...); err != nil {
-		l.dismiss()
-		return errors.Join(err, l.outcome(ctx))
+		listener.dismiss()
+		_, _ = listener.answer(ctx) // of one that was dismissed
+		return err
 	}
-	return l.outcome(ctx)
+	words, err := listener.answer(ctx)
+	if err == nil && words != "" {
+		err = errors.New(words)
+	}
+	return err
 }
 
 // startRequest is a call of StartSubcontainer in the making. Files are ordered as
@@ -214,7 +220,27 @@ func (c *container) mount(r *startRequest, w *agentpb.Workload, m agentpb.Mount)
 // Wait implements runtime.Process.
 func (c *container) Wait() (runtime.Exit, error) {
 	defer c.stopKeyboard()
-	return c.sandbox.waitFor(methodWait, c.id)
+	exit, err := c.sandbox.waitFor(methodWait, c.id)
+	if err != nil || c.spec.MessagePath == "" || c.sandbox.isLost() {
+		return exit, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wordsTimeout)
+	defer cancel()
+	words, err := c.lastWords(ctx)
+	exit.LastWords = lastwords.Or(words, err)
+	return exit, nil
+}
+
+// wordsTimeout bounds how long a program's end may wait for its last words.
+const wordsTimeout = 10 * time.Second
+
+func (s *Sandbox) isLost() bool {
+	select {
+	case <-s.lost:
+		return true
+	default:
+		return false
+	}
 }
 
 // waitFor waits for a program's end by a call that returns its wait status. A

@@ -2,12 +2,10 @@ package runsc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -18,12 +16,13 @@ import (
 	"cis/internal/agent/linux/inside"
 )
 
-// gVisor mounts whole volumes, so a container that wants a part of one begins with
-// cis-pause, which has the whole ones for that long (package launch).
+// gVisor mounts whole volumes and no file of the sandbox's own. So a container that wants a
+// part of one, or a file for its last words, begins with cis-pause, which has the whole ones
+// for that long (package launch).
 
 // launches tells whether the container needs that.
 func launches(c *agentpb.Container) bool {
-	return slices.ContainsFunc(c.Mounts, func(m agentpb.Mount) bool { return m.SubPath != "" })
+	return c.MessagePath != "" || slices.ContainsFunc(c.Mounts, func(m agentpb.Mount) bool { return m.SubPath != "" })
 }
 
 // reportsSource is only a name, as fileSource is.
@@ -34,7 +33,7 @@ const reportsDir = FilesDir + "/reports"
 
 // reportsMount is the root container's, with the annotations that let others share it.
 func reportsMount(annotations map[string]string) specs.Mount {
-	share(annotations, reportsSource, "rw,nosuid,mode=0700,size=1048576")
+	share(annotations, reportsSource, "rw,nosuid,mode=0700,size=4194304")
 	return specs.Mount{Destination: reportsDir, Type: "tmpfs", Source: reportsSource, Options: []string{"nosuid"}}
 }
 
@@ -49,7 +48,7 @@ func (c *container) launcher(r *startRequest) error {
 	if err != nil {
 		return err
 	}
-	order := launch.Order{Report: c.id, ReadOnly: c.spec.ReadOnly, Program: inside.Program{
+	order := launch.Order{Report: c.id, Message: c.spec.MessagePath, ReadOnly: c.spec.ReadOnly, Program: inside.Program{
 		Dir: c.spec.Cwd, UID: c.spec.UID, GID: c.spec.GID, Groups: c.spec.Groups, Capabilities: mask, NoNewPrivileges: c.spec.NoNewPrivileges,
 	}}
 	for _, m := range c.spec.Mounts {
@@ -73,56 +72,57 @@ func (c *container) launcher(r *startRequest) error {
 	return nil
 }
 
-// listener waits in the root container for how a launch went.
-type listener struct {
+// helper is cis-pause at work in the root container, beside what it says.
+type helper struct {
 	process *process
 	words   *os.File
 }
 
-func (s *Sandbox) listen(ctx context.Context, id string) (*listener, error) {
+// help starts cis-pause in the root container.
+func (s *Sandbox) help(ctx context.Context, args ...string) (*helper, error) {
 	words, theirs, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		words.Close()
-		return nil, err
-	}
-	defer null.Close()
 	p, err := s.exec(ctx, execArgs{
-		ContainerID: s.conf.ID, Filename: "/pause", WorkingDirectory: "/", Argv: []string{"pause", "listen", reportsDir + "/" + id},
-		Envv: []string{"GOMAXPROCS=1"},
-	}, nil, null, theirs, theirs)
+		ContainerID: s.conf.ID, Filename: "/pause", WorkingDirectory: "/", Argv: append([]string{"pause"}, args...), Envv: []string{"GOMAXPROCS=1"},
+	}, nil, theirs, theirs, theirs)
 	if err != nil {
 		words.Close()
-		return nil, err
+		return nil, fmt.Errorf("cis-pause %s: %w", args[0], err)
 	}
-	return &listener{p, words}, nil
+	return &helper{p, words}, nil
 }
 
-// outcome returns when the launcher has become its program, or why it could not.
-func (l *listener) outcome(ctx context.Context) error {
-	defer l.words.Close()
-	stop := context.AfterFunc(ctx, l.dismiss)
+// answer is all that it says until its end.
+func (h *helper) answer(ctx context.Context) (string, error) {
+	defer h.words.Close()
+	stop := context.AfterFunc(ctx, h.dismiss)
 	defer stop()
-	text, readErr := io.ReadAll(l.words)
-	exit, err := l.process.Wait()
+	text, readErr := io.ReadAll(h.words)
+	exit, err := h.process.Wait()
 	switch {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case len(text) > 0:
-		return errors.New(strings.TrimSpace(string(text)))
+		return "", context.Cause(ctx)
 	case err != nil:
-		return err
+		return "", err
 	case exit.Code != 0:
-		return fmt.Errorf("the listener ended with exit code %d", exit.Code)
+		return "", fmt.Errorf("cis-pause ended with exit code %d: %s", exit.Code, text)
 	}
-	return readErr
+	return string(text), readErr
 }
 
-// dismiss ends a listener to whom nobody will speak.
-func (l *listener) dismiss() {
-	_ = l.process.Signal(context.Background(), int(unix.SIGKILL), false) // it fails for one that has ended
+// dismiss ends one that will have nothing to say.
+func (h *helper) dismiss() {
+	_ = h.process.Signal(context.Background(), int(unix.SIGKILL), false) // it fails for one that has ended
+}
+
+// lastWords are what the program has left.
+func (c *container) lastWords(ctx context.Context) (string, error) {
+	h, err := c.sandbox.help(ctx, "words", launch.MessageFile(reportsDir, c.id))
+	if err != nil {
+		return "", err
+	}
+	return h.answer(ctx)
 }

@@ -111,6 +111,10 @@ func TestPod(t *testing.T) {
 			  containers: [{name: a, image: i, volumeMounts: [{name: c, mountPath: /c/, readOnly: true}]}]}`,
 			`{"containers":[{"name":"a","image":"i","volumeMounts":[{"name":"c","mountPath":"/c","readOnly":true}]}],"volumes":[{"name":"e","emptyDir":{"medium":"Memory","sizeLimit":"1Mi"}},{"name":"c","secret":{"secretName":"pod.n1.u-1.c","defaultMode":"0400","items":[{"key":"0","path":"d/k","mode":"0444"},{"key":"1","path":"b","mode":"0400"}],"optional":true}},{"name":"s","secret":{"secretName":"pod.n1.u-1.s","defaultMode":"0644","optional":true}},{"name":"none","secret":{"secretName":"pod.n1.u-1.none","defaultMode":"0644","optional":true}}]}`,
 		},
+		"messages of ends": {
+			`{containers: [{name: a, image: i, terminationMessagePath: /dev/termination-log, terminationMessagePolicy: FallbackToLogsOnError}]}`,
+			`{"containers":[{"name":"a","image":"i","terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"FallbackToLogsOnError"}]}`,
+		},
 		"claims": {
 			`{volumes: [{name: d, persistentVolumeClaim: {claimName: data, readOnly: true}}], containers: [{name: a, image: i, volumeMounts: [{name: d, mountPath: /d}]}]}`,
 			`{"containers":[{"name":"a","image":"i","volumeMounts":[{"name":"d","mountPath":"/d","readOnly":true}]}],"volumes":[{"name":"d","disk":{"name":"disk-1"}}]}`,
@@ -231,7 +235,6 @@ func TestRefusals(t *testing.T) {
 		`{containers: [{name: a, ports: [{containerPort: 1, protocol: SCTP}]}]}`:                                          "spec.containers[0].ports[0].protocol",
 		`{containers: [{name: a, args: ["$(IP)"], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`: "spec.containers[0].args",
 		`{terminationGracePeriodSeconds: 4000, containers: [{name: a}]}`:                                                  "spec.terminationGracePeriodSeconds",
-		`{containers: [{name: a, terminationMessagePath: /x}]}`:                                                           "spec.containers[0].terminationMessagePath",
 		`{setHostnameAsFQDN: true, containers: [{name: a}]}`:                                                              "spec.setHostnameAsFQDN",
 		`{resourceClaims: [{name: a}], containers: [{name: a}]}`:                                                          "spec.resourceClaims",
 		`{volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {path: a}}]}}], containers: [{name: a}]}`:        "spec.volumes[0].projected.sources[0].clusterTrustBundle",
