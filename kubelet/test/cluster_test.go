@@ -31,7 +31,7 @@ func open(t *testing.T) *cluster {
 	c := prepare(t)
 	c.must("up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port),
 		"--extra", fmt.Sprintf("kube-controller-manager=--cluster-signing-duration=%s", certificateLife))
-	c.kubectl("apply", "-f", "../deploy/rbac.yaml")
+	c.kubectl("apply", "-f", "../deploy/rbac.yaml", "-f", "../deploy/disks.yaml")
 	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
 	c.startKubelet()
 	c.kubectl("wait", "--for=create", "node/"+c.node, "--timeout=60s")

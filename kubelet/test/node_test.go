@@ -27,6 +27,10 @@ func TestNode(t *testing.T) {
 	c := open(t)
 	for name, test := range map[string]func(*cluster){
 		"life": life, "streams": streams, "volumes": volumes, "updates": updates, "refused": refused, "jobs": jobs, "force": force, "vm": vm, "drain": drain,
+		"parts of volumes": func(c *cluster) { subPaths(c, "cis-gvisor") }, "parts of volumes in a VM": func(c *cluster) { subPaths(c, "cis-vm") },
+		"claims": func(c *cluster) { claims(c, "cis-gvisor", "cis-disk", 2) }, "claims in a VM": func(c *cluster) { claims(c, "cis-vm", "cis-disk-vm", 1) },
+		"disks of one's own": ownDisks,
+		"messages":           func(c *cluster) { messages(c, "cis-gvisor") }, "messages from a VM": func(c *cluster) { messages(c, "cis-vm") },
 		"sidecars": func(c *cluster) { sidecars(c, "cis-gvisor") }, "sidecars in a VM": func(c *cluster) { sidecars(c, "cis-vm") },
 	} {
 		t.Run(name, func(t *testing.T) {
