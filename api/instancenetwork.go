@@ -106,16 +106,15 @@ func (c *checker) network(n *NetworkSpec) {
 	c.check(n.PublicAddress == "" || isDNSLabel(n.PublicAddress), "network.publicAddress", "must be the name or ID of a public address, or %s", AutoAddress)
 	c.bitRate(n.Bandwidth.In, "network.bandwidth.in")
 	c.bitRate(n.Bandwidth.Out, "network.bandwidth.out")
-	c.publishedPorts(n.Ports)
+	c.publishedPorts(n.Ports, "network.ports", maxPublishedPorts)
 }
 
 func (c *checker) bitRate(r BitRate, field string) {
 	c.check(r == 0 || minBitRate <= r && r <= maxBitRate, field, "must be %s to %s bits per second, not %s", minBitRate, maxBitRate, r)
 }
 
-func (c *checker) publishedPorts(ports []PublishedPort) {
-	const field = "network.ports"
-	c.check(len(ports) <= maxPublishedPorts, field, "must be at most %d, not %d", maxPublishedPorts, len(ports))
+func (c *checker) publishedPorts(ports []PublishedPort, field string, most int) {
+	c.check(len(ports) <= most, field, "must be at most %d, not %d", most, len(ports))
 	for i := range ports {
 		p, at := &ports[i], fmt.Sprintf("%s[%d]", field, i)
 		oneOf(c, p.Protocol, at+".protocol", "TCP", "UDP")

@@ -516,6 +516,55 @@ func TestAnAutomaticAddressComesAndGoesWithItsInstance(t *testing.T) {
 	}
 }
 
+// What leads to a VPC's router is on record, and is told to the network as a whole.
+func TestWaysToARouter(t *testing.T) {
+	b := newBench(t, withPublic)
+	ways := func() string {
+		b.host.mu.Lock()
+		defer b.host.mu.Unlock()
+		return fmt.Sprint(b.host.vpcs["default"].Ways)
+	}
+	make := ok[api.Address](t)
+	make(b.CreateAddress(t.Context(), api.Address{Name: "front"}))
+	b.create(place("x", api.NetworkSpec{PublicAddress: "front", Ports: []api.PublishedPort{{HostPort: 8080, Port: 80}}}))
+	b.untilRunning("x")
+	update := func(u api.VPCUpdate) error { u.Default(); _, err := b.UpdateVPC(t.Context(), "default", u); return err }
+	port := func(n int) []api.PublishedPort { return []api.PublishedPort{{HostPort: n}} }
+	wantError(t, update(api.VPCUpdate{Ports: port(8080)}), api.Conflict, "ports[0].hostPort", "used by instance x")
+	wantError(t, update(api.VPCUpdate{Ports: port(60000)}), api.Conflict, "ports[0].hostPort", "in use by sshd")
+	if err := update(api.VPCUpdate{Ports: port(30080), Routes: []string{"10.96.0.0/16"}}); err != nil {
+		t.Error(err)
+	}
+	b.refuses(place("y", api.NetworkSpec{Ports: []api.PublishedPort{{HostPort: 30080, Port: 1}}}), api.Conflict, "network.ports[0].hostPort", "used by VPC default")
+
+	a := make(b.RouteAddress(t.Context(), "front", "default"))
+	if a.VPC != "default" || a.Instance != "" || fmt.Sprint(b.nicOf("x").Public) != "[]" || ways() != "{[30080/tcp] [203.0.113.8] [10.96.0.0/16]}" {
+		t.Errorf("%+v %s", a, ways())
+	}
+	b.reopen()
+	if ways() != "{[30080/tcp] [203.0.113.8] [10.96.0.0/16]}" {
+		t.Errorf("after a restart %s", ways())
+	}
+	b.refuses(place("y", api.NetworkSpec{PublicAddress: "front"}), api.Conflict, "network.publicAddress", "bound to VPC default")
+	wantError(t, b.RemoveAddress(t.Context(), "front"), api.Conflict, "", "bound to VPC default")
+	b.vpc("shop", "10.1.0.0/16")
+	make(b.RouteAddress(t.Context(), "front", "shop"))
+	wantError(t, b.RemoveVPC(t.Context(), "shop"), api.Conflict, "", "public address front is bound to VPC shop")
+	if ways() != "{[30080/tcp] [] [10.96.0.0/16]}" {
+		t.Errorf("after a move %s", ways())
+	}
+	_, err := b.RouteAddress(t.Context(), "front", "none")
+	wantError(t, err, api.Invalid, "vpc", `no VPC "none"`)
+	make(b.BindAddress(t.Context(), "front", "x"))
+	if fmt.Sprint(b.nicOf("x").Public) != "[203.0.113.8]" {
+		t.Errorf("%v", b.nicOf("x").Public)
+	}
+	make(b.UnbindAddress(t.Context(), "front"))
+	if err := errors.Join(b.RemoveVPC(t.Context(), "shop"), b.RemoveAddress(t.Context(), "front"), update(api.VPCUpdate{Ports: []api.PublishedPort{}, Routes: []string{}})); err != nil || ways() != "{[] [] []}" {
+		t.Errorf("%v %s", err, ways())
+	}
+}
+
 func TestWithoutAPoolThereAreNoPublicAddresses(t *testing.T) {
 	b := newBench(t)
 	b.refuses(place("x", api.NetworkSpec{PublicAddress: "auto"}), api.Exhausted, "network.publicAddress", "-public-addresses")

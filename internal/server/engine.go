@@ -89,6 +89,8 @@ type Engine interface {
 	CreateAddress(ctx context.Context, a api.Address) (api.Address, error)
 	// BindAddress binds a public address to an instance, from wherever it was.
 	BindAddress(ctx context.Context, ref, instance string) (api.Address, error)
+	// RouteAddress binds it to a VPC.
+	RouteAddress(ctx context.Context, ref, vpc string) (api.Address, error)
 	UnbindAddress(ctx context.Context, ref string) (api.Address, error)
 	RemoveAddress(ctx context.Context, ref string) error
 
