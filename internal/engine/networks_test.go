@@ -418,6 +418,58 @@ func TestPublishedPorts(t *testing.T) {
 	}
 }
 
+func TestInstancesChangeTheirGroups(t *testing.T) {
+	b := newBench(t)
+	web, db := b.group("web"), b.group("db")
+	b.create(request("a", "sleep"))
+	b.create(place("b", api.NetworkSpec{SecurityGroups: []string{"web"}}))
+	groups := func(ref string) string {
+		in, _ := b.Get(t.Context(), ref)
+		return fmt.Sprint(b.nicOf(ref).Groups, in.Spec.Network.SecurityGroups)
+	}
+	set := func(ref string, names ...string) error {
+		_, err := b.SetSecurityGroups(t.Context(), ref, api.InstanceGroups{SecurityGroups: names})
+		return err
+	}
+	b.untilRunning("b")
+	if err := errors.Join(set("a", "web", db.ID, "db"), set("b", "db")); err != nil {
+		t.Fatal(err)
+	}
+	if a, two := groups("a"), groups("b"); a != fmt.Sprintf("[%s %s] [web db]", web.ID, db.ID) || two != fmt.Sprintf("[%s] [db]", db.ID) {
+		t.Errorf("%s, %s", a, two)
+	}
+	wantError(t, b.RemoveSecurityGroup(t.Context(), "web"), api.Conflict, "", "used by instances: a")
+	wantError(t, set("a", "none"), api.Invalid, "securityGroups", `no security group "none"`)
+	wantError(t, set("none", "web"), api.NotFound, "", "none")
+	// What the network refuses stays as it was.
+	b.host.refuse = errors.New("no")
+	if set("a", "default") == nil {
+		t.Error("a refused change is no error")
+	}
+	b.host.refuse = nil
+	if a := groups("a"); a != fmt.Sprintf("[%s %s] [web db]", web.ID, db.ID) {
+		t.Errorf("after a refusal %s", a)
+	}
+	b.reopen()
+	if a := groups("a"); a != fmt.Sprintf("[%s %s] [web db]", web.ID, db.ID) {
+		t.Errorf("after a restart %s", a)
+	}
+	// One that has ended changes for its next run.
+	if _, err := b.Stop(t.Context(), "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	b.untilFinished("a")
+	if err := errors.Join(set("a", "default"), b.RemoveSecurityGroup(t.Context(), "web")); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Start(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if a := groups("a"); a != "[sg-default] [default]" {
+		t.Errorf("%s", a)
+	}
+}
+
 func withPublic(c *Config) {
 	c.PublicAddresses = []netip.Prefix{netip.MustParsePrefix("203.0.113.8/30"), netip.MustParsePrefix("203.0.113.1/32")}
 }
