@@ -9,7 +9,7 @@
 #   make lint        formatting, vet, static analysis
 #   make kube        cis-kube, the Kubernetes control plane, into bin/ (minutes, the first time)
 #   make test-kube   its tests, with a real control plane
-#   make test-kubelet  those of cis-kubelet, the node; CIS_KUBE=bin/cis-kube, as a whole path
+#   make test-kubelet  those of cis-kubelet, the node
 
 .PHONY: up down clean-host test bench build lint kube test-kube test-kubelet
 .DEFAULT_GOAL := build

@@ -47,7 +47,7 @@ func TestAttachDisk(t *testing.T) {
 	if err := s.AttachDisk("data", DiskAttachment{Container: "two", MountPath: "/d", ReadOnly: true}); err != nil {
 		t.Fatal(err)
 	}
-	if s.Volumes[1].Name != "disk-1" || !reflect.DeepEqual(s.Containers[1].VolumeMounts, []VolumeMount{{"disk-1", "/d", true}}) ||
+	if s.Volumes[1].Name != "disk-1" || !reflect.DeepEqual(s.Containers[1].VolumeMounts, []VolumeMount{{Name: "disk-1", MountPath: "/d", ReadOnly: true}}) ||
 		len(before.Containers[1].VolumeMounts) != 0 {
 		t.Errorf("%+v", s)
 	}

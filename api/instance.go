@@ -135,7 +135,23 @@ type Container struct {
 	ReadinessProbe *Probe `json:"readinessProbe,omitempty"`
 	// Lifecycle hooks.
 	Lifecycle *Lifecycle `json:"lifecycle,omitempty"`
+	// TerminationMessagePath is where the program finds a file whose last 4096 bytes become
+	// the message of its end: absolute, and no directory. Empty: there is none.
+	TerminationMessagePath string `json:"terminationMessagePath,omitempty"`
+	// TerminationMessagePolicy is File (default) or FallbackToLogsOnError: a program that
+	// ends with another exit code than 0 and has left no message gets the end of its output
+	// for one, at most 80 lines and 2048 bytes.
+	TerminationMessagePolicy TerminationMessagePolicy `json:"terminationMessagePolicy,omitempty"`
 }
+
+// TerminationMessagePolicy says what becomes the message of a program's end.
+type TerminationMessagePolicy string
+
+// The policies, as in Kubernetes.
+const (
+	MessageFromFile       TerminationMessagePolicy = "File"
+	MessageFallbackToLogs TerminationMessagePolicy = "FallbackToLogsOnError"
+)
 
 // EnvVar is one environment variable. Value and ValueFrom exclude each other.
 type EnvVar struct {
@@ -225,7 +241,12 @@ type VolumeMount struct {
 	Name string `json:"name"`
 	// MountPath is absolute and not the root.
 	MountPath string `json:"mountPath"`
-	ReadOnly  bool   `json:"readOnly,omitempty"`
+	// SubPath is the file or directory of the volume that is shown: a relative path
+	// without "..". A directory that does not exist is made; symlinks may not lead out of
+	// the volume. What is shown of a secret stays as it was when the container started.
+	// Empty: the whole volume.
+	SubPath  string `json:"subPath,omitempty"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
 }
 
 // Volume is storage that containers of one instance share. Exactly one source

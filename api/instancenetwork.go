@@ -24,6 +24,20 @@ type NetworkSpec struct {
 	Ports []PublishedPort `json:"ports,omitempty"`
 }
 
+// InstanceGroups are the security groups that an instance shall be in.
+type InstanceGroups struct {
+	// SecurityGroups by name or ID, 1 to 8.
+	SecurityGroups []string `json:"securityGroups"`
+}
+
+// Validate checks the list.
+func (g *InstanceGroups) Validate() error {
+	var c checker
+	c.check(len(g.SecurityGroups) > 0, "securityGroups", "must be at least one: an instance is always in a security group")
+	c.groups(g.SecurityGroups, "securityGroups")
+	return Join(c.mistakes)
+}
+
 // AutoAddress asks for a public address that comes and goes with its instance.
 const AutoAddress = "auto"
 
@@ -92,13 +106,7 @@ func (n *NetworkSpec) setDefaults() {
 func (c *checker) network(n *NetworkSpec) {
 	c.check(n.VPC == "" || isDNSLabel(n.VPC), "network.vpc", "must be the name or ID of a VPC")
 	c.check(n.Subnet == "" || isDNSLabel(n.Subnet), "network.subnet", "must be the name or ID of a subnet")
-	c.check(len(n.SecurityGroups) <= maxGroups, "network.securityGroups", "must be at most %d, not %d", maxGroups, len(n.SecurityGroups))
-	seen := map[string]bool{}
-	for i, name := range n.SecurityGroups {
-		field := fmt.Sprintf("network.securityGroups[%d]", i)
-		c.check(isDNSLabel(name), field, "must be the name or ID of a security group")
-		c.unique(seen, name, field)
-	}
+	c.groups(n.SecurityGroups, "network.securityGroups")
 	if n.Address != "" {
 		ip, err := netip.ParseAddr(n.Address)
 		c.check(err == nil && ip.Is4(), "network.address", "must be an IPv4 address, not %q", clip(n.Address))
@@ -106,16 +114,25 @@ func (c *checker) network(n *NetworkSpec) {
 	c.check(n.PublicAddress == "" || isDNSLabel(n.PublicAddress), "network.publicAddress", "must be the name or ID of a public address, or %s", AutoAddress)
 	c.bitRate(n.Bandwidth.In, "network.bandwidth.in")
 	c.bitRate(n.Bandwidth.Out, "network.bandwidth.out")
-	c.publishedPorts(n.Ports)
+	c.publishedPorts(n.Ports, "network.ports", maxPublishedPorts)
+}
+
+func (c *checker) groups(names []string, field string) {
+	c.check(len(names) <= maxGroups, field, "must be at most %d, not %d", maxGroups, len(names))
+	seen := map[string]bool{}
+	for i, name := range names {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		c.check(isDNSLabel(name), at, "must be the name or ID of a security group")
+		c.unique(seen, name, at)
+	}
 }
 
 func (c *checker) bitRate(r BitRate, field string) {
 	c.check(r == 0 || minBitRate <= r && r <= maxBitRate, field, "must be %s to %s bits per second, not %s", minBitRate, maxBitRate, r)
 }
 
-func (c *checker) publishedPorts(ports []PublishedPort) {
-	const field = "network.ports"
-	c.check(len(ports) <= maxPublishedPorts, field, "must be at most %d, not %d", maxPublishedPorts, len(ports))
+func (c *checker) publishedPorts(ports []PublishedPort, field string, most int) {
+	c.check(len(ports) <= most, field, "must be at most %d, not %d", most, len(ports))
 	for i := range ports {
 		p, at := &ports[i], fmt.Sprintf("%s[%d]", field, i)
 		oneOf(c, p.Protocol, at+".protocol", "TCP", "UDP")

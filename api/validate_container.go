@@ -58,6 +58,9 @@ func (c *checker) container(ct *Container, in inInstance, field string) {
 	c.securityContext(ct.SecurityContext, field+".securityContext")
 	c.mounts(ct, in.volumes, field)
 	c.probes(ct, field)
+	c.check(ct.TerminationMessagePath == "" || isCleanPath(ct.TerminationMessagePath) && ct.TerminationMessagePath != "/",
+		field+".terminationMessagePath", cleanPathRule+", and not the root")
+	oneOf(c, ct.TerminationMessagePolicy, field+".terminationMessagePolicy", "", MessageFromFile, MessageFallbackToLogs)
 	if l := ct.Lifecycle; l != nil {
 		c.hook(l.PostStart, field+".lifecycle.postStart")
 		c.hook(l.PreStop, field+".lifecycle.preStop")
@@ -150,6 +153,7 @@ func (c *checker) mounts(ct *Container, volumes map[string]bool, field string) {
 		c.check(volumes[m.Name], at+".name", "there is no volume %q; volumes must list it", clip(m.Name))
 		c.check(isCleanPath(m.MountPath) && m.MountPath != "/", at+".mountPath", cleanPathRule+", and not the root")
 		c.unique(seen, m.MountPath, at+".mountPath")
+		c.check(m.SubPath == "" || isFilePath(m.SubPath), at+".subPath", filePathRule)
 	}
 }
 

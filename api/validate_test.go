@@ -226,6 +226,8 @@ var containerMistakes = map[string]map[string]string{
 	"ports[0].name":                 {"ports: [{containerPort: 1, name: '80'}]": "letter", "ports: [{containerPort: 1, name: a--b}]": "single"},
 	"ports[1].name":                 {"ports: [{containerPort: 1, name: a}, {containerPort: 2, name: a}]": "twice"},
 	"volumeMounts[0].name":          {"volumeMounts: [{name: b, mountPath: /b}]": `no volume "b"`},
+	"terminationMessagePath":        {"terminationMessagePath: log": "absolute", "terminationMessagePath: /": "root"},
+	"terminationMessagePolicy":      {"terminationMessagePolicy: Never": "File, FallbackToLogsOnError"},
 	"startupProbe":                  {"startupProbe: {}": "exactly one of exec, httpGet, tcpSocket and grpc, not 0"},
 	"livenessProbe":                 {"livenessProbe: {exec: {command: [a]}, tcpSocket: {port: 1}}": "not 2"},
 	"lifecycle.preStop":             {"lifecycle: {preStop: {}}": "exec, httpGet and sleep, not 0"},
@@ -249,7 +251,7 @@ var containerMistakes = map[string]map[string]string{
 
 func TestValidateTellsEveryMistake(t *testing.T) {
 	req := decoded(t, "name: A\nrestartPolicy: x\ncpu: 1\nvolumes: [{name: v, emptyDir: {}}]\n"+
-		"containers: [{image: A, resources: {limits: {cpu: 2}}, volumeMounts: [{name: v, mountPath: /}, {name: v, mountPath: /a}, {name: v, mountPath: /a}]}]")
+		"containers: [{image: A, resources: {limits: {cpu: 2}}, volumeMounts: [{name: v, mountPath: /}, {name: v, mountPath: /a}, {name: v, mountPath: /a, subPath: a/../b}]}]")
 	req.Default(offered)
 	e, _ := errors.AsType[*api.Error](req.Validate(offered))
 	var fields []string
@@ -257,7 +259,7 @@ func TestValidateTellsEveryMistake(t *testing.T) {
 		fields = append(fields, one.Field)
 	}
 	want := []string{"name", "restartPolicy", "containers[0].image", "containers[0].resources.limits.cpu",
-		"containers[0].volumeMounts[0].mountPath", "containers[0].volumeMounts[2].mountPath"}
+		"containers[0].volumeMounts[0].mountPath", "containers[0].volumeMounts[2].mountPath", "containers[0].volumeMounts[2].subPath"}
 	if !reflect.DeepEqual(fields, want) || e.Field != "name" {
 		t.Errorf("got  %q\nwant %q", fields, want)
 	}

@@ -108,7 +108,7 @@ func (c *checker) filePaths(paths []string, field string) {
 	seen := map[string]bool{}
 	for i, p := range paths {
 		at := fmt.Sprintf("%s.items[%d].path", field, i)
-		c.check(isFilePath(p), at, "must be a relative path of at most 1024 bytes without '.', '..' and doubled slashes")
+		c.check(isFilePath(p), at, filePathRule)
 		c.unique(seen, p, at)
 	}
 	for i, p := range paths {
@@ -147,6 +147,9 @@ func fileAbove(p string, files map[string]bool) string {
 	}
 	return ""
 }
+
+// filePathRule is in words what isFilePath tells.
+const filePathRule = "must be a relative path of at most 1024 bytes without '.', '..' and doubled slashes"
 
 // isFilePath is relative and stays inside.
 func isFilePath(p string) bool {

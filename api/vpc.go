@@ -32,7 +32,13 @@ type VPC struct {
 	// VPCs must not overlap.
 	HostReachable bool `json:"hostReachable,omitempty"`
 	// Egress says what its instances reach outside.
-	Egress    Egress    `json:"egress,omitzero"`
+	Egress Egress `json:"egress,omitzero"`
+	// Ports are ports of the host that lead to the VPC's router, for programs that who runs
+	// the host has in its namespace, such as a cluster's kube-proxy; at most 1000.
+	Ports []PublishedPort `json:"ports,omitempty"`
+	// Routes are private IPv4 networks, /8 to /30, that the host reaches over the router, such
+	// as that of a cluster's Services; at most 16.
+	Routes    []string  `json:"routes,omitempty"`
 	CreatedAt time.Time `json:"createdAt,omitzero"`
 	// Revision grows with every change. Shown, not set.
 	Revision int64 `json:"revision,omitempty"`
@@ -65,20 +71,34 @@ type VPCUpdate struct {
 	Labels        map[string]string `json:"labels,omitzero"`
 	HostReachable *bool             `json:"hostReachable,omitempty"`
 	Egress        *Egress           `json:"egress,omitempty"`
+	Ports         []PublishedPort   `json:"ports,omitzero"`
+	Routes        []string          `json:"routes,omitzero"`
 	// Revision, when set, is the one that the change was made for: any other is a conflict.
 	Revision int64 `json:"revision,omitempty"`
 }
 
 // Default fills in what the VPC leaves out.
-func (v *VPC) Default() { v.Egress.setDefaults() }
+func (v *VPC) Default() {
+	v.Egress.setDefaults()
+	setRouterPortDefaults(v.Ports)
+}
+
+// setRouterPortDefaults lets a port lead to the same one of the router.
+func setRouterPortDefaults(ports []PublishedPort) {
+	for i := range ports {
+		setDefault(&ports[i].Protocol, "TCP")
+		setDefault(&ports[i].Port, ports[i].HostPort)
+	}
+}
 
 func (e *Egress) setDefaults() {
 	setDefault(&e.Mode, EgressOn)
 	setRuleDefaults(e.Allow)
 }
 
-// Default fills in what the rules leave out.
+// Default fills in what the rules and ports leave out.
 func (u *VPCUpdate) Default() {
+	setRouterPortDefaults(u.Ports)
 	if u.Egress != nil {
 		u.Egress.setDefaults()
 	}
@@ -95,6 +115,8 @@ func (v *VPC) Validate() error {
 		c.check(p.Bits() >= 8 && p.Bits() <= 28, "cidr", "must be from /8 to /28, not /%d", p.Bits())
 	}
 	c.egress(&v.Egress, "egress")
+	c.routerPorts(v.Ports)
+	c.routes(v.Routes)
 	return Join(c.mistakes)
 }
 
@@ -105,6 +127,8 @@ func (u *VPCUpdate) Validate() error {
 	if u.Egress != nil {
 		c.egress(u.Egress, "egress")
 	}
+	c.routerPorts(u.Ports)
+	c.routes(u.Routes)
 	return Join(c.mistakes)
 }
 
@@ -114,6 +138,30 @@ func (c *checker) egress(e *Egress, field string) {
 	c.rules(e.Allow, field+".allow")
 	for i, r := range e.Allow {
 		c.check(r.SecurityGroup == "", fmt.Sprintf("%s.allow[%d].securityGroup", field, i), "is not for what is outside; use cidr")
+	}
+}
+
+const maxRouterPorts, maxRoutes = 1000, 16
+
+// routerPorts checks ports that lead to a VPC's router, each to one of its own.
+func (c *checker) routerPorts(ports []PublishedPort) {
+	c.publishedPorts(ports, "ports", maxRouterPorts)
+	seen := map[string]bool{}
+	for i, p := range ports {
+		at := fmt.Sprintf("ports[%d]", i)
+		c.check(p.HostPort != 0, at+".hostPort", "must be 1 to 65535: no free one is chosen")
+		c.unique(seen, fmt.Sprintf("%d/%s", p.Port, p.Protocol), at+".port")
+	}
+}
+
+func (c *checker) routes(routes []string) {
+	c.check(len(routes) <= maxRoutes, "routes", "must be at most %d, not %d", maxRoutes, len(routes))
+	for i, r := range routes {
+		field := fmt.Sprintf("routes[%d]", i)
+		if p, ok := c.cidr4(r, field); ok {
+			c.check(isPrivate(p), field, "must be in %s, not %s", privateRule, p)
+			c.check(p.Bits() >= 8 && p.Bits() <= 30, field, "must be from /8 to /30, not /%d", p.Bits())
+		}
 	}
 }
 

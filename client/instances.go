@@ -105,6 +105,11 @@ func graceQuery(grace *time.Duration) url.Values {
 	return q
 }
 
+// SetSecurityGroups puts an instance into these security groups, live, and out of others.
+func (c *Client) SetSecurityGroups(ctx context.Context, ref string, groups ...string) (api.Instance, error) {
+	return fetch[api.Instance](ctx, c, call{method: "PUT", path: instancePath(ref, "/securitygroups"), body: api.InstanceGroups{SecurityGroups: groups}})
+}
+
 // Stop ends the programs; the record stays. Nil grace: the spec's.
 func (c *Client) Stop(ctx context.Context, ref string, grace *time.Duration) (api.Instance, error) {
 	return fetch[api.Instance](ctx, c, call{method: "POST", path: instancePath(ref, "/stop"), query: graceQuery(grace)})

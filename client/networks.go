@@ -130,7 +130,14 @@ func (c *Client) BindAddress(ctx context.Context, ref, instance string) (api.Add
 		body: api.AddressBinding{Instance: instance}})
 }
 
-// UnbindAddress takes a public address from its instance.
+// RouteAddress binds a public address to a VPC, from wherever it was: it leads to the VPC's
+// router.
+func (c *Client) RouteAddress(ctx context.Context, ref, vpc string) (api.Address, error) {
+	return fetch[api.Address](ctx, c, call{method: "POST", path: addressesPath + "/" + url.PathEscape(ref) + "/bind",
+		body: api.AddressBinding{VPC: vpc}})
+}
+
+// UnbindAddress takes a public address from its instance or VPC.
 func (c *Client) UnbindAddress(ctx context.Context, ref string) (api.Address, error) {
 	return fetch[api.Address](ctx, c, call{method: "POST", path: addressesPath + "/" + url.PathEscape(ref) + "/unbind"})
 }

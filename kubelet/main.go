@@ -24,6 +24,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 
+	"cis-kubelet/internal/disks"
 	"cis-kubelet/internal/join"
 	"cis-kubelet/internal/node"
 	"cis-kubelet/internal/pods"
@@ -88,9 +89,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	recorder, flush := events(ctx, kube, c.join.Node)
 	defer flush()
+	storage := disks.New(disks.Config{Kube: kube, Cis: cis, Recorder: recorder, Log: logger, Node: c.join.Node})
 	controller := pods.New(pods.Config{
 		Kube: kube, Cis: cis, Recorder: recorder, Log: logger, Node: c.join.Node, HostIPs: []string{ip}, DNS: c.dns,
-		Host: n.Host, Connected: n.Connected,
+		Host: n.Host, Connected: n.Connected, GrowDisk: storage.Grow,
 	})
 	tls, ca, err := c.tls(ctx, kube, ip)
 	if err != nil {
@@ -113,6 +115,7 @@ func run(ctx context.Context, args []string) error {
 	part(func() error { n.Run(ctx); return nil })
 	part(func() error { n.KeepLease(ctx); return nil })
 	part(func() error { return controller.Run(ctx) })
+	part(func() error { return storage.Run(ctx) })
 	part(func() error { return web.ServeTLS(listener, "", "") })
 	<-ctx.Done()
 	_ = web.Close()

@@ -87,6 +87,17 @@ end() {
     rm -f "$run/$1.pid"
 }
 
+# leaving_nothing COMMAND... runs tests, and fails too if they leave something on the machine.
+leaving_nothing() {
+    local before failed=0
+    before=$(mktemp)
+    "$root/scripts/leftovers" >"$before"
+    "$@" || failed=1
+    "$root/scripts/leftovers" "$before" || failed=1
+    rm -f "$before"
+    return $failed
+}
+
 # wait_for NAME SECONDS COMMAND... waits until the command succeeds, as long as the
 # program NAME runs.
 wait_for() {

@@ -14,11 +14,17 @@
 //	                       tells on standard output whether a port can be reached
 //	cis-pause keyboard     tells on standard output, a byte each, the signals of
 //	                       the terminal that is its standard input
+//	cis-pause launch ORDER COMMAND…
+//	                       becomes the program of a new container (package launch)
+//	cis-pause listen PIPE  tells on standard output why a launch failed
+//	cis-pause words FILE   tells on standard output what a program left in its file for last
+//	                       words, and removes that
 //	cis-pause contain DIR  becomes the program of a new container, in a VM; the
 //	                       orders come over a socket, which is descriptor 3
 //	cis-pause join         becomes one more program of a container
 //
-// With gVisor it is the root container, publish, dial and try run in there, and keyboard on the host.
+// With gVisor it is the root container, publish, dial, try, listen and words run in there, launch in
+// other containers, and keyboard on the host.
 // In a VM every program of a container begins as contain or join. With both, pack and unpack run
 // in a container from outside of its file system, so they need nothing of its image,
 // and see only what the container sees.
@@ -35,6 +41,8 @@ import (
 	"syscall"
 
 	"cis/internal/agent/fileset"
+	"cis/internal/agent/lastwords"
+	"cis/internal/agent/launch"
 	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/tarcopy"
 )
@@ -62,12 +70,28 @@ func run(args []string) error {
 		return try(args[1], args[2], args[3], os.Stdout)
 	case len(args) == 1 && args[0] == "keyboard":
 		return keyboard(os.Stdout)
+	case len(args) > 2 && args[0] == "launch":
+		return launch.Launch(args[1], args[2:], os.Environ())
+	case len(args) == 2 && args[0] == "listen":
+		return launch.Listen(args[1], os.Stdout)
+	case len(args) == 2 && args[0] == "words":
+		return words(args[1], os.Stdout)
 	case len(args) == 2 && args[0] == "contain":
 		return report(inside.Contain(args[1]))
 	case len(args) == 1 && args[0] == "join":
 		return report(inside.Join())
 	}
-	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | publish PATH | dial [ADDRESS:]PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | contain DIR | join]")
+	return fmt.Errorf("usage: cis-pause [pack PATH | unpack PATH | publish PATH | dial [ADDRESS:]PORT | try tcp|udp ADDRESS:PORT MILLISECONDS | keyboard | launch ORDER COMMAND… | listen PIPE | words FILE | contain DIR | join]")
+}
+
+func words(file string, out io.Writer) error {
+	defer os.Remove(file)
+	text, err := lastwords.Read(file)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, text)
+	return err
 }
 
 // report tells the agent why this did not become another program.

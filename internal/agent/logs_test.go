@@ -176,3 +176,28 @@ func TestOutputThatCannotBeKept(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestLastWords: a program that fails without a message gets the end of its output for one,
+// where its container wants that.
+func TestLastWords(t *testing.T) {
+	long := strings.Repeat("x", 2048) + " end"
+	for _, test := range []struct {
+		fromLogs bool
+		args     []string
+		want     string
+	}{
+		{true, []string{"fail", "3", "why"}, "why\n"},
+		{true, []string{"fail", "3", long}, (long + "\n")[len(long)+1-2048:]},
+		{false, []string{"fail", "3", "why"}, ""},
+		{true, []string{"echo", "fine"}, ""},
+	} {
+		r := newRig(t)
+		c := container(test.args...)
+		c.MessageFromLogs = test.fromLogs
+		r.run(api.RestartNever, c)
+		s := r.until("the end", finished)
+		if got := s.Containers[0].State.Terminated.Message; got != test.want {
+			t.Errorf("%.20q: %q, want %q", test.args, got, test.want)
+		}
+	}
+}

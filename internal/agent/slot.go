@@ -115,6 +115,7 @@ func (s *slot) await(a *attempt) {
 	if err != nil {
 		e.Exit, e.Message = runtime.Exit{Code: 255}, "the runtime lost the program: "+err.Error()
 	}
+	e.LastWords = a.lastWords(exit)
 	if err != nil || exit.Signal == int(syscall.SIGKILL) && !a.doomed.Load() {
 		s.holdForLoss()
 	}

@@ -12,9 +12,9 @@ import (
 
 var addresses = resource[api.Address]{
 	command: "address", many: "public addresses", example: "front",
-	header: []string{"NAME", "ID", "ADDRESS", "INSTANCE", "AGE"},
+	header: []string{"NAME", "ID", "ADDRESS", "INSTANCE", "VPC", "AGE"},
 	row: func(s api.Address, now time.Time) []string {
-		return []string{s.Name, s.ID, s.Address, s.Instance, since(now, s.CreatedAt)}
+		return []string{s.Name, s.ID, s.Address, s.Instance, s.VPC, since(now, s.CreatedAt)}
 	},
 	show:    (*description).address,
 	name:    func(s api.Address) string { return s.Name },
@@ -29,6 +29,7 @@ func (d *description) address(s api.Address) {
 	d.line("Created", d.time(&s.CreatedAt))
 	d.line("Address", s.Address)
 	d.line("Instance", s.Instance)
+	d.line("VPC", s.VPC)
 	if s.Auto {
 		d.line("Kept", "as long as its instance")
 	}
@@ -77,14 +78,22 @@ cis address create front --address 203.0.113.7`),
 }
 
 func (a *app) addressBindCommand() *cobra.Command {
+	var vpc string
 	var out format
 	cmd := &cobra.Command{
-		Use: "bind NAME INSTANCE", Short: "Bind a public address to an instance, live",
-		Long: "Bind a public address to an instance, live. One that is bound to another instance is moved.",
+		Use: "bind NAME [INSTANCE]", Short: "Bind a public address to an instance or a VPC, live",
+		Long: "Bind a public address to an instance, live, or with --vpc to the router of a VPC, whose\n" +
+			"programs lead on what comes to it. One that is bound already is moved.",
 		Example: example(`
 cis address bind front web
-cis address bind front web2`),
-		Args: usageArgs(cobra.ExactArgs(2)),
+cis address bind front web2
+cis address bind front --vpc default`),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if vpc != "" {
+				return usageArgs(cobra.ExactArgs(1))(cmd, args)
+			}
+			return usageArgs(cobra.ExactArgs(2))(cmd, args)
+		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
 				return a.completeInstances(2)(cmd, args, toComplete)
@@ -96,21 +105,29 @@ cis address bind front web2`),
 			if err != nil {
 				return err
 			}
-			bound, err := c.BindAddress(cmd.Context(), args[0], args[1])
+			bind := func() (api.Address, error) { return c.RouteAddress(cmd.Context(), args[0], vpc) }
+			if vpc == "" {
+				bind = func() (api.Address, error) { return c.BindAddress(cmd.Context(), args[0], args[1]) }
+			}
+			bound, err := bind()
 			if err != nil {
 				return err
 			}
 			return addresses.printMade(a, bound, out)
 		},
 	}
+	cmd.Flags().StringVar(&vpc, "vpc", "", "the VPC to whose router it shall lead, instead of to an instance")
+	// The flag exists, which is all that could fail.
+	_ = cmd.RegisterFlagCompletionFunc("vpc", vpcs.complete(a, -1))
 	outputFlag(cmd, &out, formatJSON, formatYAML)
 	return cmd
 }
 
 func (a *app) addressUnbindCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "unbind NAME...", Short: "Take public addresses from their instances, live",
-		Long: "Take public addresses from their instances, live. They stay out of the pool until 'address rm'.",
+		Use: "unbind NAME...", Short: "Take public addresses from their instances or VPCs, live",
+		Long: "Take public addresses from their instances or VPCs, live. They stay out of the pool until\n" +
+			"'address rm'.",
 		Example: example(`
 cis address unbind front
 cis address unbind front back`),

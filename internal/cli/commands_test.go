@@ -91,6 +91,8 @@ func TestInspect(t *testing.T) {
 
 func TestLifecycle(t *testing.T) {
 	l := webAndJob(t)
+	l.want(l.cis("", "update", "--secgroup", "front", "--secgroup", "db", "web"), 0, "web\n", "")
+	l.want(l.cis("", "update", "web"), 1, "", "securityGroups: must be at least one")
 	l.want(l.cis("", "stop", "-t", "5", "web"), 0, "web\n", "")
 	if grace := <-l.engine.stops; grace == nil || *grace != 5*time.Second {
 		t.Errorf("grace %v", grace)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net"
+	"path"
 	"strconv"
 	"strings"
 
@@ -129,7 +130,7 @@ func bandwidthText(b api.Bandwidth) string {
 }
 
 func mountText(m api.VolumeMount) string {
-	text := m.MountPath + " from " + m.Name
+	text := m.MountPath + " from " + path.Join(m.Name, m.SubPath)
 	if m.ReadOnly {
 		text += " (read-only)"
 	}

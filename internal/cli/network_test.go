@@ -35,6 +35,16 @@ func TestVPCs(t *testing.T) {
 	if v := inspected[api.VPC](t, l, "vpc", "shop"); v.HostReachable || v.Egress.Mode != api.EgressOff || len(v.Egress.Allow) != 0 {
 		t.Errorf("%+v", v)
 	}
+	l.want(l.cis("", "vpc", "update", "shop", "-p", "30080", "-p", "8053:53/udp", "--route", "10.96.0.0/16"), 0, "shop\n", "")
+	l.want(l.cis("", "vpc", "update", "shop", "--egress", "on"), 0, "shop\n", "")
+	if v := inspected[api.VPC](t, l, "vpc", "shop"); fmt.Sprint(v.Ports, v.Routes) != "[{ 30080 30080 TCP} { 8053 53 UDP}] [10.96.0.0/16]" {
+		t.Errorf("%+v", v)
+	}
+	l.want(l.cis("", "vpc", "update", "shop", "--publish", "none", "--route", "none"), 0, "shop\n", "")
+	if v := inspected[api.VPC](t, l, "vpc", "shop"); len(v.Ports)+len(v.Routes) != 0 {
+		t.Errorf("%+v", v)
+	}
+	l.want(l.cis("", "vpc", "update", "shop", "--publish", "x"), 2, "", "HOSTPORT")
 	l.want(l.cis("", "vpc", "rm", "shop", "none"), 1, "shop\n", `cis: there is no VPC "none"`)
 	r = l.cis("", "vpc", "flows", "default")
 	if want := "web (10.64.0.2)   db (10.64.0.3)   tcp        5432   allowed   7"; !strings.Contains(r.out, want) || !strings.Contains(r.out, "dropped") {

@@ -81,13 +81,21 @@ func (s *specBuilder) label(v string) error {
 	return nil
 }
 
-// publish reads [[HOST:]HOSTPORT:]PORT[/PROTOCOL]; an IPv6 HOST is in brackets.
 func (s *specBuilder) publish(v string) error {
+	p, err := parsePublished(v)
+	if err == nil {
+		s.req.Network.Ports = append(s.req.Network.Ports, p)
+	}
+	return err
+}
+
+// parsePublished reads [[HOST:]HOSTPORT:]PORT[/PROTOCOL]; an IPv6 HOST is in brackets.
+func parsePublished(v string) (p api.PublishedPort, err error) {
 	wrong := fmt.Errorf("%q is not [[HOST:]HOSTPORT:]PORT[/udp], such as 8080:80", v)
 	rest, protocol, given := strings.Cut(v, "/")
-	p := api.PublishedPort{Protocol: strings.ToUpper(protocol)}
+	p.Protocol = strings.ToUpper(protocol)
 	if given && p.Protocol != "TCP" && p.Protocol != "UDP" {
-		return wrong
+		return p, wrong
 	}
 	parts := []string{rest}
 	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
@@ -96,23 +104,21 @@ func (s *specBuilder) publish(v string) error {
 			parts = []string{rest[:j], rest[j+1 : i], rest[i+1:]}
 		}
 	}
-	var err error
 	if p.Port, err = parsePort(parts[len(parts)-1]); err != nil {
-		return wrong
+		return p, wrong
 	}
 	if n := len(parts) - 2; n >= 0 && parts[n] != "" {
 		if p.HostPort, err = parsePort(parts[n]); err != nil {
-			return wrong
+			return p, wrong
 		}
 	}
 	if len(parts) == 3 {
 		p.HostAddress = strings.TrimSuffix(strings.TrimPrefix(parts[0], "["), "]")
 		if _, err := netip.ParseAddr(p.HostAddress); err != nil {
-			return wrong
+			return p, wrong
 		}
 	}
-	s.req.Network.Ports = append(s.req.Network.Ports, p)
-	return nil
+	return p, nil
 }
 
 func parsePort(s string) (int, error) {

@@ -35,6 +35,8 @@ func (d *description) vpc(v api.VPC) {
 	d.line("Host may enter", yesNo(v.HostReachable))
 	d.line("Egress", string(v.Egress.Mode))
 	d.lines("Allowed", mapText(v.Egress.Allow, ruleText))
+	d.lines("Published ports", mapText(v.Ports, publishedText))
+	d.lines("Routes", v.Routes)
 }
 
 func (a *app) vpcCommand() *cobra.Command {
@@ -75,6 +77,7 @@ cis vpc create job --cidr 10.2.0.0/16 --egress rules --allow tcp:443 --allow udp
 	cmd.Flags().StringVar(&v.CIDR, "cidr", "", "private IPv4 range, such as 10.1.0.0/16")
 	cmd.Flags().BoolVar(&v.HostReachable, "host-reachable", false, "let the host itself connect to the instances")
 	egressFlags(cmd, &v.Egress)
+	wayFlags(cmd, &v.Ports, &v.Routes)
 	labelFlag(cmd, &v.Labels)
 	outputFlag(cmd, &out, formatJSON, formatYAML)
 	return cmd
@@ -91,15 +94,18 @@ func (a *app) vpcUpdateCommand() *cobra.Command {
 	var egress api.Egress
 	var reachable bool
 	var labels map[string]string
+	var ports []api.PublishedPort
+	var routes []string
 	var out format
 	cmd := &cobra.Command{
 		Use: "update NAME", Short: "Change a VPC, live",
-		Long: "Change what instances of a VPC reach outside, and whether the host reaches them. What no flag\n" +
-			"names stays; --allow and --label replace all there were.\n\n" + ruleHelp,
+		Long: "Change what instances of a VPC reach outside, whether the host reaches them, and what leads to its\n" +
+			"router. What no flag names stays; --allow, --publish, --route and --label replace all there were.\n\n" + ruleHelp,
 		Example: example(`
 cis vpc update shop --egress off
 cis vpc update shop --egress rules --allow tcp:443 --allow any,10.9.0.0/16
-cis vpc update shop --host-reachable=false`),
+cis vpc update shop --host-reachable=false
+cis vpc update shop --publish 30080 --route 10.96.0.0/16`),
 		Args: usageArgs(cobra.ExactArgs(1)), ValidArgsFunction: vpcs.complete(a, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
@@ -110,7 +116,7 @@ cis vpc update shop --host-reachable=false`),
 			if err != nil {
 				return err
 			}
-			u := api.VPCUpdate{Labels: labels, Revision: before.Revision}
+			u := api.VPCUpdate{Labels: labels, Ports: ports, Routes: routes, Revision: before.Revision}
 			if cmd.Flags().Changed("host-reachable") {
 				u.HostReachable = &reachable
 			}
@@ -126,9 +132,48 @@ cis vpc update shop --host-reachable=false`),
 	}
 	cmd.Flags().BoolVar(&reachable, "host-reachable", false, "let the host itself connect to the instances")
 	egressFlags(cmd, &egress)
+	wayFlags(cmd, &ports, &routes)
 	labelFlag(cmd, &labels)
 	outputFlag(cmd, &out, formatJSON, formatYAML)
 	return cmd
+}
+
+// wayFlags are what leads to the VPC's router.
+func wayFlags(cmd *cobra.Command, ports *[]api.PublishedPort, routes *[]string) {
+	cmd.Flags().VarP(routerPortsValue{ports}, "publish", "p", "port of the host that leads to one of the VPC's router, for programs in its namespace; without HOSTPORT the same (may be repeated; none: no port)")
+	cmd.Flags().Var(routesValue{routes}, "route", "private network that the host reaches over the VPC's router (may be repeated; none: no route)")
+}
+
+type routerPortsValue struct{ ports *[]api.PublishedPort }
+
+func (v routerPortsValue) String() string { return "" }
+func (v routerPortsValue) Type() string   { return "[[HOST:]HOSTPORT:]PORT[/udp]" }
+
+func (v routerPortsValue) Set(s string) error {
+	if s == "none" {
+		*v.ports = []api.PublishedPort{}
+		return nil
+	}
+	p, err := parsePublished(s)
+	if p.HostPort == 0 {
+		p.HostPort = p.Port
+	}
+	*v.ports = append(*v.ports, p)
+	return err
+}
+
+type routesValue struct{ routes *[]string }
+
+func (v routesValue) String() string { return "" }
+func (v routesValue) Type() string   { return "CIDR" }
+
+func (v routesValue) Set(s string) error {
+	if s == "none" {
+		*v.routes = []string{}
+		return nil
+	}
+	*v.routes = append(*v.routes, s)
+	return nil
 }
 
 // mergeEgress keeps what the flags do not name; nothing is allowed where egress is off.

@@ -170,7 +170,7 @@ func (n *networks) dropGroup(owner, ref string, whole bool) (api.SecurityGroup, 
 	if g.Name == api.DefaultName && !whole {
 		return g, isDefault("security group")
 	}
-	if err := n.inUse("security group", g.Name, func(m *member) bool { return slices.Contains(m.groups, g.ID) }); err != nil {
+	if err := n.inUse("security group", g.Name, func(m *member) bool { return m.uses(g.ID) }); err != nil {
 		return g, err
 	}
 	for _, other := range sorted(n.groups, g.Account, groupTitle) {
@@ -181,6 +181,11 @@ func (n *networks) dropGroup(owner, ref string, whole bool) (api.SecurityGroup, 
 	}
 	delete(n.groups, g.ID)
 	return g, nil
+}
+
+// uses says whether the member is in a group, or is about to leave it.
+func (m *member) uses(group string) bool {
+	return slices.Contains(m.groups, group) || slices.Contains(m.leaving, group)
 }
 
 func refersTo(g api.SecurityGroup, name string) bool {
@@ -246,7 +251,7 @@ func (n *networks) groupsIn(vpc string) map[string]api.SecurityGroup {
 	}
 	for _, m := range n.members {
 		if m.vpc == vpc {
-			for _, id := range m.groups {
+			for _, id := range slices.Concat(m.groups, m.leaving) {
 				add(id)
 			}
 		}

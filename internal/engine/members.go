@@ -17,7 +17,9 @@ type member struct {
 	name        string
 	vpc, subnet string // IDs
 	groups      []string
-	bandwidth   api.Bandwidth
+	// leaving are groups that the NIC may still be in, while it changes to others.
+	leaving   []string
+	bandwidth api.Bandwidth
 	// ports of the host that are its own, from the beginning of a run to its end.
 	ports []api.PublishedPort
 	// nic is the sandbox whose NIC is attached; the zero one: none.
@@ -41,18 +43,22 @@ func (n *networks) place(owner string, s *api.NetworkSpec) (*member, error) {
 	if len(names) == 0 {
 		names = []string{api.DefaultName}
 	}
-	s.SecurityGroups = nil // the list may be shared
-	for _, name := range names {
-		g, err := n.group(owner, name)
+	m.groups, s.SecurityGroups, err = n.groupsNamed(owner, names)
+	return m, inField(err, "network.securityGroups")
+}
+
+// groupsNamed finds security groups, each once: their IDs and names. n.mu is held.
+func (n *networks) groupsNamed(owner string, refs []string) (ids, names []string, err error) {
+	for _, ref := range refs {
+		g, err := n.group(owner, ref)
 		if err != nil {
-			return nil, inField(err, "network.securityGroups")
+			return nil, nil, err
 		}
-		if !slices.Contains(m.groups, g.ID) {
-			m.groups = append(m.groups, g.ID)
-			s.SecurityGroups = append(s.SecurityGroups, g.Name)
+		if !slices.Contains(ids, g.ID) {
+			ids, names = append(ids, g.ID), append(names, g.Name)
 		}
 	}
-	return m, nil
+	return ids, names, nil
 }
 
 // subnetFor finds the subnet that a spec names, or the only one of its VPC.

@@ -418,6 +418,58 @@ func TestPublishedPorts(t *testing.T) {
 	}
 }
 
+func TestInstancesChangeTheirGroups(t *testing.T) {
+	b := newBench(t)
+	web, db := b.group("web"), b.group("db")
+	b.create(request("a", "sleep"))
+	b.create(place("b", api.NetworkSpec{SecurityGroups: []string{"web"}}))
+	groups := func(ref string) string {
+		in, _ := b.Get(t.Context(), ref)
+		return fmt.Sprint(b.nicOf(ref).Groups, in.Spec.Network.SecurityGroups)
+	}
+	set := func(ref string, names ...string) error {
+		_, err := b.SetSecurityGroups(t.Context(), ref, api.InstanceGroups{SecurityGroups: names})
+		return err
+	}
+	b.untilRunning("b")
+	if err := errors.Join(set("a", "web", db.ID, "db"), set("b", "db")); err != nil {
+		t.Fatal(err)
+	}
+	if a, two := groups("a"), groups("b"); a != fmt.Sprintf("[%s %s] [web db]", web.ID, db.ID) || two != fmt.Sprintf("[%s] [db]", db.ID) {
+		t.Errorf("%s, %s", a, two)
+	}
+	wantError(t, b.RemoveSecurityGroup(t.Context(), "web"), api.Conflict, "", "used by instances: a")
+	wantError(t, set("a", "none"), api.Invalid, "securityGroups", `no security group "none"`)
+	wantError(t, set("none", "web"), api.NotFound, "", "none")
+	// What the network refuses stays as it was.
+	b.host.refuse = errors.New("no")
+	if set("a", "default") == nil {
+		t.Error("a refused change is no error")
+	}
+	b.host.refuse = nil
+	if a := groups("a"); a != fmt.Sprintf("[%s %s] [web db]", web.ID, db.ID) {
+		t.Errorf("after a refusal %s", a)
+	}
+	b.reopen()
+	if a := groups("a"); a != fmt.Sprintf("[%s %s] [web db]", web.ID, db.ID) {
+		t.Errorf("after a restart %s", a)
+	}
+	// One that has ended changes for its next run.
+	if _, err := b.Stop(t.Context(), "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	b.untilFinished("a")
+	if err := errors.Join(set("a", "default"), b.RemoveSecurityGroup(t.Context(), "web")); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Start(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if a := groups("a"); a != "[sg-default] [default]" {
+		t.Errorf("%s", a)
+	}
+}
+
 func withPublic(c *Config) {
 	c.PublicAddresses = []netip.Prefix{netip.MustParsePrefix("203.0.113.8/30"), netip.MustParsePrefix("203.0.113.1/32")}
 }
@@ -513,6 +565,55 @@ func TestAnAutomaticAddressComesAndGoesWithItsInstance(t *testing.T) {
 	b.refuses(place("x", api.NetworkSpec{PublicAddress: "lost", Address: "10.0.9.9"}), api.Invalid, "network.address", "not one of")
 	if got, _ := b.Address(t.Context(), "lost"); got.InstanceID != "" {
 		t.Errorf("a refused create has bound %+v", got)
+	}
+}
+
+// What leads to a VPC's router is on record, and is told to the network as a whole.
+func TestWaysToARouter(t *testing.T) {
+	b := newBench(t, withPublic)
+	ways := func() string {
+		b.host.mu.Lock()
+		defer b.host.mu.Unlock()
+		return fmt.Sprint(b.host.vpcs["default"].Ways)
+	}
+	make := ok[api.Address](t)
+	make(b.CreateAddress(t.Context(), api.Address{Name: "front"}))
+	b.create(place("x", api.NetworkSpec{PublicAddress: "front", Ports: []api.PublishedPort{{HostPort: 8080, Port: 80}}}))
+	b.untilRunning("x")
+	update := func(u api.VPCUpdate) error { u.Default(); _, err := b.UpdateVPC(t.Context(), "default", u); return err }
+	port := func(n int) []api.PublishedPort { return []api.PublishedPort{{HostPort: n}} }
+	wantError(t, update(api.VPCUpdate{Ports: port(8080)}), api.Conflict, "ports[0].hostPort", "used by instance x")
+	wantError(t, update(api.VPCUpdate{Ports: port(60000)}), api.Conflict, "ports[0].hostPort", "in use by sshd")
+	if err := update(api.VPCUpdate{Ports: port(30080), Routes: []string{"10.96.0.0/16"}}); err != nil {
+		t.Error(err)
+	}
+	b.refuses(place("y", api.NetworkSpec{Ports: []api.PublishedPort{{HostPort: 30080, Port: 1}}}), api.Conflict, "network.ports[0].hostPort", "used by VPC default")
+
+	a := make(b.RouteAddress(t.Context(), "front", "default"))
+	if a.VPC != "default" || a.Instance != "" || fmt.Sprint(b.nicOf("x").Public) != "[]" || ways() != "{[30080/tcp] [203.0.113.8] [10.96.0.0/16]}" {
+		t.Errorf("%+v %s", a, ways())
+	}
+	b.reopen()
+	if ways() != "{[30080/tcp] [203.0.113.8] [10.96.0.0/16]}" {
+		t.Errorf("after a restart %s", ways())
+	}
+	b.refuses(place("y", api.NetworkSpec{PublicAddress: "front"}), api.Conflict, "network.publicAddress", "bound to VPC default")
+	wantError(t, b.RemoveAddress(t.Context(), "front"), api.Conflict, "", "bound to VPC default")
+	b.vpc("shop", "10.1.0.0/16")
+	make(b.RouteAddress(t.Context(), "front", "shop"))
+	wantError(t, b.RemoveVPC(t.Context(), "shop"), api.Conflict, "", "public address front is bound to VPC shop")
+	if ways() != "{[30080/tcp] [] [10.96.0.0/16]}" {
+		t.Errorf("after a move %s", ways())
+	}
+	_, err := b.RouteAddress(t.Context(), "front", "none")
+	wantError(t, err, api.Invalid, "vpc", `no VPC "none"`)
+	make(b.BindAddress(t.Context(), "front", "x"))
+	if fmt.Sprint(b.nicOf("x").Public) != "[203.0.113.8]" {
+		t.Errorf("%v", b.nicOf("x").Public)
+	}
+	make(b.UnbindAddress(t.Context(), "front"))
+	if err := errors.Join(b.RemoveVPC(t.Context(), "shop"), b.RemoveAddress(t.Context(), "front"), update(api.VPCUpdate{Ports: []api.PublishedPort{}, Routes: []string{}})); err != nil || ways() != "{[] [] []}" {
+		t.Errorf("%v %s", err, ways())
 	}
 }
 

@@ -35,12 +35,21 @@ func (e *Engine) Address(ctx context.Context, ref string) (api.Address, error) {
 	return n.shown(a), err
 }
 
-// shown is an address with the name of its instance; n.mu is held.
+// shown is an address with the name of what it is bound to; n.mu is held.
 func (n *networks) shown(a api.Address) api.Address {
 	if m := n.members[a.InstanceID]; m != nil {
 		a.Instance = m.name
 	}
+	a.VPC = n.vpcs[a.VPCID].Name
 	return a
+}
+
+// boundTo names what an address as shown is bound to.
+func boundTo(a api.Address) string {
+	if a.VPCID != "" {
+		return "VPC " + a.VPC
+	}
+	return "instance " + a.Instance
 }
 
 // CreateAddress takes a public address out of the pool.
@@ -74,7 +83,7 @@ func (e *Engine) newAddress(ctx context.Context, a api.Address) (api.Address, er
 
 // keepAddress records an address as it is now.
 func (e *Engine) keepAddress(ctx context.Context, a api.Address) error {
-	a.Instance = "" // shown by the ID
+	a.Instance, a.VPC = "", "" // shown by the IDs
 	if err := e.put(ctx, store.KindAddress, a.ID, addressTitle(a), a); err != nil {
 		return err
 	}
@@ -170,8 +179,8 @@ func (e *Engine) RemoveAddress(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	if a.InstanceID != "" {
-		return api.Errorf(api.Conflict, "public address %s is bound to instance %s", a.Name, a.Instance).
+	if a.Bound() {
+		return api.Errorf(api.Conflict, "public address %s is bound to %s", a.Name, boundTo(a)).
 			WithNext("unbind it first: `cis address unbind %s`", a.Name)
 	}
 	return e.dropAddress(ctx, a)
@@ -198,61 +207,85 @@ func (e *Engine) BindAddress(ctx context.Context, ref, instance string) (api.Add
 	if err := oneAccount(ctx); err != nil { // else the two may be of different ones
 		return api.Address{}, err
 	}
-	return e.rebind(ctx, ref, rec.ID)
+	return e.rebind(ctx, ref, rec.ID, "")
 }
 
-// UnbindAddress takes a public address from its instance, live.
+// RouteAddress binds a public address to a VPC, live, from wherever it was: it leads to the
+// VPC's router.
+func (e *Engine) RouteAddress(ctx context.Context, ref, vpc string) (api.Address, error) {
+	if err := oneAccount(ctx); err != nil {
+		return api.Address{}, err
+	}
+	v, err := e.VPC(ctx, vpc)
+	if err != nil {
+		return api.Address{}, inField(err, "vpc")
+	}
+	return e.rebind(ctx, ref, "", v.ID)
+}
+
+// UnbindAddress takes a public address from its instance or VPC, live.
 func (e *Engine) UnbindAddress(ctx context.Context, ref string) (api.Address, error) {
-	return e.rebind(ctx, ref, "")
+	return e.rebind(ctx, ref, "", "")
 }
 
-// rebind makes an address an instance's, by ID, or nobody's.
-func (e *Engine) rebind(ctx context.Context, ref, to string) (api.Address, error) {
-	from, err := e.move(ctx, ref, to)
+// rebind makes an address an instance's or a VPC's, by ID, or nobody's.
+func (e *Engine) rebind(ctx context.Context, ref, instance, vpc string) (api.Address, error) {
+	before, err := e.move(ctx, ref, instance, vpc)
 	if err != nil {
 		return api.Address{}, err
 	}
 	// Not while the networks are locked: who holds an instance may wait for them.
-	e.showPublic(ctx, from)
-	e.showPublic(ctx, to)
+	e.showPublic(ctx, before.InstanceID)
+	e.showPublic(ctx, instance)
 	return e.Address(ctx, ref)
 }
 
-// move does it, on record and live, and returns whose it was.
-func (e *Engine) move(ctx context.Context, ref, to string) (from string, err error) {
+// move does it, on record and live, and returns the address as it was.
+func (e *Engine) move(ctx context.Context, ref, instance, vpc string) (before api.Address, err error) {
 	unlock, err := e.lockNetworks(ctx)
 	if err != nil {
-		return "", err
+		return before, err
 	}
 	defer unlock()
 	a, err := e.Address(ctx, ref)
 	if err != nil {
-		return "", err
+		return before, err
 	}
-	if from = a.InstanceID; from == to {
-		return from, nil
+	if before = a; a.InstanceID == instance && a.VPCID == vpc {
+		return before, nil
 	}
 	if a.Auto {
-		return "", api.Errorf(api.Conflict, "public address %s comes and goes with instance %s", a.Name, a.Instance).
+		return before, api.Errorf(api.Conflict, "public address %s comes and goes with instance %s", a.Name, a.Instance).
 			WithNext("make one that stays: `cis address create`")
 	}
-	if err := e.networks.mayBind(to); err != nil {
-		return "", err
+	if err := e.networks.mayBind(instance); err != nil {
+		return before, err
 	}
-	before := a
-	a.InstanceID = to
+	a.InstanceID, a.VPCID = instance, vpc
 	if err := e.keepAddress(ctx, a); err != nil {
-		return "", err
+		return before, err
 	}
 	// The old owner lets go first: two must never answer for one address.
-	if err = e.refresh(ctx, from); err == nil {
-		err = e.refresh(ctx, to)
+	if err = e.refreshOwner(ctx, before); err == nil {
+		err = e.refreshOwner(ctx, a)
 	}
 	if err != nil {
 		ctx := context.WithoutCancel(ctx)
-		return "", errors.Join(err, e.keepAddress(ctx, before), e.refresh(ctx, to), e.refresh(ctx, from))
+		return before, errors.Join(err, e.keepAddress(ctx, before), e.refreshOwner(ctx, a), e.refreshOwner(ctx, before))
 	}
-	return from, nil
+	return before, nil
+}
+
+// refreshOwner brings what an address is bound to, if that is there, to what is on record.
+func (e *Engine) refreshOwner(ctx context.Context, a api.Address) error {
+	if a.VPCID == "" {
+		return e.refresh(ctx, a.InstanceID)
+	}
+	v, err := e.VPC(ctx, a.VPCID)
+	if err != nil {
+		return inField(err, "vpc")
+	}
+	return e.cfg.Network.EnsureVPC(ctx, e.networkOf(v))
 }
 
 // mayBind refuses a second address of one instance.
@@ -307,8 +340,8 @@ func (e *Engine) claimPublic(ctx context.Context, instance, ref string) (string,
 	if err != nil {
 		return "", inField(err, "network.publicAddress")
 	}
-	if a.InstanceID != "" {
-		err := api.Errorf(api.Conflict, "public address %s is bound to instance %s", a.Name, a.Instance)
+	if a.Bound() {
+		err := api.Errorf(api.Conflict, "public address %s is bound to %s", a.Name, boundTo(a))
 		err.Field = "network.publicAddress"
 		return "", err.WithNext("unbind it first: `cis address unbind %s`", a.Name)
 	}

@@ -50,7 +50,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		e.networks.hold(b)
 	}
 	// Without the default network there is nothing to serve.
-	if err := e.cfg.Network.EnsureVPC(ctx, e.networkOf(e.networks.vpcOf(""))); err != nil {
+	first := e.networkOf(e.networks.vpcOf(""))
+	first.Ways = network.Ways{} // they are adopted with the rest: a port that is lost is no reason not to serve
+	if err := e.cfg.Network.EnsureVPC(ctx, first); err != nil {
 		return err
 	}
 	if err := e.openAccounts(ctx); err != nil {

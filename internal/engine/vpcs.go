@@ -42,6 +42,9 @@ func (e *Engine) CreateVPC(ctx context.Context, v api.VPC) (api.VPC, error) {
 		return v, err
 	}
 	v.ID, v.Account, v.CIDR6, v.CreatedAt, v.Revision = newShortID("vpc-"), account.Of(ctx).Account, newCIDR6(), time.Now().UTC(), 1
+	if err := e.networks.checkRouterPorts(v, nil); err != nil {
+		return v, err
+	}
 	return v, e.makeVPC(ctx, v)
 }
 
@@ -88,6 +91,15 @@ func (e *Engine) UpdateVPC(ctx context.Context, ref string, u api.VPCUpdate) (ap
 	}
 	if u.Egress != nil {
 		v.Egress = *u.Egress
+	}
+	if u.Ports != nil {
+		v.Ports = u.Ports
+	}
+	if u.Routes != nil {
+		v.Routes = u.Routes
+	}
+	if err := e.networks.checkRouterPorts(v, before.Ports); err != nil {
+		return before, err
 	}
 	return v, e.changeVPC(ctx, before, v)
 }
@@ -151,6 +163,12 @@ func (n *networks) dropVPC(owner, ref string, whole bool) (api.VPC, error) {
 		return v, api.Errorf(api.Conflict, "VPC %s has subnets: %s", v.Name, strings.Join(names, ", ")).
 			WithNext("remove them first: `cis subnet rm %s`", strings.Join(names, " "))
 	}
+	for _, a := range n.public {
+		if a.VPCID == v.ID {
+			return v, api.Errorf(api.Conflict, "public address %s is bound to VPC %s", a.Name, v.Name).
+				WithNext("unbind it first: `cis address unbind %s`", a.Name)
+		}
+	}
 	delete(n.vpcs, v.ID)
 	return v, nil
 }
@@ -170,10 +188,17 @@ func networkID(v api.VPC) string {
 
 // networkOf is the network of a VPC.
 func (e *Engine) networkOf(v api.VPC) network.VPC {
+	e.networks.mu.Lock()
+	defer e.networks.mu.Unlock()
+	return e.network(v)
+}
+
+// network is networkOf while the lock of the networks is held.
+func (e *Engine) network(v api.VPC) network.VPC {
 	cidr, _ := netip.ParsePrefix(v.CIDR)
 	cidr6, _ := netip.ParsePrefix(v.CIDR6)
 	return network.VPC{ID: networkID(v), CIDR: cidr, CIDR6: cidr6, HostReachable: v.HostReachable, Domain: domainOf(v.Name),
-		DNS: resolver{e.names}, Egress: egressOf(v.Egress)}
+		DNS: resolver{e.names}, Egress: egressOf(v.Egress), Ways: e.networks.ways(v)}
 }
 
 // domainOf is the DNS domain of a VPC's instances.
@@ -195,7 +220,7 @@ func (e *Engine) allVPCs() (all []network.VPC) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, v := range slices.Collect(maps.Values(n.vpcs)) {
-		all = append(all, e.networkOf(v))
+		all = append(all, e.network(v))
 	}
 	return all
 }

@@ -92,6 +92,7 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 		UID: user.UID, GID: user.GID, Groups: user.AdditionalGIDs, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		StopSignal: stop, StartupProbe: c.StartupProbe, LivenessProbe: c.LivenessProbe, ReadinessProbe: c.ReadinessProbe,
 		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy,
+		MessagePath: c.TerminationMessagePath, MessageFromLogs: c.TerminationMessagePolicy == api.MessageFallbackToLogs,
 	}
 	if group := fsGroup(rec.Spec); group != nil {
 		out.Groups = append(slices.Clone(out.Groups), *group)
@@ -107,13 +108,21 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 				WithNext("set user, or take an image with another USER")
 		}
 	}
-	for _, m := range c.VolumeMounts {
-		out.Mounts = append(out.Mounts, agentpb.Mount{Volume: m.Name, Path: m.MountPath, ReadOnly: m.ReadOnly})
-	}
+	out.Mounts = mounts(c.VolumeMounts)
 	if s := status(rec, c.Name); s != nil {
 		out.RestartCount, out.LastState = s.RestartCount, s.LastState
 	}
 	return out, nil
+}
+
+// mounts are in the order in which they are made.
+func mounts(spec []api.VolumeMount) (out []agentpb.Mount) {
+	for _, m := range spec {
+		out = append(out, agentpb.Mount{Volume: m.Name, SubPath: m.SubPath, Path: m.MountPath, ReadOnly: m.ReadOnly})
+	}
+	depth := func(m agentpb.Mount) int { return strings.Count(m.Path, "/") }
+	slices.SortStableFunc(out, func(a, b agentpb.Mount) int { return depth(a) - depth(b) })
+	return out
 }
 
 // command joins the spec's and the image's, as Kubernetes does: a command in the

@@ -93,6 +93,9 @@ func (m *Manager) checkOut(v *vpc, p packet) ([]Verdict, error) {
 		return []Verdict{judgeGateway(p)}, nil
 	}
 	public, behind := m.publicAt(p.destination)
+	if behind != nil && !public.IsValid() {
+		return m.checkRouter(v, behind, p), nil
+	}
 	if behind == v { // it is translated before the rules see it
 		p.destination = public
 		return v.verdicts(p), nil
@@ -130,7 +133,17 @@ func judgeGateway(p packet) Verdict {
 	return Verdict{By: fmt.Sprintf("the gateway answers nothing but DNS at %s and ping", Gateway)}
 }
 
-// publicAt returns the private address that a public one stands for, and its VPC, or nil.
+// checkRouter is checkOut for a public address that leads to a VPC's router. Within the
+// VPC its programs translate it before the rules see it.
+func (m *Manager) checkRouter(v, behind *vpc, p packet) (verdicts []Verdict) {
+	if behind != v {
+		verdicts = v.verdicts(p)
+	}
+	return append(verdicts, Verdict{Allowed: true, By: fmt.Sprintf("%s leads to the router of %s, whose programs lead on", p.destination, behind.ID)})
+}
+
+// publicAt returns the private address that a public one stands for, and its VPC, or nil;
+// the zero Addr for one that leads to the VPC's router.
 func (m *Manager) publicAt(a netip.Addr) (private netip.Addr, of *vpc) {
 	m.edge.mu.Lock()
 	defer m.edge.mu.Unlock()

@@ -67,6 +67,9 @@
 // groups decide. Ports and addresses are elements of maps; a change puts the VPC's half in
 // first and takes it out last, and cuts the connections of what it takes away.
 //
+// Ports, public addresses and networks can lead to a VPC's router instead (Ways), whose
+// programs lead on. That is no permission: the groups of whoever receives it decide.
+//
 // Bandwidth is held by token buckets on the NIC's link (see Bandwidth).
 //
 // The kernel is the only record that the package keeps: names carry the prefix and

@@ -186,12 +186,12 @@ func (m *Manager) hideOthers(wanted map[string]NIC) error {
 	m.edge.mu.Lock()
 	others := map[string]*vpc{}
 	for id, all := range m.edge.byNIC {
-		if w, ok := wanted[id]; !ok || !w.same(all[0].nic) {
+		if w, ok := wanted[id]; !all[0].nic.isRouter() && (!ok || !w.same(all[0].nic)) {
 			others[id] = all[0].vpc
 		}
 	}
 	for _, a := range m.edge.addresses {
-		if w, ok := wanted[a.nic.ID]; !ok || !w.same(a.nic) {
+		if w, ok := wanted[a.nic.ID]; !a.nic.isRouter() && (!ok || !w.same(a.nic)) {
 			others[a.nic.ID] = a.vpc
 		}
 	}
@@ -238,7 +238,7 @@ func (m *Manager) sweep() error {
 		}
 		return changes
 	}
-	errs := []error{m.sweepPublic()}
+	errs := []error{m.sweepPublic(), m.sweepRoutes()}
 	links := map[string]bool{}
 	for id := range m.vpcs {
 		links[string(ifKey(uplinkHostName(m.cfg.Prefix, id)))] = true

@@ -2,6 +2,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -127,15 +128,19 @@ func hostIsPeer(v VPC, links netip.Prefix) (rules []rule) {
 	if !v.HostReachable {
 		return []rule{when("the host", iif(uplinkName), notTranslated(), drop())}
 	}
-	// The host has the even address of each pair.
-	even := ipNet(links).Mask
-	even[3] |= 1
-	host := maskedAddr(ip4.source, even, links.Addr())
-	rules = append(rules, when("the host", iif(uplinkName), ip4.matches(), host, done()))
+	rules = append(rules, when("the host", fromHost(links), done()))
 	if v.CIDR6.IsValid() {
 		rules = append(rules, when("the host", iif(uplinkName), saddr(netip.PrefixFrom(hostEnd6(v.CIDR6), 128)), done()))
 	}
 	return rules
+}
+
+// fromHost matches what comes over the uplink from the host's end of it, by IPv4: the even
+// address of a pair.
+func fromHost(links netip.Prefix) []expr.Any {
+	even := ipNet(links).Mask
+	even[3] |= 1
+	return slices.Concat(iif(uplinkName), ip4.matches(), maskedAddr(ip4.source, even, links.Addr()))
 }
 
 func outsideRules(mode EgressMode) (rules []rule) {

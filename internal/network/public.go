@@ -33,6 +33,9 @@ func (a *publicAddr) hostChanges(e *edge) []change {
 }
 
 func (a *publicAddr) vpcChanges() []change {
+	if a.nic.isRouter() {
+		return nil
+	}
 	nat, private := a.vpc.nat[a.family().number], a.nic.addressIn(a.family())
 	changes := []change{nat.toPrivate.put(addrKey(a.address), addrKey(private))}
 	if a.first {
@@ -75,14 +78,14 @@ func (m *Manager) claimPublic(v *vpc, n NIC) (want []*publicAddr, err error) {
 			return nil, api.FieldError("public", "%s cannot be a public address", a)
 		}
 		f := familyOf(a)
-		if !n.addressIn(f).IsValid() || !v.end(f).IsValid() {
+		if !n.reachedIn(f) || !v.end(f).IsValid() {
 			return nil, api.FieldError("public", "%s is of a family in which the instance has no address", a)
 		}
 		if slices.Contains(n.Public[:i], a) {
 			return nil, api.FieldError("public", "%s is there twice", a)
 		}
 		if have := m.edge.addresses[a]; have != nil && have.nic.ID != n.ID {
-			return nil, api.Errorf(api.Conflict, "public address %s stands for NIC %s", a, have.nic.ID).WithNext("unbind it first")
+			return nil, api.Errorf(api.Conflict, "public address %s stands for %s", a, have.nic.title()).WithNext("unbind it first")
 		}
 		want = append(want, &publicAddr{address: a, nic: n, vpc: v, first: !seen[f.number]})
 		seen[f.number] = true

@@ -79,7 +79,7 @@ type publication struct {
 func (p *publication) families() []family {
 	all := make([]family, 0, 2)
 	for _, f := range families {
-		served := p.nic.addressIn(f).IsValid() && p.vpc.end(f).IsValid()
+		served := p.nic.reachedIn(f) && p.vpc.end(f).IsValid()
 		if served && (!p.Host.IsValid() || familyOf(p.Host).number == f.number) {
 			all = append(all, f)
 		}
@@ -100,8 +100,11 @@ func (p *publication) hostChanges(e *edge) (changes []change) {
 	return changes
 }
 
-// vpcEdits lead from the link port to the NIC.
+// vpcEdits lead from the link port to the NIC. Programs of the router see to what is its own.
 func (p *publication) vpcChanges() (changes []change) {
+	if p.nic.isRouter() {
+		return nil
+	}
 	for _, f := range p.families() {
 		changes = append(changes, p.vpc.nat[f.number].linkPorts.put(
 			portKey(p.Protocol, netip.Addr{}, p.link), endpointValue(p.nic.addressIn(f), p.Target)))
@@ -182,12 +185,12 @@ func (m *Manager) claimPort(v *vpc, n NIC, p Port, old []*publication) (*publica
 	}
 	for _, o := range m.edge.bySocket[p.socket()] {
 		if o.nic.ID != n.ID && p.clashes(o.Port) {
-			return nil, api.Errorf(api.Conflict, "port %s of the host is published for NIC %s", o, o.nic.ID).
+			return nil, api.Errorf(api.Conflict, "port %s of the host is published for %s", o, o.nic.title()).
 				WithNext("choose another host port")
 		}
 	}
 	var err error
-	if pub.link, err = m.linkPort(v, p); err != nil {
+	if pub.link, err = m.linkPort(v, n, p); err != nil {
 		return nil, err
 	}
 	// A port that only changes its target stays held.
@@ -203,7 +206,10 @@ func (m *Manager) claimPort(v *vpc, n NIC, p Port, old []*publication) (*publica
 
 // linkPort picks a port of the uplink: the one that a server before this one picked,
 // or else a free one, the same number if possible.
-func (m *Manager) linkPort(v *vpc, p Port) (uint16, error) {
+func (m *Manager) linkPort(v *vpc, n NIC, p Port) (uint16, error) {
+	if n.isRouter() {
+		return v.routerPort(p)
+	}
 	f := ip4
 	if p.Host.IsValid() {
 		f = familyOf(p.Host)
@@ -255,7 +261,9 @@ func (m *Manager) switchPorts(v *vpc, want, gone []*publication) error {
 // took it over.
 func (m *Manager) release(gone, others []*publication) {
 	for _, p := range gone {
-		delete(p.vpc.links, socket{p.Protocol, p.link})
+		if at := (socket{p.Protocol, p.link}); p.vpc.links[at] == p {
+			delete(p.vpc.links, at)
+		}
 		all := slices.DeleteFunc(m.edge.bySocket[p.socket()], func(o *publication) bool { return o == p })
 		m.edge.bySocket[p.socket()] = all
 		if len(all) == 0 {

@@ -118,6 +118,7 @@ func vpcRules(table string, v VPC, links netip.Prefix) ruleset {
 				when("DNS over TCP", fromNIC, gateway, dport(TCP, dnsPort), accept()),
 				when("ping of the gateway", fromNIC, gateway, icmp(ICMP, icmpEcho), accept()),
 				when("ping of the gateway", fromNIC, daddr(netip.PrefixFrom(Gateway6, 128)), icmp(ICMPv6, icmp6Echo), accept()),
+				when("services, translated for the host", fromHost(links), translated(), services, accept()),
 				when("services", fromNIC, services, jump("egress")),
 				when("services", fromNIC, services, jump("allowed")),
 				when("services", fromNIC, services, accept()),

@@ -35,6 +35,8 @@ type VPC struct {
 	DNS Resolver
 	// Egress is what may leave for the outside.
 	Egress Egress
+	// Ways lead to its router.
+	Ways Ways
 }
 
 // vpc is a VPC that exists.
@@ -103,7 +105,7 @@ func (m *Manager) checkVPC(want VPC) error {
 	if c.Overlaps(linkLocal) || c.Overlaps(m.cfg.Links) {
 		return api.FieldError("cidr", "%s overlaps %s or %s, which links use", c, linkLocal, m.cfg.Links)
 	}
-	if err := errors.Join(checkDomain(want.Domain), want.Egress.check(), m.checkCIDR6(want)); err != nil {
+	if err := errors.Join(checkDomain(want.Domain), want.Egress.check(), m.checkCIDR6(want), m.checkRoutes(want)); err != nil {
 		return err
 	}
 	if have := m.vpcs[want.ID]; have != nil && have.CIDR != c {
@@ -173,7 +175,10 @@ func (m *Manager) buildVPC(want VPC) error {
 	if err := m.ensureEgress(v, was); err != nil {
 		return err
 	}
-	return m.ensureDNS(v)
+	if err := m.ensureDNS(v); err != nil {
+		return err
+	}
+	return m.ensureWays(v, was.Ways)
 }
 
 // vpcSpace opens or makes the VPC's namespace and enters it into the list.
@@ -258,7 +263,11 @@ func (m *Manager) attached(vpcID string) string {
 // removeVPC does it while life is held for writing.
 func (m *Manager) removeVPC(id string) error {
 	m.domains.remove(id)
-	err := m.removeUplink(id)
+	var err error
+	if v := m.vpcs[id]; v != nil {
+		err = m.hide(v, v.asNIC())
+	}
+	err = errors.Join(err, m.removeUplink(id))
 	if v := m.vpcs[id]; v != nil {
 		v.close()
 		delete(m.vpcs, id)

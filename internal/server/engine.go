@@ -26,6 +26,8 @@ type Engine interface {
 	// was last).
 	Wait(ctx context.Context, ref string) (api.Instance, error)
 	// Stop ends the programs and the sandbox; the record stays. Nil grace: the spec's.
+	// SetSecurityGroups changes the groups of an instance, live.
+	SetSecurityGroups(ctx context.Context, ref string, g api.InstanceGroups) (api.Instance, error)
 	Stop(ctx context.Context, ref string, grace *time.Duration) (api.Instance, error)
 	// Start runs a finished instance again, with the address it had.
 	Start(ctx context.Context, ref string) (api.Instance, error)
@@ -89,6 +91,8 @@ type Engine interface {
 	CreateAddress(ctx context.Context, a api.Address) (api.Address, error)
 	// BindAddress binds a public address to an instance, from wherever it was.
 	BindAddress(ctx context.Context, ref, instance string) (api.Address, error)
+	// RouteAddress binds it to a VPC.
+	RouteAddress(ctx context.Context, ref, vpc string) (api.Address, error)
 	UnbindAddress(ctx context.Context, ref string) (api.Address, error)
 	RemoveAddress(ctx context.Context, ref string) error
 

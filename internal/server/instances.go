@@ -96,6 +96,10 @@ func (s *Server) restartInstance(w http.ResponseWriter, r *request) error {
 	return answer(w, inst, err)
 }
 
+func (s *Server) setSecurityGroups(w http.ResponseWriter, r *request) error {
+	return update(w, r, s.Engine.SetSecurityGroups)
+}
+
 func (s *Server) killInstance(w http.ResponseWriter, r *request) error {
 	signal, ok := r.query["signal"].(syscall.Signal)
 	if !ok {

@@ -137,6 +137,9 @@ func (s *Server) getAddress(w http.ResponseWriter, r *request) error {
 
 func (s *Server) bindAddress(w http.ResponseWriter, r *request) error {
 	return update(w, r, func(ctx context.Context, ref string, b api.AddressBinding) (api.Address, error) {
+		if b.VPC != "" {
+			return s.Engine.RouteAddress(ctx, ref, b.VPC)
+		}
 		return s.Engine.BindAddress(ctx, ref, b.Instance)
 	})
 }

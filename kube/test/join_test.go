@@ -68,21 +68,38 @@ func (l *lab) write(name string, data []byte) string {
 	return path
 }
 
-// TestJoin does what a node does: with a token it gets a certificate of its own, with
-// that a Node, a renewed certificate, and one to serve with.
-func TestJoin(t *testing.T) {
+// TestCluster looks at what up has made of a cluster.
+func TestCluster(t *testing.T) {
 	l := newLab(t)
-	l.up("--advertise-address", "192.0.2.1:443")
+	l.up("--advertise-address", "192.0.2.1:443", "--name", "kube.example.com")
+	for name, test := range map[string]func(*lab){"join": join, "first objects": firstObjects} {
+		t.Run(name, func(t *testing.T) {
+			in := *l
+			in.T = t
+			test(&in)
+		})
+	}
+	// Without an address for pods, none is left of an earlier one.
+	l.must("down")
+	l.up()
+	if _, code := l.run("kubectl", "get", "endpointslice", "kubernetes"); code == 0 {
+		t.Error("there still is an endpoint")
+	}
+}
+
+// join does what a node does: with a token it gets a certificate of its own, with
+// that a Node, a renewed certificate, and one to serve with.
+func join(l *lab) {
 	token := strings.TrimSpace(l.must("token", "--ttl", "1h"))
 	if !regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{16}$`).MatchString(token) {
-		t.Fatalf("token %q", token)
+		l.Fatalf("token %q", token)
 	}
 	bootstrap := l.write("bootstrap", []byte(l.must("token", "--kubeconfig")))
 	if who := l.kubectl("--kubeconfig", bootstrap, "auth", "whoami", "-o", "jsonpath={.status.userInfo.groups}"); !strings.Contains(who, "system:bootstrappers:cis:nodes") {
-		t.Errorf("the token's groups are %s", who)
+		l.Errorf("the token's groups are %s", who)
 	}
 	if _, code := l.run("kubectl", "--kubeconfig", bootstrap, "get", "secrets", "-A"); code == 0 {
-		t.Error("a join token reads Secrets")
+		l.Error("a join token reads Secrets")
 	}
 
 	subject := pkix.Name{CommonName: "system:node:n1", Organization: []string{"system:nodes"}}
@@ -92,10 +109,10 @@ func TestJoin(t *testing.T) {
 		"--client-certificate", l.write("cert", cert), "--client-key", l.write("key", key))
 	l.kubectl("--kubeconfig", node, "config", "set-context", "--current", "--user", "n1")
 	if who := l.kubectl("--kubeconfig", node, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"); who != "system:node:n1" {
-		t.Errorf("the node is %s", who)
+		l.Errorf("the node is %s", who)
 	}
 	if out, code := l.runWith("{apiVersion: v1, kind: Node, metadata: {name: n1}}", "kubectl", "--kubeconfig", node, "create", "-f", "-"); code != 0 {
-		t.Fatal(out)
+		l.Fatal(out)
 	}
 	// kubectl reads a status before it writes it, which nodes may not.
 	l.kubectl("patch", "node", "n1", "--subresource", "status", "-p", `{"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.9"}]}}`)
@@ -104,39 +121,31 @@ func TestJoin(t *testing.T) {
 		&x509.CertificateRequest{Subject: subject, IPAddresses: []net.IP{net.IPv4(192, 0, 2, 9)}})
 }
 
-func TestFirstObjects(t *testing.T) {
-	l := newLab(t)
-	l.up("--advertise-address", "192.0.2.1:443", "--name", "kube.example.com")
+func firstObjects(l *lab) {
 	const path = "jsonpath={.endpoints[0].addresses[0]}:{.ports[0].port}"
 	if got := l.kubectl("get", "endpointslice", "kubernetes", "-o", path); got != "192.0.2.1:443" {
-		t.Errorf("pods find the API server at %s", got)
+		l.Errorf("pods find the API server at %s", got)
 	}
 	if got := l.kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}"); got != "10.96.0.1" {
-		t.Errorf("the Service kubernetes has %s", got)
+		l.Errorf("the Service kubernetes has %s", got)
 	}
 	if got := l.kubectl("get", "service", "kube-dns", "-n", "kube-system", "-o", "jsonpath={.spec.clusterIP}"); got != "10.96.0.10" {
-		t.Errorf("the Service kube-dns has %s", got)
+		l.Errorf("the Service kube-dns has %s", got)
 	}
 	dns := filepath.Join(l.dir, "pki", "coredns.conf")
 	l.kubectl("--kubeconfig", dns, "get", "endpointslices,services,namespaces,pods", "-A")
 	if _, code := l.run("kubectl", "--kubeconfig", dns, "get", "secrets", "-A"); code == 0 {
-		t.Error("the cluster's DNS reads Secrets")
+		l.Error("the cluster's DNS reads Secrets")
 	}
 	if info := l.anonymous("/api/v1/namespaces/kube-public/configmaps/cluster-info"); !strings.Contains(info, fmt.Sprintf("server: https://127.0.0.1:%d", l.port)) {
-		t.Errorf("cluster-info: %s", info)
+		l.Errorf("cluster-info: %s", info)
 	}
 	token := strings.TrimSpace(l.must("token"))
 	l.await("the signature of cluster-info", func() bool {
 		return strings.Contains(l.anonymous("/api/v1/namespaces/kube-public/configmaps/cluster-info"), "jws-kubeconfig-"+token[:6])
 	})
 	if version := l.must("version"); !regexp.MustCompile(`^v1\.\d+\.\d+\n$`).MatchString(version) || !strings.Contains(l.kubectl("version"), strings.TrimSpace(version)) {
-		t.Errorf("version %q", version)
-	}
-	// Without an address for pods, none is left of an earlier one.
-	l.must("down")
-	l.up()
-	if _, code := l.run("kubectl", "get", "endpointslice", "kubernetes"); code == 0 {
-		t.Error("there still is an endpoint")
+		l.Errorf("version %q", version)
 	}
 }
 

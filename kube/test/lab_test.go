@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -28,12 +29,7 @@ func newLab(t *testing.T) *lab {
 	if binary == "" {
 		t.Fatal("CIS_KUBE has to be the path of cis-kube: run make test-kube")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	l := &lab{T: t, dir: filepath.Join(t.TempDir(), "kube"), port: listener.Addr().(*net.TCPAddr).Port}
+	l := &lab{T: t, dir: filepath.Join(t.TempDir(), "kube"), port: freePort(t)}
 	t.Cleanup(func() {
 		if t.Failed() {
 			l.dumpLogs()
@@ -42,6 +38,20 @@ func newLab(t *testing.T) *lab {
 		l.expectNothing()
 	})
 	return l
+}
+
+// freePort is one below those that the kernel gives to connections, which could take it
+// before it is used, or end up talking to themselves.
+func freePort(t *testing.T) int {
+	for range 100 {
+		port := 20000 + rand.IntN(10000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port from 20000 to 29999 is free")
+	return 0
 }
 
 func (l *lab) dumpLogs() {
@@ -125,7 +135,7 @@ func (l *lab) status() (s status) {
 // await waits for something that comes in seconds.
 func (l *lab) await(what string, ok func() bool) {
 	l.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			l.Fatalf("%s: not in time", what)
 		}

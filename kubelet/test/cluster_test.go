@@ -29,8 +29,9 @@ type cluster struct {
 func open(t *testing.T) *cluster {
 	t.Helper()
 	c := prepare(t)
-	c.must("up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port))
-	c.kubectl("apply", "-f", "../deploy/rbac.yaml")
+	c.must("up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port),
+		"--extra", fmt.Sprintf("kube-controller-manager=--cluster-signing-duration=%s", certificateLife))
+	c.kubectl("apply", "-f", "../deploy/rbac.yaml", "-f", "../deploy/disks.yaml")
 	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
 	c.startKubelet()
 	c.kubectl("wait", "--for=create", "node/"+c.node, "--timeout=60s")
@@ -72,27 +73,19 @@ func prepare(t *testing.T) *cluster {
 }
 
 func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := stage.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
-// hostAddress is one that is not loopback, which the API server asks for.
 func hostAddress(t *testing.T) string {
-	addresses, err := net.InterfaceAddrs()
+	address, err := stage.HostAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range addresses {
-		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
-			return n.IP.String()
-		}
-	}
-	t.Fatal("this host has no address but loopback")
-	return ""
+	return address
 }
 
 func (c *cluster) startKubelet() {

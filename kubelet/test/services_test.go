@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,7 +72,7 @@ spec: {clusterIP: None, selector: {app: web}, ports: [{name: http, port: 8080, t
 func TestServices(t *testing.T) {
 	c := openWhole(t)
 	c.equal("nodes", c.get("nodes", ".items[*].metadata.name"), c.node)
-	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=10s")
+	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=60s")
 	c.apply(web)
 	c.kubectl("run", "client", "--image="+c.stage.Image, "--command", "--", "sleep", "100000")
 	c.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
@@ -80,7 +81,7 @@ func TestServices(t *testing.T) {
 		name string
 		run  func(*cluster)
 	}{
-		{"clusterIP", clusterIP}, {"names", names}, {"api", apiServer}, {"groups", groups}, {"crash", crash}, {"down", down},
+		{"clusterIP", clusterIP}, {"names", names}, {"api", apiServer}, {"disks", defaultClass}, {"groups", groups}, {"crash", crash}, {"down", down},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			in := *c
@@ -121,6 +122,19 @@ func (c *cluster) fetch(pod, url string) (string, bool) {
 	return strings.TrimSpace(out), code == 0
 }
 
+// expectAll: a Service leads a pod to each of so many others.
+func (c *cluster) expectAll(pod, url string, want int) {
+	c.Helper()
+	all := map[string]bool{}
+	c.await(fmt.Sprintf("%d pods behind %s for %s", want, url, pod), func() bool {
+		maps.Copy(all, c.answers(pod, url))
+		return len(all) >= want
+	})
+	if len(all) > want {
+		c.Errorf("%s is served by %v", url, slices.Collect(maps.Keys(all)))
+	}
+}
+
 // answers are all that a Service gives to a pod in some tries.
 func (c *cluster) answers(pod, url string) map[string]bool {
 	c.Helper()
@@ -141,56 +155,44 @@ func (c *cluster) webPods() []string {
 // clusterIP: a Service leads to all of its pods, to one for each client if it shall, and
 // from a pod to that pod itself.
 func clusterIP(c *cluster) {
-	if all := c.answers("client", "http://web"); len(all) != 2 {
-		c.Errorf("web is served by %v", all)
-	}
+	c.expectAll("client", "http://web", 2)
 	if all := c.answers("client", "http://sticky"); len(all) != 1 {
 		c.Errorf("sticky is served by %v", all)
 	}
-	if all := c.answers(c.webPods()[0], "http://web"); len(all) != 2 {
-		c.Errorf("one of web's own pods gets %v", all)
-	}
+	c.expectAll(c.webPods()[0], "http://web", 2)
 	c.kubectl("scale", "deployment/web", "--replicas=0")
+	c.kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=60s")
 	c.await("the end of web", func() bool { _, ok := c.fetch("client", "http://web"); return !ok })
 	c.kubectl("scale", "deployment/web", "--replicas=2")
 	c.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
 	c.answers("client", "http://web")
 }
 
-func (c *cluster) lookUp(args ...string) string {
+// expectLookUp: the cluster's DNS comes to answer so, as it hears of changes itself.
+func (c *cluster) expectLookUp(want []string, args ...string) {
 	c.Helper()
-	return c.kubectl(append([]string{"exec", "client", "--", "nslookup"}, args...)...)
+	c.await(fmt.Sprintf("%v of %v", want, args), func() bool {
+		out, code := c.kube("", append([]string{"kubectl", "exec", "client", "--", "nslookup"}, args...)...)
+		return code == 0 && !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(out, w) })
+	})
 }
 
 // names: search domains, SRV and PTR records, headless Services, and what is not the cluster's.
 func names(c *cluster) {
 	service := c.get("service/web", ".spec.clusterIP")
 	for _, name := range []string{"web.default.svc.cluster.local", "web.default.svc.cluster.local."} {
-		if out := c.lookUp(name); !strings.Contains(out, service) {
-			c.Errorf("%s: %s", name, out)
-		}
+		c.expectLookUp([]string{service}, name)
 	}
 	resolv := c.kubectl("exec", "client", "--", "cat", "/etc/resolv.conf")
 	if !strings.Contains(resolv, "search default.svc.cluster.local svc.cluster.local cluster.local") || !strings.Contains(resolv, "nameserver 10.96.0.10") {
 		c.Errorf("resolv.conf: %s", resolv)
 	}
-	if out := c.lookUp("-type=srv", "_http._tcp.web.default.svc.cluster.local"); !strings.Contains(out, "80 web.default.svc.cluster.local") {
-		c.Errorf("SRV: %s", out)
-	}
-	if out := c.lookUp(service); !strings.Contains(out, "web.default.svc.cluster.local") {
-		c.Errorf("PTR of %s: %s", service, out)
-	}
-	out := c.lookUp("headless.default.svc.cluster.local")
-	for ip := range strings.FieldsSeq(c.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].status.podIP}")) {
-		if !strings.Contains(out, ip) {
-			c.Errorf("headless lacks %s: %s", ip, out)
-		}
-	}
+	c.expectLookUp([]string{"80 web.default.svc.cluster.local"}, "-type=srv", "_http._tcp.web.default.svc.cluster.local")
+	c.expectLookUp([]string{"web.default.svc.cluster.local"}, service)
+	c.expectLookUp(strings.Fields(c.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].status.podIP}")), "headless.default.svc.cluster.local")
 	// The VPC's own names come through the cluster's DNS.
 	instance := strings.TrimSpace(c.cis("ps", "-l", "cis.io/pod-name=client", "-o", "name"))
-	if out := c.lookUp(instance + ".default.internal"); !strings.Contains(out, c.get("pod/client", ".status.podIP")) {
-		c.Errorf("%s in the VPC: %s", instance, out)
-	}
+	c.expectLookUp([]string{c.get("pod/client", ".status.podIP")}, instance+".default.internal")
 }
 
 // apiServer: a program in a pod finds the API server by its environment and by its names,

@@ -22,8 +22,8 @@ import (
 // bench is one run of the benchmarks.
 type bench struct {
 	bin string
-	// runs of each kind, at one time, creates in a row, idle instances.
-	runs, burst, creates, idle int
+	// runs of each kind, at one time, creates in a row, idle instances, pods at one time.
+	runs, burst, creates, idle, pods int
 	// data is the size of the big image in MiB.
 	data int
 
@@ -55,6 +55,9 @@ var parts = []struct {
 	{"net-nic", (*bench).netNIC},
 	{"cloud-create", (*bench).cloudCreate},
 	{"cloud-describe", (*bench).cloudDescribe},
+	{"kube-create", (*bench).kubeCreate},
+	{"kube-burst", (*bench).kubeBurst},
+	{"kube-memory", (*bench).kubeMemory},
 }
 
 func main() {
@@ -65,8 +68,9 @@ func main() {
 	flag.IntVar(&b.burst, "burst", 50, "instances asked for at once")
 	flag.IntVar(&b.creates, "creates", 500, "creates in a row")
 	flag.IntVar(&b.idle, "idle", 20, "idle instances whose memory is measured")
+	flag.IntVar(&b.pods, "pods", 40, "Kubernetes pods asked for at once; on gVisor each that runs takes 3.5 % of a core")
 	flag.IntVar(&b.data, "data", 256, "MiB in the image that is pulled")
-	flag.StringVar(&only, "only", "", "parts to run, with commas between: cli,warm,cold,burst,memory,pull,creates,vm-warm,vm-copy,vm-burst,vm-boot,vm-memory,net-tcp,net-latency,net-vm-tcp,net-vm-latency,net-rules,net-nic,cloud-create,cloud-describe")
+	flag.StringVar(&only, "only", "", "parts to run, with commas between: cli,warm,cold,burst,memory,pull,creates,vm-warm,vm-copy,vm-burst,vm-boot,vm-memory,net-tcp,net-latency,net-vm-tcp,net-vm-latency,net-rules,net-nic,cloud-create,cloud-describe,kube-create,kube-burst,kube-memory")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -26,7 +26,7 @@ import (
 func TestNetworks(t *testing.T) {
 	groups := map[string]tests{
 		"vpc": vpcTests, "dns": dnsTests, "secgroup": groupTests, "egress": egressTests, "publish": publishTests,
-		"address": addressTests, "check": checkTests, "bandwidth": bandwidthTests,
+		"address": addressTests, "ways": wayTests, "check": checkTests, "bandwidth": bandwidthTests,
 	}
 	for _, isolation := range isolations {
 		t.Run(isolation, func(t *testing.T) {

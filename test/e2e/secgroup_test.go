@@ -29,4 +29,28 @@ var groupTests = tests{
 			e.Error("a connection that stays allowed was cut")
 		}
 	},
+	"an instance that runs changes its groups": func(e *env) {
+		client := e.shop.client
+		first := e.make("secgroup", "--ingress", "tcp:"+port1)
+		next := e.make("secgroup", "--ingress", "tcp:"+port2, "--ingress", "tcp:"+port1+",10.9.1.0/24")
+		server, address := e.echo("--subnet", e.shop.front, "--secgroup", first)
+		e.greets(client, server, address, port1)
+		e.isCutOff(client, address, port2)
+		stays := e.talkFrom(client, address, port1)
+		e.equal("printed", e.ok("update", "--secgroup", next, server), server+"\n")
+		e.greets(client, server, address, port2)
+		if !stays.goesOn(livesWithin) {
+			e.Error("a connection that the new group allows too was cut")
+		}
+		e.equal("removed, since nobody uses it", e.ok("secgroup", "rm", first), first+"\n")
+		e.fails(1, []string{server}, "secgroup", "rm", next)
+		goes := e.talkFrom(client, address, port2)
+		e.ok("update", "--secgroup", e.make("secgroup", "--ingress", "none"), server)
+		if goes.goesOn(deadAfter) {
+			e.Error("a connection that the new group does not allow goes on")
+		}
+		e.equal("restarts", e.get(server).Status.ContainerStatuses[0].RestartCount, 0)
+		e.saysWrong("securityGroups", "update", server)
+		e.saysWrong("no security group", "update", "--secgroup", "nosuch", server)
+	},
 }

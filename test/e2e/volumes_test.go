@@ -49,6 +49,15 @@ var volumeTests = tests{
 		e.ended(name)
 		e.equal("output", e.ok("logs", "-c", "reader", name), "shared\n")
 	},
+	"parts of volumes": subPaths,
+	"the message of a program's end": func(e *env) {
+		name := e.create(api.InstanceSpec{Containers: []api.Container{
+			with(e.sh("echo -n why >/dev/termination-log; exit 3"), func(c *api.Container) { c.TerminationMessagePath = "/dev/termination-log" }),
+		}})
+		in := e.ended(name)
+		e.equal("message", in.Status.ContainerStatuses[0].State.Terminated.Message, "why")
+		e.equal("of the instance", in.Status.Message, "container main ended with exit code 3: why")
+	},
 	"the group of volumes": func(e *env) {
 		secret := "s-" + e.name()
 		e.ok("secret", "create", secret, "--from-literal", "key=hidden")

@@ -64,8 +64,14 @@ type Container struct {
 	// container: it goes on until all main containers have ended.
 	RestartPolicy api.RestartPolicy `json:"restartPolicy,omitempty"`
 	// StopSignal is the number of the signal that asks the program to end.
-	StopSignal int     `json:"stopSignal"`
-	Mounts     []Mount `json:"mounts,omitempty"`
+	StopSignal int `json:"stopSignal"`
+	// Mounts in the order in which they are made: what lies in another comes after it.
+	Mounts []Mount `json:"mounts,omitempty"`
+	// MessagePath is where the program finds a file for its last words (package lastwords);
+	// empty: there is none. MessageFromLogs: where it leaves none and fails, the end of its
+	// output is taken.
+	MessagePath     string `json:"messagePath,omitempty"`
+	MessageFromLogs bool   `json:"messageFromLogs,omitempty"`
 
 	StartupProbe   *api.Probe     `json:"startupProbe,omitempty"`
 	LivenessProbe  *api.Probe     `json:"livenessProbe,omitempty"`
@@ -80,7 +86,9 @@ type Container struct {
 
 // Mount places a volume.
 type Mount struct {
-	Volume   string `json:"volume"`
+	Volume string `json:"volume"`
+	// SubPath is what of the volume is shown, see package subpath; empty: all of it.
+	SubPath  string `json:"subPath,omitempty"`
 	Path     string `json:"path"`
 	ReadOnly bool   `json:"readOnly,omitempty"`
 }

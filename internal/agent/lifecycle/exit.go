@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cis/api"
+	"cis/internal/agent/lastwords"
 	"cis/internal/agent/runtime"
 )
 
@@ -15,6 +16,9 @@ func (c *container) exited(now time.Time, e Exited) {
 	t := &api.StateTerminated{
 		ExitCode: e.Code, Signal: e.Signal, Reason: api.ReasonError, Message: short(e.Message),
 		StartedAt: c.state.Running.StartedAt, FinishedAt: now,
+	}
+	if t.Message == "" {
+		t.Message = cut(e.LastWords, lastwords.Max)
 	}
 	switch {
 	case e.OOMKilled:

@@ -41,9 +41,10 @@ func (c *container) event(now time.Time, t api.EventType, reason, message string
 }
 
 // short bounds a message that a program may have written.
-func short(s string) string {
-	s = s[:min(len(s), maxMessage)]
-	return strings.ToValidUTF8(s, "�")
+func short(s string) string { return cut(s, maxMessage) }
+
+func cut(s string, n int) string {
+	return strings.ToValidUTF8(s[:min(len(s), n)], "�")
 }
 
 // State is what to tell of the workload, with all events that are kept. What it

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/lastwords"
 	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/runtime"
 	"cis/internal/cgroup"
@@ -39,6 +40,9 @@ type container struct {
 
 	oomKills counter
 }
+
+// message is the file for the program's last words.
+func (c *container) message() string { return filepath.Join(c.layer, "message") }
 
 func (c *container) root() string { return filepath.Join(c.r.conf.rootsDir(), c.id) }
 
@@ -139,6 +143,9 @@ func (c *container) run(ctx context.Context, w *agentpb.Workload, files [3]*os.F
 	for _, m := range c.spec.Mounts {
 		order.Container.Targets = append(order.Container.Targets, m.Path)
 	}
+	if c.spec.MessagePath != "" {
+		order.Container.Targets = append(order.Container.Targets, c.spec.MessagePath)
+	}
 	err = c.helper.order(ctx, order, append(numbers(files), mounts...)...)
 	if err == nil {
 		c.main = c.adopt(c.helper.process)
@@ -154,6 +161,15 @@ func closeAll(fds []int) {
 
 // mainProcess is the main program of a container.
 type mainProcess struct{ *program }
+
+// Wait implements runtime.Process.
+func (p *mainProcess) Wait() (runtime.Exit, error) {
+	exit, err := p.program.Wait()
+	if err == nil && p.container.spec.MessagePath != "" {
+		exit.LastWords = lastwords.Or(lastwords.Read(p.container.message()))
+	}
+	return exit, err
+}
 
 // Delete implements runtime.Process.
 func (p *mainProcess) Delete(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/lastwords"
 	"cis/internal/agent/rootfs"
 )
 
@@ -43,6 +44,11 @@ func (c *container) overlay(image string, w *agentpb.Workload) error {
 		return fmt.Errorf("mount the root: %w", err)
 	}
 	c.mounted = true
+	if c.spec.MessagePath != "" {
+		if err := lastwords.Make(c.message()); err != nil {
+			return err
+		}
+	}
 	if err := writeRoot(root, w, c.spec); err != nil {
 		return fmt.Errorf("write the upper layer: %w", err)
 	}

@@ -2,12 +2,14 @@ package linux
 
 import (
 	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/caps"
 	"cis/internal/agent/linux/inside"
+	"cis/internal/agent/subpath"
 	"cis/internal/cgroup"
 )
 
@@ -45,13 +47,38 @@ func (c *container) mounts(w *agentpb.Workload) (fds []int, err error) {
 		if readOnly || m.ReadOnly {
 			attributes |= unix.MOUNT_ATTR_RDONLY
 		}
-		fd, err := cloneMount(source, attributes)
+		fd, err := cloneOf(source, m.SubPath, attributes)
 		if err != nil {
 			return fds, fmt.Errorf("mount volume %s: %w", m.Volume, err)
 		}
 		fds = append(fds, fd)
 	}
-	return fds, nil
+	if c.spec.MessagePath == "" {
+		return fds, nil
+	}
+	message, err := cloneMount(c.message(), unix.MOUNT_ATTR_NODEV)
+	if err != nil {
+		return fds, err
+	}
+	return append(fds, message), nil
+}
+
+// cloneOf opens a volume, or what is at a path in it, as a mount of its own.
+func cloneOf(volume, sub string, attributes uint64) (fd int, err error) {
+	if sub == "" {
+		return cloneMount(volume, attributes)
+	}
+	root, err := unix.Open(volume, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", volume, err)
+	}
+	defer unix.Close(root)
+	part, err := subpath.Open(root, sub)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(part)
+	return cloneMount("/proc/self/fd/"+strconv.Itoa(part), attributes)
 }
 
 // cloneMount opens what is at a path as a mount of its own.

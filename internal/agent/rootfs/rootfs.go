@@ -23,12 +23,14 @@ func Etc(w *agentpb.Workload) []File {
 }
 
 // Dirs lists the directories that a container needs, whether its image has them or
-// not, for on a read-only root nobody could make them later: mount points and the
-// working directory.
+// not, for on a read-only root nobody could make them later: the working directory, and
+// mount points of whole volumes. A part of one may be a file.
 func Dirs(c *agentpb.Container) []string {
 	dirs := []string{"dev", "proc", "sys", c.Cwd}
 	for _, m := range c.Mounts {
-		dirs = append(dirs, m.Path)
+		if m.SubPath == "" {
+			dirs = append(dirs, m.Path)
+		}
 	}
 	return dirs
 }

@@ -52,7 +52,7 @@ func boot(ctx context.Context, c Config) (*Sandbox, error) {
 		return nil, err
 	}
 	log := follow(pipes.log.read)
-	err = launch(ctx, c, pipes)
+	err = runSandbox(ctx, c, pipes)
 	pipes.closeTheirs()
 	if err != nil {
 		pipes.closeOurs()
@@ -85,8 +85,8 @@ func writeBundle(c Config, spec *specs.Spec) error {
 	return os.WriteFile(filepath.Join(c.bundle(), "config.json"), data, 0o600)
 }
 
-// launch runs runsc, which returns when the root container runs.
-func launch(ctx context.Context, c Config, p *pipes) error {
+// runSandbox runs runsc, which returns when the root container runs.
+func runSandbox(ctx context.Context, c Config, p *pipes) error {
 	cmd := exec.CommandContext(ctx, c.Runsc,
 		"--root="+c.stateDir(),
 		// The pipe is file 3 of runsc, which opens it anew and hands it on: the log

@@ -2,6 +2,7 @@ package runsc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/lastwords"
+	"cis/internal/agent/launch"
 	"cis/internal/agent/runtime"
 )
 
@@ -64,12 +67,34 @@ func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtim
 	if err != nil {
 		return err
 	}
-	err = control.call(ctx, methodStart, request.args, nil, files...)
+	if launches(c.spec) {
+		err = c.launch(ctx, request.args, files)
+	} else {
+		err = control.call(ctx, methodStart, request.args, nil, files...)
+	}
 	if err != nil {
 		// What began goes, even when ctx has ended meanwhile.
 		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		control.call(after, methodDestroy, c.id, nil)
+	}
+	return err
+}
+
+// launch starts a container with a launcher, and returns when that has become its program.
+func (c *container) launch(ctx context.Context, args startArgs, files []*os.File) error {
+	listener, err := c.sandbox.help(ctx, "listen", reportsDir+"/"+c.id)
+	if err != nil {
+		return err
+	}
+	if err := c.sandbox.control.call(ctx, methodStart, args, nil, files...); err != nil {
+		listener.dismiss()
+		_, _ = listener.answer(ctx) // of one that was dismissed
+		return err
+	}
+	words, err := listener.answer(ctx)
+	if err == nil && words != "" {
+		err = errors.New(words)
 	}
 	return err
 }
@@ -130,8 +155,11 @@ func (r *startRequest) openImage(path string) (*os.File, error) {
 
 // mounts adds the system's and the volumes' mounts.
 func (c *container) mounts(r *startRequest, w *agentpb.Workload) error {
-	mounts, tmp := systemMounts(), true
-	for _, m := range c.spec.Mounts {
+	mounts, tmp, launched := systemMounts(), true, launches(c.spec)
+	for i, m := range c.spec.Mounts {
+		if launched {
+			m = agentpb.Mount{Volume: m.Volume, Path: launch.VolumeDir(i)}
+		}
 		made, err := c.mount(r, w, m)
 		if err != nil {
 			return fmt.Errorf("mount volume %s: %w", m.Volume, err)
@@ -143,6 +171,9 @@ func (c *container) mounts(r *startRequest, w *agentpb.Workload) error {
 		mounts = append(mounts, noTmp)
 	}
 	r.args.Spec.Mounts = mounts
+	if launched {
+		return c.launcher(r)
+	}
 	return nil
 }
 
@@ -189,7 +220,27 @@ func (c *container) mount(r *startRequest, w *agentpb.Workload, m agentpb.Mount)
 // Wait implements runtime.Process.
 func (c *container) Wait() (runtime.Exit, error) {
 	defer c.stopKeyboard()
-	return c.sandbox.waitFor(methodWait, c.id)
+	exit, err := c.sandbox.waitFor(methodWait, c.id)
+	if err != nil || c.spec.MessagePath == "" || c.sandbox.isLost() {
+		return exit, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wordsTimeout)
+	defer cancel()
+	words, err := c.lastWords(ctx)
+	exit.LastWords = lastwords.Or(words, err)
+	return exit, nil
+}
+
+// wordsTimeout bounds how long a program's end may wait for its last words.
+const wordsTimeout = 10 * time.Second
+
+func (s *Sandbox) isLost() bool {
+	select {
+	case <-s.lost:
+		return true
+	default:
+		return false
+	}
 }
 
 // waitFor waits for a program's end by a call that returns its wait status. A

@@ -15,6 +15,9 @@
 // outlive it: each is mounted beside the sandbox, and a gofer of runsc for each use of it
 // does what the sandbox may do there.
 //
+// A container that has parts of volumes begins with cis-pause, which puts them in place and
+// becomes its program (package launch).
+//
 // It never decides when a container starts, restarts or ends, and makes neither
 // cgroups nor network interfaces: package machine/gvisor has them ready.
 //

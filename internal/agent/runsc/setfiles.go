@@ -37,7 +37,7 @@ func fileMounts(annotations map[string]string) []specs.Mount {
 		share(annotations, fileSource(i), "rw,nosuid,mode=0755,size="+strconv.Itoa(fileset.VolumeSize))
 		mounts = append(mounts, specs.Mount{Destination: filePlace(i), Type: "tmpfs", Source: fileSource(i), Options: []string{"nosuid"}})
 	}
-	return mounts
+	return append(mounts, reportsMount(annotations))
 }
 
 // SetFiles implements runtime.Runtime: cis-pause, started once more in the root container, does

@@ -68,6 +68,8 @@ type Exit struct {
 	Signal int
 	// OOMKilled: the kernel ended it for want of memory.
 	OOMKilled bool
+	// LastWords are what a main program has written into its container's file for them.
+	LastWords string
 }
 
 // Stdio is what a program gets as its standard streams. With a terminal,

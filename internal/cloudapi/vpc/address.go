@@ -228,10 +228,10 @@ func isInstance(id, shown string) bool {
 }
 
 func addressStatus(a api.Address) string {
-	if a.InstanceID == "" {
-		return "UNBIND"
+	if a.Bound() {
+		return "BIND"
 	}
-	return "BIND"
+	return "UNBIND"
 }
 
 func addressOf(a api.Address, private string) Address {

@@ -276,6 +276,14 @@ func (e *Engine) Stop(_ context.Context, ref string, grace *time.Duration) (api.
 	})
 }
 
+// SetSecurityGroups implements server.Engine.
+func (e *Engine) SetSecurityGroups(_ context.Context, ref string, g api.InstanceGroups) (api.Instance, error) {
+	return e.update(ref, func(in *instance) error {
+		in.Spec.Network.SecurityGroups = g.SecurityGroups
+		return nil
+	})
+}
+
 func (e *Engine) grace(grace *time.Duration) {
 	if grace != nil {
 		e.Graces = append(e.Graces, *grace)

@@ -99,6 +99,12 @@ func (e *Engine) UpdateVPC(_ context.Context, ref string, u api.VPCUpdate) (api.
 		if u.Labels != nil {
 			v.Labels = u.Labels
 		}
+		if u.Ports != nil {
+			v.Ports = u.Ports
+		}
+		if u.Routes != nil {
+			v.Routes = u.Routes
+		}
 		v.Revision++
 		e.vpcs[ref] = v
 		return v, nil
@@ -215,14 +221,30 @@ func (e *Engine) BindAddress(_ context.Context, ref, name string) (api.Address, 
 	return within(e, func() (api.Address, error) {
 		a, err := get(e.addresses, "public address", ref)
 		if err != nil || name == "" {
-			a.Instance, a.InstanceID = "", ""
+			a.Instance, a.InstanceID, a.VPC, a.VPCID = "", "", "", ""
 		} else {
 			var in *instance
 			if in, err = e.find(name); err == nil {
-				a.Instance, a.InstanceID = in.Spec.Name, in.ID
+				a.Instance, a.InstanceID, a.VPC, a.VPCID = in.Spec.Name, in.ID, "", ""
 			}
 		}
 		if err == nil {
+			e.addresses[ref] = a
+		}
+		return a, err
+	})
+}
+
+// RouteAddress implements server.Engine.
+func (e *Engine) RouteAddress(_ context.Context, ref, vpc string) (api.Address, error) {
+	return within(e, func() (api.Address, error) {
+		a, err := get(e.addresses, "public address", ref)
+		if err != nil {
+			return a, err
+		}
+		v, err := get(e.vpcs, "VPC", vpc)
+		if err == nil {
+			a.Instance, a.InstanceID, a.VPC, a.VPCID = "", "", v.Name, v.ID
 			e.addresses[ref] = a
 		}
 		return a, err

@@ -75,6 +75,7 @@ func apply(ctx context.Context, client kubernetes.Interface, p *plane.Plane) err
 		applyDNS(ctx, client, p.DNSIP()),
 		applyDNSEndpoint(ctx, client, p.Services),
 		applyRuntimeClasses(ctx, client),
+		applyDisks(ctx, client),
 	)
 }
 

@@ -210,7 +210,7 @@ func TestGoesOnAfterKills(t *testing.T) {
 		_ = cmd.Wait()
 	}
 	cmd := run()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		if _, err := AwaitReady(ctx, c.DataDir); err == nil {

@@ -18,7 +18,7 @@ import (
 
 var quick = Options{
 	MinDelay: 10 * time.Millisecond, MaxDelay: 40 * time.Millisecond, Reset: time.Hour,
-	Tries: 3, Patience: 5 * time.Second, Interval: 5 * time.Millisecond, Grace: time.Second,
+	Tries: 3, Patience: time.Minute, Interval: 5 * time.Millisecond, Grace: time.Minute,
 }
 
 // buffer is an io.Writer for several programs.
@@ -43,6 +43,10 @@ func (b *buffer) words() []string {
 func script(t *testing.T, log io.Writer, name, text string) Process {
 	file := filepath.Join(t.TempDir(), "ready")
 	return Process{Name: name, Log: log, Prepare: func() (Run, error) {
+		// What an earlier run has said does not count.
+		if err := os.RemoveAll(file); err != nil {
+			return Run{}, err
+		}
 		return Run{
 			Path: "/bin/sh", Args: []string{"-c", text}, Env: []string{"NAME=" + name, "READY=" + file},
 			Ready: func(context.Context) error {
@@ -125,7 +129,7 @@ func TestStartOfNothing(t *testing.T) {
 func TestPatience(t *testing.T) {
 	options := quick
 	options.Patience = 50 * time.Millisecond
-	if err := NewGroup(options, []Process{script(t, io.Discard, "a", "sleep 60")}).Start(t.Context()); !errors.Is(err, errPatience) {
+	if err := NewGroup(options, []Process{script(t, io.Discard, "a", "exec sleep 60")}).Start(t.Context()); !errors.Is(err, errPatience) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -133,7 +137,7 @@ func TestPatience(t *testing.T) {
 func TestStartIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := NewGroup(quick, []Process{script(t, io.Discard, "a", "sleep 60")}).Start(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := NewGroup(quick, []Process{script(t, io.Discard, "a", "exec sleep 60")}).Start(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -168,9 +172,10 @@ func TestDiesWithItsParent(t *testing.T) {
 		g := NewGroup(quick, []Process{script(t, io.Discard, "a", `echo $$ >$SUPERVISE_PID_FILE.new; mv $SUPERVISE_PID_FILE.new $SUPERVISE_PID_FILE; sleep 60`)})
 		t.Fatal(g.Start(t.Context()))
 	}
-	file := filepath.Join(t.TempDir(), "pid")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pid")
 	parent := exec.Command(os.Args[0], "-test.run=^TestDiesWithItsParent$")
-	parent.Env = append(os.Environ(), "SUPERVISE_PID_FILE="+file)
+	parent.Env = append(os.Environ(), "SUPERVISE_PID_FILE="+file, "TMPDIR="+dir)
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +193,7 @@ func TestDiesWithItsParent(t *testing.T) {
 
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("did not come true")
 		}

@@ -41,6 +41,8 @@ type Config struct {
 	Host func() (defaultSize api.Size, cpu api.CPU, memory api.Bytes)
 	// Connected is told whether cis answers.
 	Connected func(error)
+	// GrowDisk lets the disk of a claim be as big as the claim asks for, before a pod gets it.
+	GrowDisk func(context.Context, *corev1.PersistentVolumeClaim, *corev1.PersistentVolume) error
 }
 
 // Controller of the node's pods.

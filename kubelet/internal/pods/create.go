@@ -108,7 +108,16 @@ func (w *worker) translate(ctx context.Context, pod *corev1.Pod) (translate.Outp
 		return translate.Output{}, err
 	}
 	in.Isolation = isolation
-	return translate.Pod(in)
+	out, err := translate.Pod(in)
+	if err != nil {
+		return out, err
+	}
+	for _, claim := range in.Material.Claims {
+		if err := w.k.GrowDisk(ctx, claim.PersistentVolumeClaim, claim.Volume); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
 }
 
 // input is the pod with what it needs.

@@ -23,14 +23,38 @@ func (w *worker) material(ctx context.Context, pod *corev1.Pod, needs translate.
 	if m.Secrets, err = fetch(ctx, needs.Secrets, k.Kube.CoreV1().Secrets(pod.Namespace).Get); err != nil {
 		return m, err
 	}
+	if m.Claims, err = w.claims(ctx, pod, needs.Claims); err != nil {
+		return m, err
+	}
 	m.Tokens, err = w.tokens.get(ctx, k, pod, needs.Tokens)
 	return m, err
+}
+
+// claims are those with their volumes.
+func (w *worker) claims(ctx context.Context, pod *corev1.Pod, names map[string]bool) (map[string]translate.Claim, error) {
+	core := w.k.Kube.CoreV1()
+	found, err := fetch(ctx, names, core.PersistentVolumeClaims(pod.Namespace).Get)
+	if err != nil {
+		return nil, err
+	}
+	claims := map[string]translate.Claim{}
+	for name, claim := range found {
+		all, err := fetch(ctx, map[string]bool{claim.Spec.VolumeName: claim.Spec.VolumeName != ""}, core.PersistentVolumes().Get)
+		if err != nil {
+			return nil, err
+		}
+		claims[name] = translate.Claim{PersistentVolumeClaim: claim, Volume: all[claim.Spec.VolumeName]}
+	}
+	return claims, nil
 }
 
 // fetch leaves out what does not exist.
 func fetch[T any](ctx context.Context, names map[string]bool, get func(context.Context, string, metav1.GetOptions) (T, error)) (map[string]T, error) {
 	found := map[string]T{}
-	for name := range names {
+	for name, wanted := range names {
+		if !wanted {
+			continue
+		}
 		object, err := patiently(ctx, func() (T, error) { return get(ctx, name, metav1.GetOptions{}) })
 		switch {
 		case err == nil:

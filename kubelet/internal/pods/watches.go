@@ -93,7 +93,7 @@ func (w *watches) run(ctx context.Context, o object) {
 		}
 	}
 	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: w.source(ctx, o), ObjectType: o.kind.example(),
+		ListerWatcher: w.source(o), ObjectType: o.kind.example(),
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc: func(any) { tell() }, UpdateFunc: func(any, any) { tell() }, DeleteFunc: func(any) { tell() },
 		},
@@ -119,20 +119,20 @@ func (k objectKind) example() runtime.Object {
 	return &corev1.Secret{}
 }
 
-func (w *watches) source(ctx context.Context, o object) cache.ListerWatcher {
+func (w *watches) source(o object) cache.ListerWatcher {
 	only := func(opts metav1.ListOptions) metav1.ListOptions {
 		opts.FieldSelector = fields.OneTermEqualSelector("metadata.name", o.name).String()
 		return opts
 	}
 	core := w.kube.CoreV1()
 	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-		ListFunc: func(opts metav1.ListOptions) (runtime.Object, error) {
+		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			if o.kind == configMap {
 				return core.ConfigMaps(o.namespace).List(ctx, only(opts))
 			}
 			return core.Secrets(o.namespace).List(ctx, only(opts))
 		},
-		WatchFunc: func(opts metav1.ListOptions) (watch.Interface, error) {
+		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			if o.kind == configMap {
 				return core.ConfigMaps(o.namespace).Watch(ctx, only(opts))
 			}

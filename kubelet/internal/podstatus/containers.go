@@ -124,7 +124,7 @@ func (in *Input) state(s api.ContainerState, id string, init bool) (out corev1.C
 	case s.Terminated != nil:
 		t := s.Terminated
 		out.Terminated = &corev1.ContainerStateTerminated{
-			ExitCode: int32(t.ExitCode), Signal: int32(t.Signal), Reason: endReason(t), Message: t.Message,
+			ExitCode: int32(t.ExitCode), Signal: int32(t.Signal), Reason: endReason(t), Message: in.message(t.Message),
 			StartedAt: metav1.NewTime(t.StartedAt), FinishedAt: metav1.NewTime(t.FinishedAt), ContainerID: id}
 	case s.Waiting != nil:
 		out.Waiting = &corev1.ContainerStateWaiting{Reason: s.Waiting.Reason, Message: s.Waiting.Message}
@@ -133,6 +133,16 @@ func (in *Input) state(s api.ContainerState, id string, init bool) (out corev1.C
 		}
 	}
 	return out
+}
+
+// maxMessages bounds the messages of all containers of a pod, in bytes, as a kubelet does.
+const maxMessages = 12 << 10
+
+// message is as much of one as a container of the pod may have.
+func (in *Input) message(text string) string {
+	spec := in.Pod.Spec
+	share := maxMessages / max(len(spec.Containers)+len(spec.InitContainers)+len(spec.EphemeralContainers), 1)
+	return strings.ToValidUTF8(text[:min(len(text), share)], "")
 }
 
 // endReason has the words of a kubelet: a stop is told by the pod, not by its containers.

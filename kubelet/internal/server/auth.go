@@ -93,7 +93,7 @@ func (a *ClusterAuth) ask(r *http.Request, subresource string) (int, error) {
 		return http.StatusInternalServerError, fmt.Errorf("ask what %s may do: %w", user.Username, err)
 	}
 	if !review.Status.Allowed {
-		return http.StatusForbidden, fmt.Errorf("Forbidden (user=%s, verb=%s, resource=nodes, subresource=%s)", user.Username, verb(r), subresource)
+		return http.StatusForbidden, fmt.Errorf("forbidden (user=%s, verb=%s, resource=nodes, subresource=%s)", user.Username, verb(r), subresource)
 	}
 	return http.StatusOK, nil
 }

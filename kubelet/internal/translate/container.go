@@ -18,7 +18,6 @@ func (t *translation) containers(containers []corev1.Container, field string) (o
 }
 
 func (t *translation) container(c *corev1.Container, field string) api.Container {
-	t.termination(c, field)
 	env := t.environment(c, field)
 	out := api.Container{
 		Name: c.Name, Image: c.Image, ImagePullPolicy: api.PullPolicy(c.ImagePullPolicy),
@@ -26,13 +25,15 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Resources: api.Resources{Limits: api.ResourceList{CPU: cpuOf(c.Resources.Limits), Memory: memoryOf(c.Resources.Limits)}},
 		Ports:     t.ports(c.Ports, field+".ports"),
+
+		TerminationMessagePath: messagePath(c), TerminationMessagePolicy: api.TerminationMessagePolicy(c.TerminationMessagePolicy),
 	}
 	if c.RestartPolicy != nil {
 		out.RestartPolicy = api.RestartPolicy(*c.RestartPolicy)
 	}
 	t.security(c, &out, field+".securityContext")
 	for i, m := range c.VolumeMounts {
-		out.VolumeMounts = append(out.VolumeMounts, t.mount(m, fmt.Sprintf("%s.volumeMounts[%d]", field, i)))
+		out.VolumeMounts = append(out.VolumeMounts, t.mount(m, env, fmt.Sprintf("%s.volumeMounts[%d]", field, i)))
 	}
 	out.StartupProbe = t.probe(c, c.StartupProbe, field+".startupProbe")
 	out.LivenessProbe = t.probe(c, c.LivenessProbe, field+".livenessProbe")
@@ -46,21 +47,12 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 	return out
 }
 
-// termination accepts what the API server fills in.
-func (t *translation) termination(c *corev1.Container, field string) {
-	if p := c.TerminationMessagePath; p != "" && p != corev1.TerminationMessagePathDefault {
-		t.problems.refuse(field+".terminationMessagePath", "only %s is accepted", corev1.TerminationMessagePathDefault)
+// messagePath is in the form that /v1 wants.
+func messagePath(c *corev1.Container) string {
+	if c.TerminationMessagePath == "" {
+		return ""
 	}
-}
-
-func (t *translation) mount(m corev1.VolumeMount, field string) api.VolumeMount {
-	if p := m.MountPropagation; p != nil && *p != corev1.MountPropagationNone {
-		t.problems.refuse(field+".mountPropagation", "an instance has no part in the host's mounts; only None is accepted")
-	}
-	if r := m.RecursiveReadOnly; r != nil && *r == corev1.RecursiveReadOnlyEnabled {
-		t.problems.refuse(field+".recursiveReadOnly", "Enabled is not supported")
-	}
-	return api.VolumeMount{Name: m.Name, MountPath: cleanMount(m.MountPath), ReadOnly: m.ReadOnly}
+	return cleanMount(c.TerminationMessagePath)
 }
 
 func (t *translation) probe(c *corev1.Container, p *corev1.Probe, field string) *api.Probe {

@@ -21,7 +21,7 @@ var honoured = map[reflect.Type]string{
 	reflect.TypeFor[corev1.Container](): `name image command args workingDir ports envFrom env resources volumeMounts livenessProbe readinessProbe
 		startupProbe lifecycle terminationMessagePath terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty restartPolicy`,
 	reflect.TypeFor[corev1.ContainerPort]():        "name hostPort containerPort protocol hostIP",
-	reflect.TypeFor[corev1.VolumeMount]():          "name readOnly mountPath recursiveReadOnly mountPropagation",
+	reflect.TypeFor[corev1.VolumeMount]():          "name readOnly mountPath subPath subPathExpr recursiveReadOnly mountPropagation",
 	reflect.TypeFor[corev1.ResourceRequirements](): "limits requests",
 
 	reflect.TypeFor[corev1.EnvVar]():             "name value valueFrom",
@@ -39,7 +39,7 @@ var honoured = map[reflect.Type]string{
 		allowPrivilegeEscalation seccompProfile`,
 	reflect.TypeFor[corev1.SeccompProfile](): "type",
 
-	reflect.TypeFor[corev1.Volume]():                        "name emptyDir secret configMap downwardAPI projected",
+	reflect.TypeFor[corev1.Volume]():                        "name emptyDir secret configMap downwardAPI projected persistentVolumeClaim ephemeral",
 	reflect.TypeFor[corev1.EmptyDirVolumeSource]():          "medium sizeLimit",
 	reflect.TypeFor[corev1.SecretVolumeSource]():            "secretName items defaultMode optional",
 	reflect.TypeFor[corev1.ConfigMapVolumeSource]():         "name items defaultMode optional",
@@ -54,14 +54,11 @@ var honoured = map[reflect.Type]string{
 
 // reasons say more than that a field is not supported.
 var reasons = map[string]string{
-	"persistentVolumeClaim": "cis has no persistent volumes for pods yet",
-	"hostPath":              "an instance has no part in the host's files",
-	"nfs":                   "a pod cannot mount NFS yet",
-	"subPath":               "only whole volumes can be mounted yet",
-	"subPathExpr":           "only whole volumes can be mounted yet",
-	"resourceClaims":        "an instance has no devices",
-	"volumeDevices":         "an instance has no block devices",
-	"resizePolicy":          "resources cannot be changed in place",
+	"hostPath":       "an instance has no part in the host's files",
+	"nfs":            "a pod cannot mount NFS yet",
+	"resourceClaims": "an instance has no devices",
+	"volumeDevices":  "an instance has no block devices",
+	"resizePolicy":   "resources cannot be changed in place",
 }
 
 // unknown refuses every field that is set and not honoured.

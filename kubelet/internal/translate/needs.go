@@ -5,12 +5,14 @@ import corev1 "k8s.io/api/core/v1"
 // Needs names what Pod wants to have in Material.
 type Needs struct {
 	ConfigMaps, Secrets map[string]bool
-	Tokens              map[TokenRequest]bool
+	// Claims for volumes.
+	Claims map[string]bool
+	Tokens map[TokenRequest]bool
 }
 
 // NeedsOf reads them from a pod.
 func NeedsOf(pod *corev1.Pod) Needs {
-	n := Needs{ConfigMaps: map[string]bool{}, Secrets: map[string]bool{}, Tokens: map[TokenRequest]bool{}}
+	n := newNeeds()
 	for _, ref := range pod.Spec.ImagePullSecrets {
 		n.Secrets[ref.Name] = true
 	}
@@ -23,15 +25,23 @@ func NeedsOf(pod *corev1.Pod) Needs {
 	return n
 }
 
+func newNeeds() Needs {
+	return Needs{ConfigMaps: map[string]bool{}, Secrets: map[string]bool{}, Claims: map[string]bool{}, Tokens: map[TokenRequest]bool{}}
+}
+
 // VolumeNeeds are those of Files.
 func VolumeNeeds(pod *corev1.Pod) Needs {
-	n := Needs{ConfigMaps: map[string]bool{}, Secrets: map[string]bool{}, Tokens: map[TokenRequest]bool{}}
+	n := newNeeds()
 	n.volumes(pod)
 	return n
 }
 
 func (n Needs) volumes(pod *corev1.Pod) {
-	for _, v := range pod.Spec.Volumes {
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if name := claimOf(pod, v); name != "" {
+			n.Claims[name] = true
+		}
 		switch {
 		case v.ConfigMap != nil:
 			n.ConfigMaps[v.ConfigMap.Name] = true

@@ -49,6 +49,8 @@ type ClusterDNS struct {
 type Material struct {
 	ConfigMaps map[string]*corev1.ConfigMap
 	Secrets    map[string]*corev1.Secret
+	// Claims for volumes.
+	Claims map[string]Claim
 	// Tokens of the pod's service account, by what they were asked for.
 	Tokens map[TokenRequest]string
 	// Services of the pod's namespace, and the one of the API server.
@@ -66,12 +68,14 @@ type translation struct {
 	Input
 	out      Output
 	problems problems
+	// readOnly volumes, whatever their mounts say.
+	readOnly map[string]bool
 }
 
 // Pod translates. The error is a *Refusal, or a *Missing where something that the pod
 // names does not exist.
 func Pod(in Input) (Output, error) {
-	t := &translation{Input: in}
+	t := &translation{Input: in, readOnly: map[string]bool{}}
 	t.problems.unknown(in.Pod)
 	spec := &in.Pod.Spec
 	t.out.Request = api.CreateInstance{ClientToken: string(in.Pod.UID)}
@@ -94,7 +98,7 @@ func Pod(in Input) (Output, error) {
 // Files are the volumes of a pod, and the secrets that they show, as they are to be now. Of
 // Input.Material it wants what VolumeNeeds names. Errors are those of Pod.
 func Files(in Input) (volumes []api.Volume, secrets []api.Secret, err error) {
-	t := &translation{Input: in}
+	t := &translation{Input: in, readOnly: map[string]bool{}}
 	volumes = t.volumes()
 	return volumes, t.out.Secrets, t.problems.err()
 }
@@ -119,10 +123,13 @@ func (t *translation) labels() map[string]string {
 	return map[string]string{
 		LabelNode:      t.Node,
 		LabelNamespace: t.Pod.Namespace,
-		LabelName:      strings.TrimRight(cut(t.Pod.Name, 63), "-."),
+		LabelName:      LabelText(t.Pod.Name),
 		LabelUID:       string(t.Pod.UID),
 	}
 }
+
+// LabelText is as much of an object's name as a label's value can have.
+func LabelText(name string) string { return strings.TrimRight(cut(name, 63), "-.") }
 
 const maxGrace = 3600
 

@@ -36,10 +36,23 @@ func input(p *corev1.Pod) Input {
 				"pull": {Data: map[string][]byte{".dockerconfigjson": []byte(`{"auths":{"r.test":{"auth":"eDp5"}}}`)}},
 				"old":  {Data: map[string][]byte{".dockercfg": []byte(`{"r.test":{"auth":"other"},"q.test":{"auth":"eDp5"}}`)}},
 			},
+			Claims: map[string]Claim{
+				"data": claim("data", "v", corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: DiskDriver, VolumeHandle: "disk-1"}}),
+				"nfs":  claim("nfs", "w", corev1.PersistentVolumeSource{NFS: &corev1.NFSVolumeSource{}}),
+				"new":  {PersistentVolumeClaim: &corev1.PersistentVolumeClaim{}},
+			},
 			Tokens: map[TokenRequest]string{{Seconds: 3607}: "token"},
 			Services: []*corev1.Service{{ObjectMeta: metav1.ObjectMeta{Name: "kubernetes", Namespace: "default"},
 				Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.1", Ports: []corev1.ServicePort{{Name: "https", Port: 443, Protocol: "TCP"}}}}},
 		},
+	}
+}
+
+// claim is bound to a volume.
+func claim(name, volume string, source corev1.PersistentVolumeSource) Claim {
+	return Claim{
+		PersistentVolumeClaim: &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound}},
+		Volume:                &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: volume}, Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: source}},
 	}
 }
 
@@ -97,6 +110,18 @@ func TestPod(t *testing.T) {
 				{name: none, configMap: {name: absent, optional: true}}],
 			  containers: [{name: a, image: i, volumeMounts: [{name: c, mountPath: /c/, readOnly: true}]}]}`,
 			`{"containers":[{"name":"a","image":"i","volumeMounts":[{"name":"c","mountPath":"/c","readOnly":true}]}],"volumes":[{"name":"e","emptyDir":{"medium":"Memory","sizeLimit":"1Mi"}},{"name":"c","secret":{"secretName":"pod.n1.u-1.c","defaultMode":"0400","items":[{"key":"0","path":"d/k","mode":"0444"},{"key":"1","path":"b","mode":"0400"}],"optional":true}},{"name":"s","secret":{"secretName":"pod.n1.u-1.s","defaultMode":"0644","optional":true}},{"name":"none","secret":{"secretName":"pod.n1.u-1.none","defaultMode":"0644","optional":true}}]}`,
+		},
+		"messages of ends": {
+			`{containers: [{name: a, image: i, terminationMessagePath: /dev/termination-log, terminationMessagePolicy: FallbackToLogsOnError}]}`,
+			`{"containers":[{"name":"a","image":"i","terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"FallbackToLogsOnError"}]}`,
+		},
+		"claims": {
+			`{volumes: [{name: d, persistentVolumeClaim: {claimName: data, readOnly: true}}], containers: [{name: a, image: i, volumeMounts: [{name: d, mountPath: /d}]}]}`,
+			`{"containers":[{"name":"a","image":"i","volumeMounts":[{"name":"d","mountPath":"/d","readOnly":true}]}],"volumes":[{"name":"d","disk":{"name":"disk-1"}}]}`,
+		},
+		"parts of volumes": {
+			`{volumes: [{name: e, emptyDir: {}}], containers: [{name: a, image: i, env: [{name: A, value: x/y}], volumeMounts: [{name: e, mountPath: /a, subPath: a/./b/}, {name: e, mountPath: /b, subPathExpr: "$(A)/$$(A)"}, {name: e, mountPath: /c, subPath: .}]}]}`,
+			`{"containers":[{"name":"a","image":"i","env":[{"name":"A","value":"x/y"}],"volumeMounts":[{"name":"e","mountPath":"/a","subPath":"a/b"},{"name":"e","mountPath":"/b","subPath":"x/y/$(A)"},{"name":"e","mountPath":"/c"}]}],"volumes":[{"name":"e","emptyDir":{}}]}`,
 		},
 		"names": {
 			`{hostAliases: [{ip: 192.0.2.1, hostnames: [x, z]}], securityContext: {runAsNonRoot: true, supplementalGroups: [7]}, hostname: h, dnsPolicy: None, dnsConfig: {nameservers: [192.0.2.9], searches: [x.test.], options: [{name: ndots, value: "2"}]}, activeDeadlineSeconds: 9, containers: [{name: a, image: i, env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`,
@@ -195,7 +220,7 @@ func TestRefusals(t *testing.T) {
 		`{hostPID: true, containers: [{name: a}]}`:                                                                        "spec.hostPID",
 		`{shareProcessNamespace: true, containers: [{name: a}]}`:                                                          "spec.shareProcessNamespace",
 		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                     "spec.volumes[0].hostPath",
-		`{volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]}`:                                                   "spec.volumes[0].persistentVolumeClaim",
+		`{volumes: [{name: v, persistentVolumeClaim: {claimName: nfs}}]}`:                                                 "spec.volumes[0]",
 		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                       "spec.containers[1].securityContext.privileged",
 		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                             "spec.securityContext.sysctls",
 		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                "spec.containers[0].securityContext.seccompProfile.type",
@@ -204,13 +229,12 @@ func TestRefusals(t *testing.T) {
 		`{containers: [{name: a, livenessProbe: {httpGet: {port: 1, host: h}}}]}`:                                         "spec.containers[0].livenessProbe.httpGet.host",
 		`{containers: [{name: a, livenessProbe: {exec: {command: [a]}, terminationGracePeriodSeconds: 3601}}]}`:           "spec.containers[0].livenessProbe.terminationGracePeriodSeconds",
 		`{containers: [{name: a, lifecycle: {stopSignal: SIGUSR1}}]}`:                                                     "spec.containers[0].lifecycle.stopSignal",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPath: s}]}]}`:                                 "spec.containers[0].volumeMounts[0].subPath",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPath: a/../../s}]}]}`:                         "spec.containers[0].volumeMounts[0].subPath",
 		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]}]}`:            "spec.containers[0].volumeMounts[0].mountPropagation",
 		`{containers: [{name: a, resources: {limits: {nvidia.com/gpu: 1}}}]}`:                                             "spec.containers[0].resources.limits[nvidia.com/gpu]",
 		`{containers: [{name: a, ports: [{containerPort: 1, protocol: SCTP}]}]}`:                                          "spec.containers[0].ports[0].protocol",
 		`{containers: [{name: a, args: ["$(IP)"], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`: "spec.containers[0].args",
 		`{terminationGracePeriodSeconds: 4000, containers: [{name: a}]}`:                                                  "spec.terminationGracePeriodSeconds",
-		`{containers: [{name: a, terminationMessagePath: /x}]}`:                                                           "spec.containers[0].terminationMessagePath",
 		`{setHostnameAsFQDN: true, containers: [{name: a}]}`:                                                              "spec.setHostnameAsFQDN",
 		`{resourceClaims: [{name: a}], containers: [{name: a}]}`:                                                          "spec.resourceClaims",
 		`{volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {path: a}}]}}], containers: [{name: a}]}`:        "spec.volumes[0].projected.sources[0].clusterTrustBundle",
@@ -222,7 +246,7 @@ func TestRefusals(t *testing.T) {
 		`{containers: [{name: a, securityContext: {seLinuxOptions: {level: a}}}]}`:                                        "spec.containers[0].securityContext.seLinuxOptions",
 		`{containers: [{name: a, securityContext: {appArmorProfile: {type: Localhost, localhostProfile: x}}}]}`:           "spec.containers[0].securityContext.appArmorProfile",
 		`{containers: [{name: a, resources: {claims: [{name: a}]}}]}`:                                                     "spec.containers[0].resources.claims",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: s}]}]}`:                             "spec.containers[0].volumeMounts[0].subPathExpr",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(NONE)"}]}]}`:                     "spec.containers[0].volumeMounts[0].subPathExpr",
 		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, recursiveReadOnly: Enabled, readOnly: true}]}]}`: "spec.containers[0].volumeMounts[0].recursiveReadOnly",
 	} {
 		_, err := Pod(input(pod(t, spec)))
@@ -237,6 +261,8 @@ func TestMissing(t *testing.T) {
 	for spec, want := range map[string]Missing{
 		`{volumes: [{name: v, configMap: {name: absent}}]}`:                                                 {"v", `configmap "absent" not found`},
 		`{volumes: [{name: v, secret: {secretName: s, items: [{key: k, path: p}]}}]}`:                       {"v", "references non-existent key: k"},
+		`{volumes: [{name: v, persistentVolumeClaim: {claimName: absent}}]}`:                                {"v", `persistentvolumeclaim "absent" not found`},
+		`{volumes: [{name: v, persistentVolumeClaim: {claimName: new}}]}`:                                   {"v", `persistentvolumeclaim "new" is not bound to a volume`},
 		`{containers: [{name: a, envFrom: [{secretRef: {name: absent}}]}]}`:                                 {"", `secret "absent" not found`},
 		`{containers: [{name: a, env: [{name: X, valueFrom: {configMapKeyRef: {name: c, key: absent}}}]}]}`: {"", "couldn't find key absent in ConfigMap shop/c"},
 	} {

@@ -41,6 +41,11 @@ func (t *translation) volumes() (out []api.Volume) {
 		case v.Projected != nil:
 			out = append(out, t.fileVolume(v.Name, v.Projected.DefaultMode, v.Projected.Sources, field))
 		}
+		if name := claimOf(t.Pod, v); name != "" {
+			if disk, ok := t.claimed(v, name, field); ok {
+				out = append(out, disk)
+			}
+		}
 	}
 	return out
 }
@@ -220,9 +225,6 @@ func tokenRequest(s *corev1.ServiceAccountTokenProjection) TokenRequest {
 	}
 	return r
 }
-
-// cleanMount leaves a path in its shortest form, as /v1 wants it.
-func cleanMount(p string) string { return path.Clean("/" + p) }
 
 // pullSecrets joins the pod's into one; an absent one is no error, since the image may
 // need none.

@@ -15,8 +15,11 @@ import (
 // defaultPath is searched where the environment has no PATH, as in a login shell.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// become makes this thread the program, and the process with it. Copier is the
-// helper's own program, if that is what to execute. It returns only errors.
+// Become makes this thread, which is locked to its goroutine, the program, and the process
+// with it. It returns only errors.
+func Become(p Program) error { return become(p, -1) }
+
+// become executes copier, the helper's own program, where that is what the order says.
 func become(p Program, copier int) error {
 	// It fails for one that leads a session already, and for what is no terminal.
 	unix.Setsid()

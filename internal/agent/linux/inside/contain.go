@@ -38,7 +38,7 @@ func Contain(stage string) error {
 	if err := o.Container.enter(stage, files[3], files[4:]); err != nil {
 		return err
 	}
-	return become(o.Program, -1)
+	return Become(o.Program)
 }
 
 // Join makes this process, which is in the PID namespace of a container, one more

@@ -63,12 +63,42 @@ func move(from string, root int, to string) error {
 	return unix.MoveMount(unix.AT_FDCWD, from, at, "", unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
-// show attaches a mount in the container.
+// show attaches a mount in the container, at a place that is made where the image has none.
 func show(mount, root int, name string) error {
-	at, err := target(root, name)
+	var info unix.Stat_t
+	if err := unix.Fstat(mount, &info); err != nil {
+		return err
+	}
+	at, err := mountPoint(root, name, info.Mode&unix.S_IFMT)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(at)
 	return unix.MoveMount(mount, "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+// mountPoint opens what a directory, or a file, is to be mounted on.
+func mountPoint(root int, name string, kind uint32) (fd int, err error) {
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT}
+	if kind == unix.S_IFDIR {
+		how.Flags |= unix.O_DIRECTORY
+	}
+	fd, err = unix.Openat2(root, name, how)
+	if err != unix.ENOENT {
+		return fd, err
+	}
+	dir, err := mountPoint(root, path.Dir(name), unix.S_IFDIR)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(dir)
+	if kind == unix.S_IFDIR {
+		err = unix.Mkdirat(dir, path.Base(name), 0o755)
+	} else {
+		err = unix.Mknodat(dir, path.Base(name), unix.S_IFREG|0o644, 0)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("make the mount point: %w", err)
+	}
+	return unix.Openat2(root, name, how)
 }
