@@ -24,7 +24,7 @@ func runGuest(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	g.Rehearse = func(ctx context.Context) error {
-		c := agentpb.Container{Name: guest.Rehearsal, Rootfs: guest.Rehearsal, Args: []string{guest.Tool, "nothing"}, Cwd: "/"}
+		c := agentpb.Container{Name: guest.Rehearsal, Rootfs: guest.Rehearsal, Args: []string{"/" + guest.Rehearsal}, Cwd: "/"}
 		return agent.Rehearse(ctx, rt, c, guest.StateDir)
 	}
 	g.MakeAhead = rt.MakeAhead

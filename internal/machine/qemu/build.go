@@ -50,7 +50,7 @@ func (m *Machine) newBuild(ctx context.Context) (build, error) {
 	if err != nil {
 		return build{}, err
 	}
-	err = m.replace(m.rehearsalPath(), func(to *os.File) error { return writeRehearsal(to, m.conf.Initramfs.Tool) })
+	err = m.replace(m.rehearsalPath(), writeRehearsal)
 	if err != nil {
 		return build{}, fmt.Errorf("write the image of rehearsals: %w", err)
 	}
