@@ -24,17 +24,25 @@ spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 
 `
 
 // entry: the host comes to Services by their own address, by node ports and by public
-// addresses; pods do by the public ones. What was given to a Service goes with it.
+// addresses; pods do by the public ones. Who comes with another address, as that of the
+// host's own network, is let in by the pods' security groups. What was given to a Service goes with it.
 func entry(c *cluster) {
 	c.apply(entries)
 	c.kubectl("wait", "--for=jsonpath={.status.loadBalancer.ingress[0].ip}", "service/balanced", "--timeout=60s")
 	public := c.get("service/balanced", ".status.loadBalancer.ingress[0].ip")
 	c.equal("public address", public+"/32", pool)
 	nodePort := c.get("service/ported", ".spec.ports[0].nodePort")
-	for _, at := range []string{c.get("service/web", ".spec.clusterIP") + ":80", hostAddress(c.T) + ":" + nodePort, "127.0.0.1:" + nodePort, public + ":80"} {
+	for _, at := range []string{c.get("service/web", ".spec.clusterIP") + ":80", "127.0.0.1:" + nodePort, public + ":80"} {
 		c.await("an answer at "+at, func() bool { return answersHost(at) })
 	}
 	c.answers("client", "http://"+public)
+	outside := hostAddress(c.T) + ":" + nodePort
+	if answersHost(outside) {
+		c.Error("pods that admit nobody from beyond the host answered")
+	}
+	c.cis("secgroup", "rule", "add", "default", "ingress", "tcp:8080")
+	c.await("an answer at "+outside, func() bool { return answersHost(outside) })
+	c.cis("secgroup", "rule", "rm", "default", "ingress", "2")
 
 	c.kubectl("create", "service", "loadbalancer", "second", "--tcp=80:8080")
 	c.await("the second Service is told that there is no address", func() bool {
