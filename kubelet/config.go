@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -31,11 +32,13 @@ type config struct {
 	tlsKey    string
 	clientCA  string
 	dns       translate.ClusterDNS
-	labels    map[string]string
-	taints    []corev1.Taint
-	cpu       api.CPU
-	memory    api.Bytes
-	pods      int64
+	// serviceCIDR is valid if the node leads what comes from beyond the cluster to its Services.
+	serviceCIDR netip.Prefix
+	labels      map[string]string
+	taints      []corev1.Taint
+	cpu         api.CPU
+	memory      api.Bytes
+	pods        int64
 }
 
 // defaultTaint keeps pods away that were not meant for a virtual node, as every virtual
@@ -64,6 +67,14 @@ func parse(args []string) (*config, error) {
 			return fmt.Errorf("must be an IP address")
 		}
 		c.dns.Servers = append(c.dns.Servers, s)
+		return nil
+	})
+	f.Func("service-cidr", "`network` of the cluster's Services, where a kube-proxy serves them in the network namespace of the pods' VPC: node ports, public addresses and the host's route to the network then lead there", func(s string) (err error) {
+		c.serviceCIDR, err = netip.ParsePrefix(s)
+		if err != nil || !c.serviceCIDR.Addr().Is4() {
+			return fmt.Errorf("must be an IPv4 network such as 10.96.0.0/16")
+		}
+		c.serviceCIDR = c.serviceCIDR.Masked()
 		return nil
 	})
 	f.Func("label", "`key=value` label of the node; may be given again", func(s string) error {

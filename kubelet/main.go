@@ -29,6 +29,7 @@ import (
 	"cis-kubelet/internal/node"
 	"cis-kubelet/internal/pods"
 	"cis-kubelet/internal/server"
+	"cis-kubelet/internal/services"
 )
 
 // version of cis, set when it is built.
@@ -114,6 +115,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	part(func() error { n.Run(ctx); return nil })
 	part(func() error { n.KeepLease(ctx); return nil })
+	if c.serviceCIDR.IsValid() {
+		entry := services.New(services.Config{Kube: kube, Cis: cis, Recorder: recorder, Log: logger, Node: c.join.Node, CIDR: c.serviceCIDR.String()})
+		part(func() error { return entry.Run(ctx) })
+	}
 	part(func() error { return controller.Run(ctx) })
 	part(func() error { return storage.Run(ctx) })
 	part(func() error { return web.ServeTLS(listener, "", "") })

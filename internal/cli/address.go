@@ -105,11 +105,12 @@ cis address bind front --vpc default`),
 			if err != nil {
 				return err
 			}
-			bind := func() (api.Address, error) { return c.RouteAddress(cmd.Context(), args[0], vpc) }
-			if vpc == "" {
-				bind = func() (api.Address, error) { return c.BindAddress(cmd.Context(), args[0], args[1]) }
+			var bound api.Address
+			if vpc != "" {
+				bound, err = c.RouteAddress(cmd.Context(), args[0], vpc)
+			} else {
+				bound, err = c.BindAddress(cmd.Context(), args[0], args[1])
 			}
-			bound, err := bind()
 			if err != nil {
 				return err
 			}

@@ -130,7 +130,7 @@ func (l *life) apply(s agentpb.State) {
 		}
 		for _, c := range s.Containers {
 			st.Ready = st.Ready && c.Ready
-			if !startOf(c.State).IsZero() {
+			if !startedAt(c).IsZero() {
 				st.Phase, st.Reason, st.Message = api.PhaseRunning, "", ""
 			}
 		}
@@ -184,7 +184,7 @@ func (l *life) time(in *store.Instance, s agentpb.State) {
 
 // firstStart is when a container started first: it may have been restarted since.
 func firstStart(c *agentpb.ContainerStatus, events []agentpb.Event) time.Time {
-	began := startOf(c.State)
+	began := startedAt(*c)
 	for _, e := range events {
 		if e.Reason == "Started" && e.Time.Before(began) {
 			began = e.Time
@@ -197,12 +197,21 @@ func firstStart(c *agentpb.ContainerStatus, events []agentpb.Event) time.Time {
 func firstStarted(s agentpb.State) *agentpb.ContainerStatus {
 	for _, statuses := range [][]agentpb.ContainerStatus{s.InitContainers, s.Containers} {
 		for i := range statuses {
-			if !startOf(statuses[i].State).IsZero() {
+			if !startedAt(statuses[i]).IsZero() {
 				return &statuses[i]
 			}
 		}
 	}
 	return nil
+}
+
+// startedAt is when a container's program started; of one that waits to be started again,
+// the one before, which may have ended before anybody looked.
+func startedAt(c agentpb.ContainerStatus) time.Time {
+	if at := startOf(c.State); !at.IsZero() {
+		return at
+	}
+	return startOf(c.LastState)
 }
 
 func startOf(s api.ContainerState) time.Time {

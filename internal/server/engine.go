@@ -25,9 +25,9 @@ type Engine interface {
 	// Wait returns the instance once it has finished (or was removed: then as it
 	// was last).
 	Wait(ctx context.Context, ref string) (api.Instance, error)
-	// Stop ends the programs and the sandbox; the record stays. Nil grace: the spec's.
 	// SetSecurityGroups changes the groups of an instance, live.
 	SetSecurityGroups(ctx context.Context, ref string, g api.InstanceGroups) (api.Instance, error)
+	// Stop ends the programs and the sandbox; the record stays. Nil grace: the spec's.
 	Stop(ctx context.Context, ref string, grace *time.Duration) (api.Instance, error)
 	// Start runs a finished instance again, with the address it had.
 	Start(ctx context.Context, ref string) (api.Instance, error)

@@ -51,7 +51,7 @@ func prepare(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := stage.Open(t.Context(), stage.Config{Bin: bin, Flags: []string{"-standby", "2"}})
+	s, err := stage.Open(t.Context(), stage.Config{Bin: bin, Flags: []string{"-standby", "2", "-public-addresses", pool}})
 	if err != nil {
 		t.Fatal(err)
 	}

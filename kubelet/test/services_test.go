@@ -81,7 +81,7 @@ func TestServices(t *testing.T) {
 		name string
 		run  func(*cluster)
 	}{
-		{"clusterIP", clusterIP}, {"names", names}, {"api", apiServer}, {"disks", defaultClass}, {"groups", groups}, {"crash", crash}, {"down", down},
+		{"clusterIP", clusterIP}, {"entry", entry}, {"names", names}, {"api", apiServer}, {"disks", defaultClass}, {"groups", groups}, {"crash", crash}, {"down", down},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			in := *c

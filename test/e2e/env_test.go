@@ -189,7 +189,10 @@ func (e *env) when(name, what string, wanted func(api.Instance) bool) api.Instan
 	return last
 }
 
-func running(in api.Instance) bool { return in.Status.Phase == api.PhaseRunning }
+// running tells whether the first program runs: an instance is Running while its program waits for a restart, too.
+func running(in api.Instance) bool {
+	return in.Status.Phase == api.PhaseRunning && in.Status.ContainerStatuses[0].State.Running != nil
+}
 
 // until tries again until true.
 func (e *env) until(what string, true func() bool) {

@@ -79,18 +79,11 @@ func (o Order) messages() error {
 
 // place shows what the mount is of at its target.
 func (m Mount) place(volume string) error {
-	root, err := unix.Open(volume, unix.O_PATH|unix.O_CLOEXEC, 0)
+	source, err := subpath.Open(volume, m.SubPath)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(root)
-	source := root
-	if m.SubPath != "" {
-		if source, err = subpath.Open(root, m.SubPath); err != nil {
-			return err
-		}
-		defer unix.Close(source)
-	}
+	defer unix.Close(source)
 	if err := bind(source, m.Target); err != nil {
 		return err
 	}

@@ -68,12 +68,7 @@ func cloneOf(volume, sub string, attributes uint64) (fd int, err error) {
 	if sub == "" {
 		return cloneMount(volume, attributes)
 	}
-	root, err := unix.Open(volume, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("open %s: %w", volume, err)
-	}
-	defer unix.Close(root)
-	part, err := subpath.Open(root, sub)
+	part, err := subpath.Open(volume, sub)
 	if err != nil {
 		return -1, err
 	}

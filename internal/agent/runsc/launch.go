@@ -2,13 +2,9 @@ package runsc
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"os"
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/caps"
@@ -70,52 +66,6 @@ func (c *container) launcher(r *startRequest) error {
 	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: launch.ToolDir, Type: "erofs", Options: []string{"ro"}})
 	r.args.GoferMountConfs = append(r.args.GoferMountConfs, mountConf{Lower: lowerErofs, Upper: upperNone})
 	return nil
-}
-
-// helper is cis-pause at work in the root container, beside what it says.
-type helper struct {
-	process *process
-	words   *os.File
-}
-
-// help starts cis-pause in the root container.
-func (s *Sandbox) help(ctx context.Context, args ...string) (*helper, error) {
-	words, theirs, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer theirs.Close()
-	p, err := s.exec(ctx, execArgs{
-		ContainerID: s.conf.ID, Filename: "/pause", WorkingDirectory: "/", Argv: append([]string{"pause"}, args...), Envv: []string{"GOMAXPROCS=1"},
-	}, nil, theirs, theirs, theirs)
-	if err != nil {
-		words.Close()
-		return nil, fmt.Errorf("cis-pause %s: %w", args[0], err)
-	}
-	return &helper{p, words}, nil
-}
-
-// answer is all that it says until its end.
-func (h *helper) answer(ctx context.Context) (string, error) {
-	defer h.words.Close()
-	stop := context.AfterFunc(ctx, h.dismiss)
-	defer stop()
-	text, readErr := io.ReadAll(h.words)
-	exit, err := h.process.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
-	case err != nil:
-		return "", err
-	case exit.Code != 0:
-		return "", fmt.Errorf("cis-pause ended with exit code %d: %s", exit.Code, text)
-	}
-	return string(text), readErr
-}
-
-// dismiss ends one that will have nothing to say.
-func (h *helper) dismiss() {
-	_ = h.process.Signal(context.Background(), int(unix.SIGKILL), false) // it fails for one that has ended
 }
 
 // lastWords are what the program has left.

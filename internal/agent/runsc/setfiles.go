@@ -59,10 +59,7 @@ func (s *Sandbox) publisher(ctx context.Context, args []string, stdin, stdout, s
 	if err != nil {
 		return nil, err
 	}
-	return s.exec(ctx, execArgs{
-		ContainerID: s.conf.ID, Filename: "/pause", WorkingDirectory: "/", Argv: append([]string{"pause"}, args...),
-		Envv: []string{"GOMAXPROCS=1"}, Capabilities: caps,
-	}, nil, stdin, stdout, stderr)
+	return s.pause(ctx, args, caps, stdin, stdout, stderr)
 }
 
 // fileVolume is the number of a volume, which it keeps.

@@ -19,10 +19,10 @@ const maxLinks = 40
 // errOutside: the path leads out of the volume.
 var errOutside = errors.New("leads out of the volume")
 
-// Open opens the file or directory at a relative path in the volume, for its place only
-// (O_PATH). A directory that does not exist is made, with the permissions and the group of
+// Open opens the file or directory at a relative path in the volume, a directory, for its
+// place only (O_PATH); without a path the volume itself. A directory that does not exist is made, with the permissions and the group of
 // the volume's root. The caller closes the descriptor.
-func Open(volume int, path string) (fd int, err error) {
+func Open(volume, path string) (fd int, err error) {
 	w := walk{}
 	defer w.close()
 	err = w.begin(volume)
@@ -44,8 +44,8 @@ type walk struct {
 	links int
 }
 
-func (w *walk) begin(volume int) error {
-	root, err := unix.Openat(volume, ".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (w *walk) begin(volume string) error {
+	root, err := unix.Open(volume, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}

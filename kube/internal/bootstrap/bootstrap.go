@@ -76,6 +76,7 @@ func apply(ctx context.Context, client kubernetes.Interface, p *plane.Plane) err
 		applyDNSEndpoint(ctx, client, p.Services),
 		applyRuntimeClasses(ctx, client),
 		applyDisks(ctx, client),
+		applyServicesRole(ctx, client, p),
 	)
 }
 

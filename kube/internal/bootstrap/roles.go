@@ -29,12 +29,16 @@ var bindings = []struct{ name, kind, subject, role string }{
 func applyRoles(ctx context.Context, client kubernetes.Interface) error {
 	var failed []error
 	for _, b := range bindings {
-		_, err := client.RbacV1().ClusterRoleBindings().Apply(ctx, rbac.ClusterRoleBinding(b.name).
-			WithSubjects(subject(b.kind, b.subject)).
-			WithRoleRef(rbac.RoleRef().WithAPIGroup(rbacGroup).WithKind("ClusterRole").WithName(b.role)), applyOptions)
-		failed = append(failed, err)
+		failed = append(failed, bind(ctx, client, b.name, subject(b.kind, b.subject), b.role))
 	}
 	return errors.Join(failed...)
+}
+
+// bind gives somebody a role.
+func bind(ctx context.Context, client kubernetes.Interface, name string, who *rbac.SubjectApplyConfiguration, role string) error {
+	_, err := client.RbacV1().ClusterRoleBindings().Apply(ctx, rbac.ClusterRoleBinding(name).WithSubjects(who).
+		WithRoleRef(rbac.RoleRef().WithAPIGroup(rbacGroup).WithKind("ClusterRole").WithName(role)), applyOptions)
+	return err
 }
 
 func subject(kind, name string) *rbac.SubjectApplyConfiguration {

@@ -131,7 +131,7 @@ func (p *Plane) kubelet() (supervise.Run, error) {
 		"-taint", "",
 	}
 	if p.Services.served() {
-		args = append(args, "-cluster-dns", p.DNSIP().String())
+		args = append(args, "-cluster-dns", p.DNSIP().String(), "-service-cidr", p.ServiceCIDR.String())
 	}
 	client, err := p.kubeletClient()
 	url := "https://" + address.String()

@@ -110,6 +110,8 @@ func (p *Plane) kubeProxy() (supervise.Run, error) {
 		"--kubeconfig="+p.path(pkiDir, pki.KubeProxyConfig),
 		"--proxy-mode=nftables",
 		"--hostname-override="+p.Node.Name,
+		// Node ports come to the VPC's end of its uplink, which is link-local.
+		"--nodeport-addresses=169.254.0.0/16",
 		"--healthz-bind-address="+proxyHealth,
 		"--metrics-bind-address="+proxyMetrics,
 		// These are settings of the host, or of cis.

@@ -3,6 +3,7 @@ package disks
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -154,12 +155,8 @@ func (k *Controller) settle(ctx context.Context, d api.Disk) error {
 	if _, pending := d.Labels[labelPending]; !pending {
 		return nil
 	}
-	labels := map[string]string{}
-	for key, value := range d.Labels {
-		if key != labelPending {
-			labels[key] = value
-		}
-	}
+	labels := maps.Clone(d.Labels)
+	delete(labels, labelPending)
 	if _, err := k.Cis.UpdateDisk(ctx, d.Name, api.DiskUpdate{Labels: labels, Revision: d.Revision}); err != nil {
 		return fmt.Errorf("note that disk %s is a volume: %w", d.Name, err)
 	}
