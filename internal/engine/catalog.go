@@ -88,13 +88,6 @@ func (e *Engine) Search(ctx context.Context, match func(api.InstanceKeys) bool, 
 		return nil, 0, err
 	}
 	ids, total := e.catalog.find(account.Of(ctx).Account, match, offset, limit)
-	recs, err := e.cfg.Store.InstancesByID(ctx, ids)
-	if err != nil {
-		return nil, 0, err
-	}
-	page := make([]api.Instance, len(recs))
-	for i, rec := range recs {
-		page[i] = rec.Instance
-	}
-	return page, total, nil
+	page, err := e.cfg.Store.InstancesByID(ctx, ids)
+	return page, total, err
 }

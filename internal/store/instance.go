@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -153,16 +154,36 @@ func (s *Store) FindInstance(ctx context.Context, account, ref string) (*Instanc
 	return one(found, err)
 }
 
-// InstancesByID returns those of the given IDs that are on record, oldest first.
-func (s *Store) InstancesByID(ctx context.Context, ids []string) ([]*Instance, error) {
+// byID finds rows by a list of IDs in JSON: one statement for any number, parsed once.
+const byID = "SELECT wanted.key, revision, doc FROM json_each(?) AS wanted CROSS JOIN instances ON instances.id=wanted.value"
+
+// InstancesByID returns what users see of those of the given IDs that are on record, in the order of the IDs.
+func (s *Store) InstancesByID(ctx context.Context, ids []string) ([]api.Instance, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
+	list, err := json.Marshal(ids)
+	if err != nil {
+		return nil, err
 	}
-	return s.query(ctx, "id IN (?"+strings.Repeat(",?", len(ids)-1)+") ORDER BY created_at,id", args...)
+	rows, err := s.byID.QueryContext(ctx, string(list))
+	if err != nil {
+		return nil, fmt.Errorf("read instances: %w", err)
+	}
+	defer rows.Close()
+	found := make([]*row, len(ids))
+	for rows.Next() {
+		var at int
+		var r row
+		if err := rows.Scan(&at, &r.revision, &r.doc); err != nil {
+			return nil, fmt.Errorf("read instances: %w", err)
+		}
+		found[at] = &r
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read instances: %w", err)
+	}
+	return decode(slices.DeleteFunc(found, func(r *row) bool { return r == nil }), (*row).shown)
 }
 
 func one(found []*Instance, err error) (*Instance, error) {
@@ -235,7 +256,7 @@ func (s *Store) query(ctx context.Context, where string, args ...any) ([]*Instan
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read instances: %w", err)
 	}
-	return decode(found)
+	return decode(found, (*row).instance)
 }
 
 // row is an instance as it is recorded.
@@ -247,13 +268,13 @@ type row struct {
 // share is how many rows one goroutine decodes: a page is there sooner with all cores.
 const share = 25
 
-func decode(rows []*row) ([]*Instance, error) {
-	found, errs := make([]*Instance, len(rows)), make([]error, len(rows))
+func decode[T any](rows []*row, one func(*row) (T, error)) ([]T, error) {
+	found, errs := make([]T, len(rows)), make([]error, len(rows))
 	var work sync.WaitGroup
 	for from := 0; from < len(rows); from += share {
 		work.Go(func() {
 			for i := from; i < min(from+share, len(rows)); i++ {
-				found[i], errs[i] = rows[i].instance()
+				found[i], errs[i] = one(rows[i])
 			}
 		})
 	}
@@ -261,12 +282,24 @@ func decode(rows []*row) ([]*Instance, error) {
 	return found, errors.Join(errs...)
 }
 
-func (r *row) instance() (*Instance, error) {
-	in := &Instance{}
-	if err := errors.Join(jsonv1.Unmarshal(r.doc, &in.Instance), jsonv1.Unmarshal(r.run, &in.Run)); err != nil {
-		return nil, fmt.Errorf("read instances: %w", err)
+// shown is what users see of it.
+func (r *row) shown() (in api.Instance, err error) {
+	if err := jsonv1.Unmarshal(r.doc, &in); err != nil {
+		return in, fmt.Errorf("read instances: %w", err)
 	}
 	in.Revision = r.revision
+	return in, nil
+}
+
+func (r *row) instance() (*Instance, error) {
+	shown, err := r.shown()
+	if err != nil {
+		return nil, err
+	}
+	in := &Instance{Instance: shown}
+	if err := jsonv1.Unmarshal(r.run, &in.Run); err != nil {
+		return nil, fmt.Errorf("read instances: %w", err)
+	}
 	return in, nil
 }
 

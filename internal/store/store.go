@@ -25,13 +25,14 @@ var schemas embed.FS
 
 // version of the schema. schema/N.sql turns a record of version N-1 into one of version N,
 // and is never changed once it was released; 0 is an empty file.
-const version = 4
+const version = 5
 
 // Store is an open record. Its methods may be called at once.
 type Store struct {
 	// durable commits reach the disk before they return, relaxed ones the kernel.
 	durable, relaxed *sql.DB
 	read             *sql.DB
+	byID             *sql.Stmt
 	// write lets one writer in at a time: SQLite has a single one anyway, and
 	// waiting here is fair and does not sleep.
 	write sync.Mutex
@@ -54,6 +55,9 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	if err == nil {
 		err = s.migrate(ctx)
+	}
+	if err == nil {
+		s.byID, err = s.read.PrepareContext(ctx, byID)
 	}
 	if err != nil {
 		s.Close()

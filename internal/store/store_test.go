@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -298,6 +299,8 @@ func TestAnOlderRecordIsCarriedOver(t *testing.T) {
 	_, err = old.Exec(string(first) + `; PRAGMA user_version=1;
 		UPDATE counters SET value=7 WHERE name='revision';
 		UPDATE counters SET value=42 WHERE name='address';
+		INSERT INTO instances (id,name,phase,created_at,revision,doc,run) VALUES
+			('i-0','young','Failed',2,6,'{"id":"i-0","spec":{"name":"young"}}','{"number":1}'), ('i-1','old','Failed',1,7,'{"id":"i-1","spec":{"name":"old"}}','{"number":2}');
 		INSERT INTO sandboxes (id,instance,isolation,address,cpu,memory,ready) VALUES ('s-1','','gvisor','10.0.0.2',1,2,1)`)
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +316,28 @@ func TestAnOlderRecordIsCarriedOver(t *testing.T) {
 		if err != nil || err2 != nil || s.Revision() != 7 || cursors["subnet-default"] != 42 || len(boxes) != 1 || boxes[0].Subnet != "subnet-default" {
 			t.Errorf("revision %d, cursors %v, sandboxes %+v, %v, %v", s.Revision(), cursors, boxes, err, err2)
 		}
+		l, err := s.ListInstances(t.Context(), "default", time.Time{}, "", nil, 10)
+		if err != nil || len(l) != 2 || l[0].Spec.Name != "old" || l[0].Revision != 7 || l[0].Run.Number != 2 || l[1].Account != "default" {
+			t.Errorf("instances %+v, %v", l, err)
+		}
 		s.Close()
+	}
+}
+
+func TestInstancesByID(t *testing.T) {
+	s, _ := open1(t)
+	for n := range 4 {
+		if err := s.CreateInstance(t.Context(), instance(n), nil, nothing); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := func(n int) string { return instance(n).ID }
+	l, err := s.InstancesByID(t.Context(), []string{id(3), "i-none", id(0), id(2)})
+	if err != nil || len(l) != 3 || l[0].ID != id(3) || l[1].ID != id(0) || l[2].ID != id(2) || l[1].Revision == 0 {
+		t.Errorf("got %+v, %v", l, err)
+	}
+	if l, err := s.InstancesByID(t.Context(), nil); err != nil || len(l) != 0 {
+		t.Errorf("none: got %+v, %v", l, err)
 	}
 }
 
@@ -382,27 +406,53 @@ func BenchmarkUpdateInstance(b *testing.B) {
 	}
 }
 
-func BenchmarkList500(b *testing.B) {
+// ended is an instance as it is listed most: one that has done its work.
+func ended(n int) *Instance {
+	in, zero := instance(n), 0
+	id := sha256.Sum256([]byte(in.ID))
+	in.ID = fmt.Sprintf("i-%x", id[:6]) // no order of age
+	spec := api.CreateInstance{InstanceSpec: api.InstanceSpec{Name: in.Spec.Name, Containers: []api.Container{{
+		Name: "main", Image: "registry.example/busybox:1", Command: []string{"sh", "-c"}, Args: []string{"echo done"}, Env: []api.EnvVar{{Name: "N", Value: "n"}}}}}}
+	spec.Default(api.Defaults{})
+	in.Spec = spec.InstanceSpec
+	in.Status = api.InstanceStatus{Phase: api.PhaseSucceeded, Reason: api.ReasonCompleted, StartedAt: &in.CreatedAt, FinishedAt: &in.CreatedAt, ExitCode: &zero,
+		ContainerStatuses: []api.ContainerStatus{{Name: "main", State: api.ContainerState{Terminated: &api.StateTerminated{
+			Reason: api.ReasonCompleted, StartedAt: in.CreatedAt, FinishedAt: in.CreatedAt}}}}}
+	return in
+}
+
+// filled is a record of many ended instances, and their IDs by age.
+func filled(b *testing.B, records int) (s *Store, ids []string) {
 	s, err := Open(b.Context(), filepath.Join(b.TempDir(), "record.db"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.Close()
-	for n := range 500 {
-		in, zero := instance(n), 0
-		spec := api.CreateInstance{InstanceSpec: api.InstanceSpec{Name: in.Spec.Name, Containers: []api.Container{{
-			Name: "main", Image: "registry.example/busybox:1", Command: []string{"sh", "-c"}, Args: []string{"echo done"}, Env: []api.EnvVar{{Name: "N", Value: "n"}}}}}}
-		spec.Default(api.Defaults{})
-		in.Spec = spec.InstanceSpec
-		in.Status = api.InstanceStatus{Phase: api.PhaseSucceeded, Reason: api.ReasonCompleted, StartedAt: &in.CreatedAt, FinishedAt: &in.CreatedAt, ExitCode: &zero,
-			ContainerStatuses: []api.ContainerStatus{{Name: "main", State: api.ContainerState{Terminated: &api.StateTerminated{
-				Reason: api.ReasonCompleted, StartedAt: in.CreatedAt, FinishedAt: in.CreatedAt}}}}}
+	b.Cleanup(func() { s.Close() })
+	for n := range records {
+		in := ended(n)
 		if err := s.CreateInstance(b.Context(), in, nil, nothing); err != nil {
 			b.Fatal(err)
 		}
+		ids = append(ids, in.ID)
 	}
+	return s, ids
+}
+
+func BenchmarkList500(b *testing.B) {
+	s, _ := filled(b, 500)
 	for b.Loop() {
 		if l, err := s.ListInstances(b.Context(), "default", time.Time{}, "", nil, 500); err != nil || len(l) != 500 {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkPage reads 100 of many, another 100 each time.
+func BenchmarkPage(b *testing.B) {
+	s, ids := filled(b, 10_000)
+	for n := 0; b.Loop(); n += 100 {
+		from := n % len(ids)
+		if l, err := s.InstancesByID(b.Context(), ids[from:from+100]); err != nil || len(l) != 100 {
 			b.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 	"cis/test/stage"
 )
 
-// memory adds up what is started for idle instances.
+// memory adds up what is started for idle instances, and what they use of the processors.
 func (b *bench) memory(ctx context.Context) (err error) {
 	s, err := stage.Open(ctx, stage.Config{Bin: b.bin, Flags: []string{"-standby", "0"}})
 	if err != nil {
@@ -46,6 +47,11 @@ func (b *bench) memory(ctx context.Context) (err error) {
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		b.table.add("  of it: "+name, mebibytes(by[name]/n), "", "", "")
 	}
+	share, err := busy(ctx, pids)
+	if err != nil {
+		return err
+	}
+	b.table.add(fmt.Sprintf("an idle instance, processor (mean of %d)", n), fmt.Sprintf("%.2f %% of a core", 100*share/float64(n)), "", "", "")
 	b.table.add("  processes", fmt.Sprintf("%.1f", float64(len(pids))/float64(n)), "", "", "")
 	b.table.add(fmt.Sprintf("cisd with %d instances, RSS", n), mebibytes(status(s.Cisd(), "VmRSS")), "", "", "")
 	return nil
@@ -87,6 +93,35 @@ func kind(pid int) string {
 	}
 	// Stubs have copied the sentry's arguments, or have none.
 	return "others"
+}
+
+// busy watches processes for 20 seconds, and tells how many processors they kept busy.
+func busy(ctx context.Context, pids []int) (processors float64, err error) {
+	const span, ticksPerSecond = 20, 100 // USER_HZ, see proc_pid_stat(5)
+	before := ticks(pids)
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(span * time.Second):
+	}
+	return float64(ticks(pids)-before) / ticksPerSecond / span, nil
+}
+
+// ticks is the processor time that processes have had, in user and kernel mode; of those that have ended, none.
+func ticks(pids []int) (total int64) {
+	for _, pid := range pids {
+		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		// The name, in brackets, may contain spaces.
+		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+		if len(fields) < 13 {
+			continue
+		}
+		for _, field := range fields[11:13] {
+			n, _ := strconv.ParseInt(field, 10, 64)
+			total += n
+		}
+	}
+	return total
 }
 
 // pss is the memory of a process in bytes, with its part of what it shares.

@@ -6,7 +6,7 @@
 // calls on the sandbox's own control socket, without any further process on the
 // host. That inner protocol (urpc: JSON with file descriptors over a unix socket) and
 // the meaning of its arguments are those of gVisor
-// v0.0.0-20260224225140-573d5e7127a8 (pkg/urpc, runsc/boot/controller.go,
+// v0.0.0-20260905035102-160fafc42237 (pkg/urpc, runsc/boot/controller.go,
 // runsc/boot/vfs.go), to which cis pins its runsc; another version may differ.
 //
 // Images and inline files are EROFS files, and writable layers are tmpfs inside of

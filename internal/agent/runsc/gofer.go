@@ -88,6 +88,7 @@ func (s *Sandbox) launchGofer(files ...*os.File) error {
 	for i, name := range goferFiles {
 		cmd.Args = append(cmd.Args, "--"+name+"="+strconv.Itoa(3+i))
 	}
+	cmd.Args = append(cmd.Args, s.conf.ID)
 	cmd.Dir, cmd.Env = "/", []string{}
 	cmd.Stdout, cmd.Stderr = theirs, theirs
 	cmd.ExtraFiles = files

@@ -16,9 +16,7 @@ import (
 )
 
 // Pause implements machine.Machine: it stops the process that is the sandbox's
-// kernel, by SIGSTOP. An idle one would use some percent of a processor, for its
-// platform systrap wakes every 400 µs (controlFastPath in gVisor's
-// pkg/sentry/platform/systrap/metrics.go).
+// kernel, by SIGSTOP. An idle one would wake now and then, for its clock at least.
 //
 // It is not the cgroup's freezer, because that stops the processes in which programs
 // run too: their seccomp notifications then begin anew, and the pinned runsc dies
