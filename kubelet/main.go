@@ -19,6 +19,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -28,6 +29,7 @@ import (
 	"cis-kubelet/internal/join"
 	"cis-kubelet/internal/node"
 	"cis-kubelet/internal/pods"
+	"cis-kubelet/internal/policy"
 	"cis-kubelet/internal/server"
 	"cis-kubelet/internal/services"
 )
@@ -90,9 +92,13 @@ func run(ctx context.Context, args []string) error {
 	}
 	recorder, flush := events(ctx, kube, c.join.Node)
 	defer flush()
+	// What is of the whole cluster is watched once, and by all parts from their making on.
+	cluster := informers.NewSharedInformerFactory(kube, 0)
+	defer cluster.Shutdown()
+	groups := policy.New(policy.Config{Cis: cis, Recorder: recorder, Log: logger, Cluster: cluster, Node: c.join.Node, DNS: c.serviceCIDR.IsValid()})
 	storage := disks.New(disks.Config{Kube: kube, Cis: cis, Recorder: recorder, Log: logger, Node: c.join.Node})
 	controller := pods.New(pods.Config{
-		Kube: kube, Cis: cis, Recorder: recorder, Log: logger, Node: c.join.Node, HostIPs: []string{ip}, DNS: c.dns,
+		Kube: kube, Cis: cis, Recorder: recorder, Log: logger, Cluster: cluster, Groups: groups, Node: c.join.Node, HostIPs: []string{ip}, DNS: c.dns,
 		Host: n.Host, Connected: n.Connected, GrowDisk: storage.Grow,
 	})
 	tls, ca, err := c.tls(ctx, kube, ip)
@@ -116,9 +122,12 @@ func run(ctx context.Context, args []string) error {
 	part(func() error { n.Run(ctx); return nil })
 	part(func() error { n.KeepLease(ctx); return nil })
 	if c.serviceCIDR.IsValid() {
-		entry := services.New(services.Config{Kube: kube, Cis: cis, Recorder: recorder, Log: logger, Node: c.join.Node, CIDR: c.serviceCIDR.String()})
+		entry := services.New(services.Config{Kube: kube, Cis: cis, Recorder: recorder, Log: logger, Cluster: cluster,
+			Node: c.join.Node, CIDR: c.serviceCIDR.String()})
 		part(func() error { return entry.Run(ctx) })
 	}
+	cluster.Start(ctx.Done())
+	part(func() error { return groups.Run(ctx, controller) })
 	part(func() error { return controller.Run(ctx) })
 	part(func() error { return storage.Run(ctx) })
 	part(func() error { return web.ServeTLS(listener, "", "") })

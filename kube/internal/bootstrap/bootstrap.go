@@ -70,6 +70,7 @@ func apply(ctx context.Context, client kubernetes.Interface, p *plane.Plane) err
 	}
 	return errors.Join(
 		applyRoles(ctx, client),
+		applyPolicyRole(ctx, client),
 		applyClusterInfo(ctx, client, info),
 		applyEndpoint(ctx, client, p.Endpoint()),
 		applyDNS(ctx, client, p.DNSIP()),

@@ -21,6 +21,7 @@ var bindings = []struct{ name, kind, subject, role string }{
 	{dnsRole, "User", pki.CoreDNSUser, dnsRole},
 	{"cis:node-bootstrapper", "Group", NodeGroup, "system:node-bootstrapper"},
 	{diskRole, "Group", "system:nodes", diskRole},
+	{policyRole, "Group", "system:nodes", policyRole},
 	// Who may have a certificate approved: a node that joins, and a node that renews its own.
 	{"cis:node-approve-first", "Group", NodeGroup, "system:certificates.k8s.io:certificatesigningrequests:nodeclient"},
 	{"cis:node-approve-renewal", "Group", "system:nodes", "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"},

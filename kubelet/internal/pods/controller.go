@@ -33,6 +33,10 @@ type Config struct {
 	Cis      Cis
 	Recorder record.EventRecorder
 	Log      *slog.Logger
+	// Cluster watches what is of the whole cluster; its owner starts it.
+	Cluster informers.SharedInformerFactory
+	// Groups are the security groups of pods.
+	Groups Groups
 	// Node's name and addresses.
 	Node    string
 	HostIPs []string
@@ -45,6 +49,13 @@ type Config struct {
 	GrowDisk func(context.Context, *corev1.PersistentVolumeClaim, *corev1.PersistentVolume) error
 }
 
+// Groups says in which security group a pod's instance is made, and is told of changes.
+type Groups interface {
+	// Hold keeps the group until release is called, with the outcome, when the instance is there.
+	Hold(ctx context.Context, pod *corev1.Pod) (name string, release func(error), err error)
+	Poke()
+}
+
 // Controller of the node's pods.
 type Controller struct {
 	Config
@@ -53,7 +64,7 @@ type Controller struct {
 	pods      corelisters.PodLister
 	services  corelisters.ServiceLister
 	classes   nodelisters.RuntimeClassLister
-	factories []informers.SharedInformerFactory
+	mine      informers.SharedInformerFactory
 	podEvents cache.SharedIndexInformer
 
 	mu      sync.Mutex
@@ -66,9 +77,9 @@ func New(c Config) *Controller {
 	mine := informers.NewSharedInformerFactoryWithOptions(c.Kube, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", c.Node).String()
 	}))
-	all := informers.NewSharedInformerFactory(c.Kube, 0)
+	all := c.Cluster
 	k := &Controller{
-		Config: c, workers: map[types.UID]*worker{}, factories: []informers.SharedInformerFactory{mine, all},
+		Config: c, workers: map[types.UID]*worker{}, mine: mine,
 		pods: mine.Core().V1().Pods().Lister(), podEvents: mine.Core().V1().Pods().Informer(),
 		services: all.Core().V1().Services().Lister(), classes: all.Node().V1().RuntimeClasses().Lister(),
 	}
@@ -82,8 +93,8 @@ func New(c Config) *Controller {
 // Run works until ctx ends. Instances run on after that.
 func (k *Controller) Run(ctx context.Context) error {
 	defer k.running.Wait()
-	for _, f := range k.factories {
-		f.Start(ctx.Done())
+	k.mine.Start(ctx.Done())
+	for _, f := range []informers.SharedInformerFactory{k.mine, k.Cluster} {
 		for kind, ok := range f.WaitForCacheSync(ctx.Done()) {
 			if !ok {
 				return fmt.Errorf("watch %v: %w", kind, context.Cause(ctx))
@@ -136,9 +147,11 @@ func (k *Controller) podChanged(ctx context.Context, obj any) {
 		})
 	}
 	w.poke()
+	k.Groups.Poke()
 }
 
 func (k *Controller) instanceChanged(uid types.UID) {
+	k.Groups.Poke()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if w := k.workers[uid]; w != nil {
@@ -239,6 +252,9 @@ func (k *Controller) Find(namespace, name string) (*corev1.Pod, api.Instance, er
 	}
 	return pod, in, nil
 }
+
+// Known is closed once all pods of the node, and the instances that they have, are known.
+func (k *Controller) Known() <-chan struct{} { return k.instances.listed }
 
 // Pods are all of the node.
 func (k *Controller) Pods() []*corev1.Pod {

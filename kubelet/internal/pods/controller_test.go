@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
@@ -165,9 +166,12 @@ func start(t *testing.T, c *cis, pods ...*corev1.Pod) *scene {
 	for _, pod := range pods {
 		s.create(pod)
 	}
-	k := New(Config{Kube: s.kube, Cis: c, Recorder: s.events, Log: slog.New(slog.DiscardHandler), Node: "n1", HostIPs: []string{"192.0.2.1"},
+	cluster := informers.NewSharedInformerFactory(s.kube, 0)
+	k := New(Config{Kube: s.kube, Cis: c, Recorder: s.events, Log: slog.New(slog.DiscardHandler), Cluster: cluster, Groups: oneGroup{},
+		Node: "n1", HostIPs: []string{"192.0.2.1"},
 		Host: func() (api.Size, api.CPU, api.Bytes) { return api.Size{}, 0, 0 }, Connected: func(error) {}})
 	ctx, cancel := context.WithCancel(t.Context())
+	cluster.Start(ctx.Done())
 	done := make(chan error)
 	go func() { done <- k.Run(ctx) }()
 	t.Cleanup(func() {
@@ -178,6 +182,14 @@ func start(t *testing.T, c *cis, pods ...*corev1.Pod) *scene {
 	})
 	return s
 }
+
+// oneGroup is for all pods.
+type oneGroup struct{}
+
+func (oneGroup) Hold(context.Context, *corev1.Pod) (string, func(error), error) {
+	return "pods", func(error) {}, nil
+}
+func (oneGroup) Poke() {}
 
 func newPod() *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default", UID: "u-1", Generation: 1, ResourceVersion: "1"},

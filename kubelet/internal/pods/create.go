@@ -22,7 +22,7 @@ func (w *worker) create(ctx context.Context, pod *corev1.Pod) error {
 	}
 	out, err := w.translate(ctx, pod)
 	if err == nil {
-		err = w.make(ctx, out)
+		err = w.make(ctx, pod, out)
 	}
 	if err == nil {
 		w.trouble = podstatus.Trouble{}
@@ -34,9 +34,15 @@ func (w *worker) create(ctx context.Context, pod *corev1.Pod) error {
 // errNotDue: news came while the worker waits for its next try.
 var errNotDue = errors.New("the last try failed a moment ago")
 
-// make keeps the pod's secrets, then creates the instance. What a try before it made
-// already is found by the client token, or by its name.
-func (w *worker) make(ctx context.Context, out translate.Output) error {
+// make keeps the pod's secrets and its security group, then creates the instance. What a
+// try before it made already is found by the client token, or by its name.
+func (w *worker) make(ctx context.Context, pod *corev1.Pod, out translate.Output) (err error) {
+	group, release, err := w.k.Groups.Hold(ctx, pod)
+	if err != nil {
+		return err
+	}
+	defer func() { release(err) }()
+	out.Request.Network.SecurityGroups = []string{group}
 	w.secrets = w.secrets[:0]
 	for _, s := range out.Secrets {
 		w.secrets = append(w.secrets, s.Name)

@@ -47,6 +47,8 @@ type Config struct {
 	Cis      Cis
 	Recorder record.EventRecorder
 	Log      *slog.Logger
+	// Cluster watches what is of the whole cluster; its owner starts it.
+	Cluster informers.SharedInformerFactory
 	// Node that serves the Services.
 	Node string
 	// CIDR is the network of the Services' own addresses.
@@ -56,7 +58,6 @@ type Config struct {
 // Controller keeps cis up with the Services.
 type Controller struct {
 	Config
-	factory  informers.SharedInformerFactory
 	services corelisters.ServiceLister
 	informer cache.SharedIndexInformer
 	wake     chan struct{}
@@ -69,9 +70,8 @@ type Controller struct {
 
 // New makes a controller; Run starts it.
 func New(c Config) *Controller {
-	factory := informers.NewSharedInformerFactory(c.Kube, 0)
-	all := factory.Core().V1().Services()
-	return &Controller{Config: c, factory: factory, services: all.Lister(), informer: all.Informer(), wake: make(chan struct{}, 1)}
+	all := c.Cluster.Core().V1().Services()
+	return &Controller{Config: c, services: all.Lister(), informer: all.Informer(), wake: make(chan struct{}, 1)}
 }
 
 // The waits between tries that fail.
@@ -89,8 +89,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch Services: %w", err)
 	}
-	c.factory.Start(ctx.Done())
-	defer c.factory.Shutdown()
+	defer func() { _ = c.informer.RemoveEventHandler(registration) }()
 	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 
@@ -152,8 +153,10 @@ func open(t *testing.T, cis *pool, services ...*corev1.Service) *desk {
 }
 
 func (d *desk) start() {
-	c := New(Config{Kube: d.kube, Cis: d.cis, Recorder: d.events, Log: slog.New(slog.DiscardHandler), Node: "n1", CIDR: "10.96.0.0/16"})
+	cluster := informers.NewSharedInformerFactory(d.kube, 0)
+	c := New(Config{Kube: d.kube, Cis: d.cis, Recorder: d.events, Log: slog.New(slog.DiscardHandler), Cluster: cluster, Node: "n1", CIDR: "10.96.0.0/16"})
 	ctx, cancel := context.WithCancel(d.Context())
+	cluster.Start(ctx.Done())
 	done := make(chan error)
 	go func() { done <- c.Run(ctx) }()
 	stopped := false
