@@ -24,8 +24,9 @@ spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 
 `
 
 // entry: the host comes to Services by their own address, by node ports and by public
-// addresses; pods do by the public ones. Who comes with another address, as that of the
-// host's own network, is let in by the pods' security groups. What was given to a Service goes with it.
+// addresses; pods do by the public ones. Who comes from beyond the host, as with the address
+// of its own network, is let in too, unless the operator changes the group of open pods or
+// the Service names its clients. What was given to a Service goes with it.
 func entry(c *cluster) {
 	c.apply(entries)
 	c.kubectl("wait", "--for=jsonpath={.status.loadBalancer.ingress[0].ip}", "service/balanced", "--timeout=60s")
@@ -36,13 +37,17 @@ func entry(c *cluster) {
 		c.await("an answer at "+at, func() bool { return answersHost(at) })
 	}
 	c.answers("client", "http://"+public)
-	outside := hostAddress(c.T) + ":" + nodePort
-	if answersHost(outside) {
-		c.Error("pods that admit nobody from beyond the host answered")
+	for _, at := range []string{hostAddress(c.T) + ":" + nodePort, public + ":80"} {
+		c.await("an answer to the outside at "+at, func() bool { return answersOutside(c, at) })
 	}
-	c.cis("secgroup", "rule", "add", "default", "ingress", "tcp:8080")
-	c.await("an answer at "+outside, func() bool { return answersHost(outside) })
-	c.cis("secgroup", "rule", "rm", "default", "ingress", "2")
+	c.cis("secgroup", "rule", "add", "pods", "ingress", "any,pods")
+	c.cis("secgroup", "rule", "rm", "pods", "ingress", "1")
+	c.await("the operator shuts the pods", func() bool { return !answersOutside(c, public+":80") })
+	c.answers("client", "http://web")
+	c.cis("secgroup", "rule", "add", "pods", "ingress", "any")
+	c.cis("secgroup", "rule", "rm", "pods", "ingress", "1")
+	c.await("the operator opens them", func() bool { return answersOutside(c, public+":80") })
+	sources(c, public+":80")
 
 	c.kubectl("create", "service", "loadbalancer", "second", "--tcp=80:8080")
 	c.await("the second Service is told that there is no address", func() bool {
@@ -61,9 +66,31 @@ func entry(c *cluster) {
 	})
 }
 
+// sources: a Service of type LoadBalancer is for the networks that it names.
+func sources(c *cluster, at string) {
+	for _, step := range []struct {
+		ranges string
+		open   bool
+	}{
+		{`["198.51.100.0/24"]`, false}, {`["198.51.100.0/24", "` + hostAddress(c.T) + `/32"]`, true}, {`["198.51.100.0/24"]`, false}, {`null`, true},
+	} {
+		c.kubectl("patch", "service", "balanced", "-p", `{"spec":{"loadBalancerSourceRanges":`+step.ranges+`}}`)
+		c.await("the Service for "+step.ranges, func() bool { return answersOutside(c, at) == step.open })
+	}
+}
+
 // answersHost tells whether the host has an answer from there.
-func answersHost(address string) bool {
-	client := http.Client{Timeout: 3 * time.Second}
+func answersHost(address string) bool { return answersFrom("", address) }
+
+// answersOutside tells whether a client with the address of the host's network has one.
+func answersOutside(c *cluster, address string) bool { return answersFrom(hostAddress(c.T), address) }
+
+func answersFrom(local, address string) bool {
+	dialer := net.Dialer{}
+	if local != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(local)}
+	}
+	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DialContext: dialer.DialContext}}
 	defer client.CloseIdleConnections()
 	resp, err := client.Get("http://" + address)
 	if err != nil {

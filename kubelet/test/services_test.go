@@ -81,7 +81,7 @@ func TestServices(t *testing.T) {
 		name string
 		run  func(*cluster)
 	}{
-		{"clusterIP", clusterIP}, {"entry", entry}, {"names", names}, {"api", apiServer}, {"disks", defaultClass}, {"groups", groups}, {"crash", crash}, {"down", down},
+		{"clusterIP", clusterIP}, {"entry", entry}, {"policies", policies}, {"names", names}, {"api", apiServer}, {"disks", defaultClass}, {"groups", groups}, {"crash", crash}, {"down", down},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			in := *c
@@ -217,17 +217,17 @@ func apiServer(c *cluster) {
 // groups: security groups decide by the pods behind a Service.
 func groups(c *cluster) {
 	c.answers("client", "http://web")
-	c.cis("secgroup", "rule", "rm", "default", "ingress", "1")
+	c.cis("secgroup", "rule", "rm", "pods", "ingress", "1")
 	if out, ok := c.fetch("client", "http://web"); ok {
 		c.Errorf("pods that admit nobody answered %q", out)
 	}
-	c.cis("secgroup", "rule", "add", "default", "ingress", "any,default")
+	c.cis("secgroup", "rule", "add", "pods", "ingress", "any")
 	c.answers("client", "http://web")
-	c.cis("secgroup", "rule", "rm", "default", "egress", "1")
+	c.cis("secgroup", "rule", "rm", "pods", "egress", "1")
 	if out, code := c.kube("", "kubectl", "exec", "client", "--", "/tmp/ask"); code == 0 {
 		c.Errorf("a pod that may send nothing saw %q", out)
 	}
-	c.cis("secgroup", "rule", "add", "default", "egress", "any")
+	c.cis("secgroup", "rule", "add", "pods", "egress", "any")
 	c.answers("client", "http://web")
 }
 
