@@ -79,22 +79,35 @@ func (v *vpc) admit(n NIC, link string) error {
 		return err
 	}
 	was := p.members[n.Address]
-	if err := v.admitAs(n, link, pr, fresh); err != nil {
+	moves := was != nil && was != pr
+	if err := v.admitAs(n, link, pr, fresh, moves); err != nil {
 		if fresh {
 			delete(p.profiles, profileKey(pr.groups))
 		}
 		return err
 	}
 	p.put(n, pr)
-	if was != nil && was != pr {
-		return v.cut()
+	if !moves || v.isSilent(link) {
+		return nil
 	}
-	return nil
+	return v.cut()
 }
 
-// admitAs puts into the kernel's sets what makes the NIC a member with the profile.
-func (v *vpc) admitAs(n NIC, link string, pr *profile, fresh bool) error {
+// isSilent says whether a NIC has never sent anything, as that of a sandbox that waits for
+// its instance. Then it has answered nobody, and each packet to it is looked up as the first
+// one was: there is nothing to cut, and no need to go through the connections of the host.
+func (v *vpc) isSilent(link string) bool {
+	outer, err := v.space.route.LinkByName(link)
+	return err == nil && outer.Attrs().Statistics != nil && outer.Attrs().Statistics.RxPackets == 0
+}
+
+// admitAs puts into the kernel's sets what makes the NIC a member with the profile, which
+// may be fresh, or another than it has.
+func (v *vpc) admitAs(n NIC, link string, pr *profile, fresh, moves bool) error {
 	mine := n.contents(link, pr)
+	if moves && !fresh {
+		return v.keep(mine...)
+	}
 	if !fresh {
 		var edits []edit
 		for _, c := range mine {

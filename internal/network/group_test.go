@@ -156,6 +156,35 @@ func testRuleChangeCuts(t *testing.T, kind NICKind) {
 	host.alive("beside")
 }
 
+// TestMoveOfSilent: a NIC that has received and never answered gets nothing more once its
+// groups let nothing in, on a flow that the old ones let in.
+func TestMoveOfSilent(t *testing.T) {
+	l := newLab(t)
+	m := l.open()
+	l.ensure(m, l.vpc("default"), Group{ID: "open", Ingress: []Rule{{}}, Egress: []Rule{{}}}, Group{ID: "none"}, Group{ID: "fresh"})
+	na, nb := nicAt("default", 2).in("open"), nicAt("default", 3).in("open")
+	a, b := l.attach(m, na), l.attach(m, nb)
+	l.attach(m, nicAt("default", 4).in("none"))
+	var got net.PacketConn
+	check(t, b.within(func() (err error) { got, err = net.ListenPacket("udp", ":80"); return err }))
+	t.Cleanup(func() { got.Close() })
+	c, err := dialWithin(ctx, a.fd, "udp", "10.77.0.3:80")
+	check(t, err)
+	t.Cleanup(func() { c.Close() })
+	for _, step := range []struct {
+		group   string
+		arrives bool
+	}{{"open", true}, {"none", false}, {"open", true}, {"fresh", false}} {
+		check(t, m.UpdateNIC(ctx, nb.in(step.group)))
+		_, err := c.Write([]byte(step.group))
+		check(t, err)
+		got.SetReadDeadline(time.Now().Add(timeFor(step.arrives)))
+		if _, _, err := got.ReadFrom(make([]byte, 100)); (err == nil) != step.arrives {
+			t.Errorf("in group %s a datagram arrives: %v", step.group, err)
+		}
+	}
+}
+
 // dead checks that the connection carries nothing any more.
 func (f *flow) dead(why string) {
 	f.t.Helper()
