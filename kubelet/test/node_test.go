@@ -225,14 +225,18 @@ func away(c *cluster) {
 	c.apply(pod("stays", forever, ""))
 	c.apply(pod("goes", forever, ""))
 	c.kubectl("wait", "--for=condition=Ready", "pod/stays", "pod/goes", "--timeout=60s")
+	c.policy("{podSelector: {}, ingress: []}")
+	c.await("the group of the policy", func() bool { return len(c.ofPolicies()) == 1 })
 	id := c.get("pod/stays", ".status.containerStatuses[0].containerID")
 	c.stopKubelet()
 	c.kubectl("delete", "pod", "goes", "--grace-period=0", "--force")
+	c.kubectl("delete", "networkpolicy", "p")
 	c.startKubelet()
 	c.await("the end of the deleted pod's instance", func() bool {
 		r, err := c.stage.Cis(c.Context(), "", "ps", "-aq", "-l", "cis.io/pod-name=goes")
 		return err == nil && r.Stdout == ""
 	})
+	c.await("the end of the deleted policy's group", func() bool { return len(c.ofPolicies()) == 0 })
 	// The API server learns the node's new port with its status.
 	c.await("exec", func() bool {
 		out, code := c.kube("", "kubectl", "exec", "stays", "--", "echo", "hi")

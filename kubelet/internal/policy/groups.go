@@ -110,12 +110,16 @@ func (g *Groups) Run(ctx context.Context, pods Pods) error {
 	wait := time.Duration(0)
 	for {
 		var again <-chan time.Time
-		if err := g.sync(ctx); err == nil {
-			wait = 0
-		} else if ctx.Err() == nil {
-			wait = min(max(2*wait, retryMin), retryMax)
-			again = time.After(wait)
+		left, err := g.sync(ctx)
+		wait = min(max(2*wait, retryMin), retryMax)
+		switch {
+		case err != nil && ctx.Err() == nil:
 			g.Log.Warn("not all network policies are in force", "error", err, "again in", wait)
+			again = time.After(wait)
+		case left:
+			again = time.After(wait)
+		default:
+			wait = 0
 		}
 		select {
 		case <-ctx.Done():
@@ -208,13 +212,13 @@ func addressesOf(in api.Instance) (all []netip.Addr) {
 }
 
 // sync brings the rules of all groups in use up to date, then each pod into its group,
-// then removes groups that have no use.
-func (g *Groups) sync(ctx context.Context) error {
+// then removes groups that have no use, unless some are left for later.
+func (g *Groups) sync(ctx context.Context) (left bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s, err := g.state()
 	if err != nil {
-		return err
+		return false, err
 	}
 	groups := map[string]error{} // that are wanted, and why one cannot be had
 	var errs []error
@@ -237,8 +241,8 @@ func (g *Groups) sync(ctx context.Context) error {
 		}
 	}
 	g.tell(problems)
-	err = g.kept.removeBut(ctx, func(name string) bool { _, wanted := groups[name]; return wanted || g.held[name] > 0 })
-	return errors.Join(append(errs, err)...)
+	left, err = g.kept.removeBut(ctx, func(name string) bool { _, wanted := groups[name]; return wanted || g.held[name] > 0 })
+	return left, errors.Join(append(errs, err)...)
 }
 
 // move puts a pod into a group, if it is in another.

@@ -312,6 +312,20 @@ func TestRetry(t *testing.T) {
 	s.await("web<tcp:81 pods")
 }
 
+// TestLeft: a group that an instance without a pod is in goes when that has ended, though
+// nobody tells.
+func TestLeft(t *testing.T) {
+	c := newCis(api.SecurityGroup{Name: "pods-1", Labels: map[string]string{"cis.io/node": "n1"}})
+	c.put(podOf("default", "gone", "front", 80), "10.0.0.2", "pods-1")
+	delete(c.pods, "gone")
+	s := open(t, c)
+	c.put(podOf("default", "web", "front", 80), "10.0.0.4", "default")
+	s.groups.Poke()
+	s.await("gone< web<any pods pods")
+	c.remove("gone")
+	s.await("web<any pods")
+}
+
 // TestEvents: a policy is told once what of it is not in force.
 func TestEvents(t *testing.T) {
 	c := newCis()

@@ -76,10 +76,11 @@ func (k *kept) groupFor(c class, r rules) api.SecurityGroup {
 	return g
 }
 
-// removeBut removes the groups that nobody wants; one that is in use yet stays for now.
-func (k *kept) removeBut(ctx context.Context, wanted func(name string) bool) error {
+// removeBut removes the groups that nobody wants. One that an instance is in that ends is left
+// for the next time.
+func (k *kept) removeBut(ctx context.Context, wanted func(name string) bool) (left bool, err error) {
 	if err := k.learn(ctx); err != nil {
-		return err
+		return false, err
 	}
 	var errs []error
 	for name := range k.known {
@@ -89,10 +90,11 @@ func (k *kept) removeBut(ctx context.Context, wanted func(name string) bool) err
 		switch err := k.cis.RemoveSecurityGroup(ctx, name); api.CodeOf(err) {
 		case "", api.NotFound:
 			delete(k.known, name)
-		case api.Conflict: // of an instance that ends, of which we shall be told
+		case api.Conflict:
+			left = true
 		default:
 			errs = append(errs, fmt.Errorf("remove security group %s: %w", name, err))
 		}
 	}
-	return errors.Join(errs...)
+	return left, errors.Join(errs...)
 }
