@@ -23,7 +23,7 @@ type rehearsal struct {
 
 // Start implements runtime.Runtime.
 func (r rehearsal) Start(ctx context.Context, spec *agentpb.Container, stdio runtime.Stdio) (runtime.Process, error) {
-	c, err := r.obtain()
+	c, err := r.obtain(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func copyProgram(to, from string) error {
 // MakeAhead makes the next container as far as it can be made without an image, and
 // lets it wait.
 func (r *Runtime) MakeAhead(ctx context.Context) error {
-	c, err := r.begin()
+	c, err := r.begin(nil)
 	if err != nil {
 		return fmt.Errorf("make a container ahead: %w", err)
 	}
