@@ -2,7 +2,9 @@ package qemu
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,7 +43,7 @@ func (v *vm) makeDisks(ctx context.Context, files []diskFile) error {
 	group.SetLimit(4)
 	for i := range files {
 		f := &files[i]
-		f.path = filepath.Join(v.m.dir(v.id), fmt.Sprintf("%s-%d.disk", f.use, i))
+		f.path = filepath.Join(v.m.dir(v.id), fmt.Sprintf("%s-%s.disk", f.use, f.name))
 		group.Go(func() error {
 			if err := v.m.makeDisk(ctx, f.path, f.size); err != nil {
 				return fmt.Errorf("make the disk for %s %s: %w", f.use, f.name, err)
@@ -55,6 +57,10 @@ func (v *vm) makeDisks(ctx context.Context, files []diskFile) error {
 // makeDisk makes a sparse file with a file system in which the guest may use about as
 // many bytes as were asked for.
 func (m *Machine) makeDisk(ctx context.Context, path string, size api.Bytes) error {
+	// One may be left of a try that was cut off, and in the guest's hands: it gets another.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -87,12 +93,14 @@ func (v *vm) add(ctx context.Context, files []diskFile) error {
 	for _, f := range files {
 		slot, err := free.take(f.use == guest.ImageDisk)
 		if err != nil {
-			return err
-		}
-		if err := q.plug(ctx, slot, f); err != nil {
-			return err
+			return err // with nothing plugged
 		}
 		r.Disks = append(r.Disks, guest.Disk{Slot: slot, Use: f.use, Name: f.name})
+	}
+	for i, f := range files {
+		if err := q.plug(ctx, r.Disks[i].Slot, f); err != nil {
+			return err
+		}
 	}
 	return v.request(ctx, r)
 }

@@ -114,25 +114,28 @@ func (m *Machine) Equip(ctx context.Context, id string, d machine.Disks) error {
 }
 
 func (m *Machine) equip(ctx context.Context, id string, d machine.Disks) error {
-	done := m.equippedFile(id)
-	if _, err := os.Stat(done); err == nil {
+	has, err := m.equipment(id)
+	if err != nil {
+		return err
+	}
+	var layers, images []diskFile
+	for _, layer := range d.Layers {
+		layers = has.missing(layers, diskFile{use: guest.LayerDisk, name: layer.Container, size: layer.Size})
+	}
+	for _, image := range d.Images {
+		images = has.missing(images, diskFile{use: guest.ImageDisk, name: image.Path, path: image.Path, offset: image.Offset})
+	}
+	if len(layers)+len(images) == 0 {
 		return nil
 	}
 	v := &vm{m: m, id: id}
-	var files []diskFile
-	for _, layer := range d.Layers {
-		files = append(files, diskFile{use: guest.LayerDisk, name: layer.Container, size: layer.Size})
-	}
-	if err := v.makeDisks(ctx, files); err != nil {
+	if err := v.makeDisks(ctx, layers); err != nil {
 		return err
 	}
-	for _, image := range d.Images {
-		files = append(files, diskFile{use: guest.ImageDisk, name: image.Path, path: image.Path, offset: image.Offset})
-	}
-	if err := v.add(ctx, files); err != nil {
+	if err := v.add(ctx, append(layers, images...)); err != nil {
 		return err
 	}
-	if err := os.WriteFile(done, nil, 0o600); err != nil {
+	if err := m.saveEquipment(id, has); err != nil {
 		return err
 	}
 	return m.confine(id)
