@@ -47,6 +47,9 @@ type InstanceSpec struct {
 	// with restartPolicy Always is a sidecar: the next begins when it has started, and
 	// it goes on until all Containers have ended, which alone say how the instance ends.
 	InitContainers []Container `json:"initContainers,omitempty"`
+	// EphemeralContainers are those that were added while the instance ran; a new run has
+	// none. They cannot be created with it.
+	EphemeralContainers []EphemeralContainer `json:"ephemeralContainers,omitempty"`
 	// RestartPolicy holds for every container that has none of its own. Default Never.
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
 
@@ -65,6 +68,9 @@ type InstanceSpec struct {
 	Volumes []Volume `json:"volumes,omitempty"`
 	// SecurityContext of the instance as a whole.
 	SecurityContext *InstanceSecurityContext `json:"securityContext,omitempty"`
+	// ShareProcessNamespace: the containers see, and may signal, each other's processes.
+	// Process 1 is then none of theirs.
+	ShareProcessNamespace bool `json:"shareProcessNamespace,omitempty"`
 
 	// Hostname is a DNS label. Default: the name.
 	Hostname string `json:"hostname,omitempty"`
@@ -469,9 +475,10 @@ type InstanceStatus struct {
 	// KVM; code in it runs about twelve times slower.
 	Emulated bool `json:"emulated,omitempty"`
 	// Standby: the sandbox came from the standby pool.
-	Standby               bool              `json:"standby,omitempty"`
-	InitContainerStatuses []ContainerStatus `json:"initContainerStatuses,omitempty"`
-	ContainerStatuses     []ContainerStatus `json:"containerStatuses,omitempty"`
+	Standby                    bool              `json:"standby,omitempty"`
+	InitContainerStatuses      []ContainerStatus `json:"initContainerStatuses,omitempty"`
+	ContainerStatuses          []ContainerStatus `json:"containerStatuses,omitempty"`
+	EphemeralContainerStatuses []ContainerStatus `json:"ephemeralContainerStatuses,omitempty"`
 	// StartedAt is when the sandbox ran, FinishedAt when the last program ended.
 	StartedAt  *time.Time `json:"startedAt,omitempty"`
 	FinishedAt *time.Time `json:"finishedAt,omitempty"`

@@ -12,7 +12,7 @@ type InstanceUpdate struct {
 	RegistryAuth *RegistryAuth
 }
 
-// Apply is a spec with the change.
+// Apply is a spec with the change, of a run that has not begun.
 func (u InstanceUpdate) Apply(s InstanceSpec) InstanceSpec {
 	if u.RestartPolicy != "" {
 		s.RestartPolicy = u.RestartPolicy
@@ -23,6 +23,7 @@ func (u InstanceUpdate) Apply(s InstanceSpec) InstanceSpec {
 	if u.InitContainers != nil {
 		s.InitContainers = slices.Clone(u.InitContainers)
 	}
+	s.EphemeralContainers = nil
 	return s
 }
 

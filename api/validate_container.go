@@ -19,6 +19,7 @@ func (c *checker) containers(s *InstanceSpec, d Defaults, volumes map[string]boo
 	total := len(s.Containers) + len(s.InitContainers)
 	c.check(total <= d.maxContainers(), "containers",
 		"with initContainers there must be at most %d, not %d", d.maxContainers(), total)
+	c.check(len(s.EphemeralContainers) == 0, "ephemeralContainers", "can only be added to an instance that runs")
 	in := inInstance{spec: s, volumes: volumes, names: map[string]bool{}, ports: map[string]bool{}}
 	for i := range s.InitContainers {
 		field := fmt.Sprintf("initContainers[%d]", i)

@@ -105,6 +105,12 @@ func graceQuery(grace *time.Duration) url.Values {
 	return q
 }
 
+// AddContainer adds a container to an instance that runs. It has started, or cannot be
+// started, when Attach to it or the instance's status says so.
+func (c *Client) AddContainer(ctx context.Context, ref string, container api.EphemeralContainer) (api.Instance, error) {
+	return fetch[api.Instance](ctx, c, call{method: "POST", path: instancePath(ref, "/ephemeralcontainers"), body: container})
+}
+
 // SetSecurityGroups puts an instance into these security groups, live, and out of others.
 func (c *Client) SetSecurityGroups(ctx context.Context, ref string, groups ...string) (api.Instance, error) {
 	return fetch[api.Instance](ctx, c, call{method: "PUT", path: instancePath(ref, "/securitygroups"), body: api.InstanceGroups{SecurityGroups: groups}})

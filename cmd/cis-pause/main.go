@@ -3,7 +3,8 @@
 //
 //	cis-pause              holds the sandbox open as its root container; each line
 //	                       of standard input is a new hostname, answered by "ok" or
-//	                       the error on standard output; it ends when input ends
+//	                       the error on standard output; it ends when input ends.
+//	                       As process 1 of the containers' it ignores all signals
 //	cis-pause pack PATH    writes a tar of PATH to standard output
 //	cis-pause unpack PATH  unpacks a tar from standard input below PATH
 //	cis-pause publish PATH makes the files of a tar from standard input all that PATH shows
@@ -25,7 +26,8 @@
 //
 // With gVisor it is the root container, publish, dial, try, listen and words run in there, launch in
 // other containers, and keyboard on the host.
-// In a VM every program of a container begins as contain or join. With both, pack and unpack run
+// In a VM every program of a container begins as contain or join, and the first one holds
+// the PID namespace open that containers share, where they do. With both, pack and unpack run
 // in a container from outside of its file system, so they need nothing of its image,
 // and see only what the container sees.
 package main
@@ -37,6 +39,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"syscall"
 
@@ -122,6 +125,9 @@ func exitCode(err error) int {
 // so that the sandbox ends with the agent.
 func hold(in io.Reader, out io.Writer) error {
 	debug.SetGCPercent(-1)
+	// Containers that share their processes may signal this one; and what they leave behind
+	// is its to wait for, unless it ignores SIGCHLD.
+	signal.Ignore()
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		answer := "ok"

@@ -332,3 +332,37 @@ func TestSignal(t *testing.T) {
 	}
 	code(t, api.Conflict, r.client.Signal(t.Context(), "main", 15))
 }
+
+func TestAdd(t *testing.T) {
+	r := newRig(t)
+	more := &agentpb.Container{Name: "more", Args: []string{"echo", "hi"}}
+	if err := r.client.Add(t.Context(), more); api.CodeOf(err) != api.Conflict {
+		t.Errorf("before the workload: %v", err)
+	}
+	r.run(api.RestartAlways, container("sleep"))
+	r.until("running", running)
+	for range 2 {
+		if err := r.client.Add(t.Context(), more); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := func(s agentpb.State) bool {
+		return len(s.EphemeralContainers) == 1 && s.EphemeralContainers[0].State.Terminated != nil
+	}
+	if s := r.until("the end of what was added", ended); s.Finished || s.EphemeralContainers[0].State.Terminated.ExitCode != 0 {
+		t.Errorf("%+v", s)
+	}
+	if out, _ := r.logs("more", 0); out != "hi\n" {
+		t.Errorf("it wrote %q", out)
+	}
+	if err := r.client.Add(t.Context(), &agentpb.Container{Name: "a/b"}); api.CodeOf(err) != api.Invalid {
+		t.Error(err)
+	}
+	if err := r.client.Stop(t.Context(), 0, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	r.until("finished", finished)
+	if err := r.client.Add(t.Context(), &agentpb.Container{Name: "late"}); api.CodeOf(err) != api.Conflict {
+		t.Errorf("after the end: %v", err)
+	}
+}

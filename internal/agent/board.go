@@ -53,7 +53,7 @@ func (b *board) look() (agentpb.State, <-chan struct{}) {
 
 // status finds a container in a state.
 func status(s agentpb.State, container string) (agentpb.ContainerStatus, bool) {
-	for _, c := range slices.Concat(s.InitContainers, s.Containers) {
+	for _, c := range slices.Concat(s.InitContainers, s.Containers, s.EphemeralContainers) {
 		if c.Name == container {
 			return c, true
 		}

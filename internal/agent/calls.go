@@ -97,9 +97,7 @@ func (a *Agent) signal(ctx context.Context, container string, n int) error {
 	targets := []string{container}
 	if container == "" {
 		targets = nil
-		for name := range sup.slots {
-			targets = append(targets, name)
-		}
+		targets = sup.slots.names()
 	}
 	reached := false
 	for _, name := range targets {

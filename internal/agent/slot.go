@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +46,36 @@ type slot struct {
 
 func newSlot(s *supervisor, spec *agentpb.Container) *slot {
 	return &slot{sup: s, spec: spec, stopHook: map[lifecycle.Hook]context.CancelFunc{}}
+}
+
+// slots are the places of all containers.
+type slots struct {
+	mu  sync.Mutex
+	all map[string]*slot
+}
+
+// add takes a slot in, unless there is one of that container's name already.
+func (s *slots) add(one *slot) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.all[one.spec.Name] != nil
+	if !taken {
+		s.all[one.spec.Name] = one
+	}
+	return !taken
+}
+
+// get finds a container's slot; nil if there is none.
+func (s *slots) get(container string) *slot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[container]
+}
+
+func (s *slots) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.all))
 }
 
 // start runs an attempt from its start to the last of it.

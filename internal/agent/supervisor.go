@@ -19,7 +19,7 @@ type supervisor struct {
 	board   *board
 	machine *lifecycle.Machine
 	inbox   chan lifecycle.Event
-	slots   map[string]*slot
+	slots   slots
 	asker   *asker
 	// showBy is when a change that is of no hurry is shown; zero for none.
 	showBy time.Time
@@ -31,12 +31,12 @@ const showDelay = 100 * time.Millisecond
 func newSupervisor(a *Agent, w *agentpb.Workload) *supervisor {
 	s := &supervisor{
 		ctx: a.ctx, rt: a.rt, opts: a.opts, w: w, board: a.board,
-		machine: lifecycle.New(w), inbox: make(chan lifecycle.Event), slots: map[string]*slot{},
+		machine: lifecycle.New(w), inbox: make(chan lifecycle.Event), slots: slots{all: map[string]*slot{}},
 		asker: newAsker(a.rt, a.opts.ProbeHost, w.Address),
 	}
 	for _, cs := range [][]agentpb.Container{w.InitContainers, w.Containers} {
 		for i := range cs {
-			s.slots[cs[i].Name] = newSlot(s, &cs[i])
+			s.slots.add(newSlot(s, &cs[i]))
 		}
 	}
 	return s
@@ -112,17 +112,17 @@ func (s *supervisor) act(a lifecycle.Action) {
 	s.opts.Log.Debug("act", "action", a)
 	switch a := a.(type) {
 	case lifecycle.Start:
-		s.slots[a.Container].start(a.Ref)
+		s.slots.get(a.Container).start(a.Ref)
 	case lifecycle.Abort:
-		s.slots[a.Container].abort()
+		s.slots.get(a.Container).abort()
 	case lifecycle.Signal:
-		go s.slots[a.Container].signal(a)
+		go s.slots.get(a.Container).signal(a)
 	case lifecycle.RunHook:
-		s.slots[a.Container].runHook(a.Ref, a.Hook)
+		s.slots.get(a.Container).runHook(a.Ref, a.Hook)
 	case lifecycle.CancelHook:
-		s.slots[a.Container].cancelHook(a.Hook)
+		s.slots.get(a.Container).cancelHook(a.Hook)
 	case lifecycle.Probe:
-		go s.slots[a.Container].probe(a.Ref, a.Kind)
+		go s.slots.get(a.Container).probe(a.Ref, a.Kind)
 	}
 }
 

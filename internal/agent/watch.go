@@ -79,7 +79,7 @@ func (a *Agent) slot(container string) (*slot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s := sup.slots[container]; s != nil {
+	if s := sup.slots.get(container); s != nil {
 		return s, nil
 	}
 	return nil, api.Errorf(api.NotFound, "no container %q in this instance", container)

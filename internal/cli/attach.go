@@ -48,6 +48,11 @@ func (a *app) attach(ctx context.Context, ref, container string, stdin, replay b
 			stdin, tty = stdin && spec.Stdin, spec.TTY
 		}
 	}
+	for _, spec := range inst.Spec.EphemeralContainers {
+		if spec.Name == container {
+			stdin, tty = stdin && spec.Stdin, spec.TTY
+		}
+	}
 	// Without a terminal here there is nothing to set up for the one inside.
 	ctx, stop := interruptible(ctx)
 	defer stop()

@@ -110,7 +110,7 @@ cis logs -f web`),
 	}
 	add(groupRun, a.runCommand(), a.createCommand(), a.stopCommand(), a.startCommand(), a.restartCommand(),
 		a.updateCommand(), a.killCommand(), a.rmCommand(), a.waitCommand())
-	add(groupInspect, a.psCommand(), a.inspectCommand(), a.logsCommand(), a.execCommand(), a.attachCommand(),
+	add(groupInspect, a.psCommand(), a.inspectCommand(), a.logsCommand(), a.execCommand(), a.debugCommand(), a.attachCommand(),
 		a.cpCommand(), a.portForwardCommand(), a.eventsCommand(), a.statsCommand(), a.consoleCommand())
 	add(groupUsage, a.usageCommand(), a.priceCommand())
 	add(groupObjects, a.imageCommand(), a.imagesCommand(), a.secretCommand())

@@ -300,17 +300,19 @@ func TestCompletion(t *testing.T) {
 	l := webAndJob(t)
 	l.want(l.cis("", "image", "pull", "-q", "busybox:1"), 0, "sha256:"+strings.Repeat("0", 64)+"\n", "")
 	for args, want := range map[string]string{
-		"stop |":            "web\nRunning, job\nFailed (3)",
-		"logs web |":        "",
-		"run |":             "busybox:1",
-		"run --restart |":   "no, on-failure, always",
-		"exec |":            "web, job",
-		"cp w|":             "web:",
-		"image rm |":        "busybox:1",
-		"ps -o |":           "wide, json, yaml, name",
-		"completion |":      "bash, zsh, fish",
-		"run --isolation |": "auto, vm, gvisor",
-		"stop web |":        "job",
+		"stop |":               "web\nRunning, job\nFailed (3)",
+		"logs web |":           "",
+		"run |":                "busybox:1",
+		"run --restart |":      "no, on-failure, always",
+		"exec |":               "web, job",
+		"debug web --target |": "main",
+		"debug --image |":      "busybox:1",
+		"cp w|":                "web:",
+		"image rm |":           "busybox:1",
+		"ps -o |":              "wide, json, yaml, name",
+		"completion |":         "bash, zsh, fish",
+		"run --isolation |":    "auto, vm, gvisor",
+		"stop web |":           "job",
 	} {
 		words := strings.Fields(strings.TrimSuffix(args, "|"))
 		if strings.HasSuffix(args, " |") {

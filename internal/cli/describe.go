@@ -93,6 +93,9 @@ func (d *description) instance(inst *api.Instance, cost string, events []api.Eve
 	d.line("Cost so far", cost)
 	d.network(inst)
 	d.line("Hostname", spec.Hostname)
+	if spec.ShareProcessNamespace {
+		d.line("Processes", "shared by the containers")
+	}
 	d.line("Restart", string(spec.RestartPolicy))
 	d.line("Grace period", secondsText(spec.TerminationGracePeriodSeconds))
 	d.line("Deadline", secondsText(spec.ActiveDeadlineSeconds))
@@ -100,9 +103,18 @@ func (d *description) instance(inst *api.Instance, cost string, events []api.Eve
 	d.line("Pull secrets", strings.Join(spec.ImagePullSecrets, ", "))
 	d.containers("Init containers", spec.InitContainers, status.InitContainerStatuses)
 	d.containers("Containers", spec.Containers, status.ContainerStatuses)
+	d.containers("Added containers", added(spec), status.EphemeralContainerStatuses)
 	d.volumes(spec.Volumes)
 	d.timings(status.Timings)
 	d.events(events)
+}
+
+// added are the containers that came while the instance ran.
+func added(spec *api.InstanceSpec) (containers []api.Container) {
+	for _, c := range spec.EphemeralContainers {
+		containers = append(containers, c.Container)
+	}
+	return containers
 }
 
 // network shows the instance's place on the network.

@@ -223,11 +223,17 @@ func (e *engine) Attach(ctx context.Context, ref, container string, replay bool,
 	if err != nil {
 		return 0, err
 	}
-	run, ok := programs[in.Spec.Containers[0].Image]
+	img := in.Spec.Containers[0].Image
+	for _, c := range in.Spec.EphemeralContainers {
+		if c.Name == container {
+			img = c.Image
+		}
+	}
+	run, ok := programs[img]
 	if !ok {
 		return e.Engine.Attach(ctx, ref, container, replay, s)
 	}
-	if img := in.Spec.Containers[0].Image; img == "sleep" || img == "stubborn" {
+	if img == "sleep" || img == "stubborn" {
 		s.Started()
 	}
 	if s.Stdout == nil {

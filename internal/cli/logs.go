@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,7 +76,7 @@ func (a *app) logs(ctx context.Context, ref string, opts api.LogOptions) error {
 	if err != nil {
 		return err
 	}
-	if len(inst.Spec.InitContainers)+len(inst.Spec.Containers) == 1 {
+	if len(inst.Spec.InitContainers)+len(inst.Spec.Containers)+len(inst.Spec.EphemeralContainers) == 1 {
 		return a.logsOf(ctx, c, inst.ID, opts, "")
 	}
 	return a.logsOfAll(ctx, c, &inst, opts)
@@ -115,11 +116,11 @@ func (a *app) logsOfAll(ctx context.Context, c *client.Client, inst *api.Instanc
 func containerNames(inst *api.Instance, opts api.LogOptions) []string {
 	var names []string
 	without := map[string]bool{}
-	for _, s := range allContainers(&inst.Status) {
+	for _, s := range slices.Concat(allContainers(&inst.Status), inst.Status.EphemeralContainerStatuses) {
 		again := s.RestartCount > 0
 		without[s.Name] = opts.Previous && !again || !opts.Follow && !again && s.State.Waiting != nil
 	}
-	for _, list := range [][]api.Container{inst.Spec.InitContainers, inst.Spec.Containers} {
+	for _, list := range [][]api.Container{inst.Spec.InitContainers, inst.Spec.Containers, added(&inst.Spec)} {
 		for _, c := range list {
 			if !without[c.Name] {
 				names = append(names, c.Name)

@@ -213,6 +213,9 @@ func settled(rec store.Instance, container string, next int) *api.ContainerStatu
 		return nil // its journal is about to be opened
 	}
 	policy := rec.Spec.RestartPolicy
+	if isAdded(rec.Spec, container) {
+		policy = api.RestartNever
+	}
 	if policy == api.RestartNever || policy == api.RestartOnFailure && s.State.Terminated.ExitCode == 0 {
 		return s
 	}
@@ -220,7 +223,7 @@ func settled(rec store.Instance, container string, next int) *api.ContainerStatu
 }
 
 func status(rec store.Instance, container string) *api.ContainerStatus {
-	for _, statuses := range [][]api.ContainerStatus{rec.Status.ContainerStatuses, rec.Status.InitContainerStatuses} {
+	for _, statuses := range [][]api.ContainerStatus{rec.Status.ContainerStatuses, rec.Status.InitContainerStatuses, rec.Status.EphemeralContainerStatuses} {
 		for i := range statuses {
 			if statuses[i].Name == container {
 				return &statuses[i]
@@ -228,6 +231,11 @@ func status(rec store.Instance, container string) *api.ContainerStatus {
 		}
 	}
 	return nil
+}
+
+// isAdded tells whether a container was added to the instance.
+func isAdded(spec api.InstanceSpec, name string) bool {
+	return slices.ContainsFunc(spec.EphemeralContainers, func(c api.EphemeralContainer) bool { return c.Name == name })
 }
 
 func deref(s *api.ContainerStatus) api.ContainerStatus {
@@ -460,10 +468,13 @@ func containerName(spec api.InstanceSpec, name string) (string, error) {
 	}
 	var all []string
 	for _, c := range slices.Concat(spec.Containers, spec.InitContainers) {
-		if c.Name == name {
-			return name, nil
-		}
 		all = append(all, c.Name)
+	}
+	for _, c := range spec.EphemeralContainers {
+		all = append(all, c.Name)
+	}
+	if slices.Contains(all, name) {
+		return name, nil
 	}
 	e := api.Errorf(api.NotFound, "the instance has no container %q", name)
 	e.Field = "container"

@@ -56,6 +56,7 @@ func (l *life) again(err error) (time.Duration, bool) {
 		in.Status.Reason, in.Status.Message = reasonOf(err), err.Error()
 		in.Status.ContainerStatuses = waitAgain(in.Status.ContainerStatuses, err, wait)
 		in.Status.InitContainerStatuses = waitAgain(in.Status.InitContainerStatuses, err, wait)
+		in.Status.EphemeralContainerStatuses = endAll(in.Status.EphemeralContainerStatuses, err, time.Now().UTC())
 	})
 	l.event(api.EventWarning, "", "BackOff", fmt.Sprintf("a new sandbox in %s: %v", wait, err))
 	return wait, true
@@ -113,8 +114,7 @@ func (l *life) finish(err error) {
 		s := &in.Status
 		in.Run.Clock = in.Run.Clock.Stop(end, sent)
 		s.Stopping, s.Ready = false, false
-		s.ContainerStatuses = endAll(s.ContainerStatuses, err, now)
-		s.InitContainerStatuses = endAll(s.InitContainerStatuses, err, now)
+		eachList(in, func(list []api.ContainerStatus) []api.ContainerStatus { return endAll(list, err, now) })
 		s.FinishedAt = lastEnd(s.ContainerStatuses, now)
 		s.ExitCode = exitCode(in)
 		s.Phase, s.Reason, s.Message = verdict(in, err)
@@ -278,6 +278,7 @@ func reset(in *store.Instance) {
 	if in.Run.Next != nil {
 		in.Spec = *in.Run.Next
 	}
+	in.Spec.EphemeralContainers = nil
 	in.Run = store.Run{Number: in.Run.Number + 1, RegistryAuth: in.Run.RegistryAuth, RemoveAfter: in.Run.RemoveAfter}
 	in.Status = api.InstanceStatus{Phase: api.PhasePending, Isolation: in.Status.Isolation, Emulated: in.Status.Emulated,
 		Address: in.Status.Address, Address6: in.Status.Address6, PublicAddress: in.Status.PublicAddress, Ports: in.Status.Ports,

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"cis/api"
@@ -113,7 +112,7 @@ func (l *life) apply(s agentpb.State) {
 	for _, e := range s.Events {
 		l.eventAt(e.Time, e.Type, e.Container, e.Reason, e.Message)
 	}
-	for _, statuses := range [][]agentpb.ContainerStatus{s.InitContainers, s.Containers} {
+	for _, statuses := range [][]agentpb.ContainerStatus{s.InitContainers, s.Containers, s.EphemeralContainers} {
 		for _, c := range statuses {
 			if hasContainer(rec, c.Name) {
 				l.logs.follow(l.e.ctx, l.sandbox.client, c)
@@ -124,6 +123,7 @@ func (l *life) apply(s agentpb.State) {
 		st := &in.Status
 		st.InitContainerStatuses = merge(st.InitContainerStatuses, s.InitContainers)
 		st.ContainerStatuses = merge(st.ContainerStatuses, s.Containers)
+		st.EphemeralContainerStatuses = merge(st.EphemeralContainerStatuses, s.EphemeralContainers)
 		st.Ready = !s.Finished && len(s.Containers) > 0
 		for _, c := range s.InitContainers {
 			st.Ready = st.Ready && (c.Ready || !in.Spec.IsSidecar(c.Name))
@@ -142,8 +142,7 @@ func (l *life) apply(s agentpb.State) {
 }
 
 func hasContainer(in store.Instance, name string) bool {
-	named := func(c api.Container) bool { return c.Name == name }
-	return slices.ContainsFunc(in.Spec.InitContainers, named) || slices.ContainsFunc(in.Spec.Containers, named)
+	return name != "" && status(in, name) != nil
 }
 
 // merge takes the agent's states over into the record's statuses.

@@ -31,12 +31,16 @@ type life struct {
 	// stop is closed when a stop was asked for; a new run gets a new one.
 	stop chan struct{}
 
+	// adding is held while one more container is given to the sandbox.
+	adding sync.Mutex
+
 	// Only run uses these. issued is when the agent was given the workload.
 	issued time.Time
 	// seen is when the programs were last seen running, by who follows them.
 	seen    time.Time
 	sandbox *sandbox
-	leases  map[string]*image.Lease
+	// leases are the images by container; adding guards them while containers are added.
+	leases map[string]*image.Lease
 	// forgotten is closed when the record was removed at the end.
 	forgotten chan struct{}
 	// done is closed when the goroutine has ended.
@@ -115,6 +119,11 @@ func (l *life) once() error {
 	if err := begin(); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(l.e.ctx)
+	var adding sync.WaitGroup
+	adding.Go(func() { l.addContainers(ctx) })
+	defer adding.Wait()
+	defer cancel()
 	return l.follow(l.e.ctx)
 }
 

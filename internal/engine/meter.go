@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ func earlier(a, b time.Time) time.Time {
 
 // statusesOf are those of all containers.
 func statusesOf(s api.InstanceStatus) []api.ContainerStatus {
-	return append(append([]api.ContainerStatus(nil), s.InitContainerStatuses...), s.ContainerStatuses...)
+	return slices.Concat(s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses)
 }
 
 func anyRuns(s api.InstanceStatus) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -55,7 +56,7 @@ func (l *life) launch(ctx context.Context) error {
 		})
 	}
 	group.Go(func() error {
-		err := l.fetch(both, rec)
+		err := l.fetch(both, rec, fromStart(rec.Spec), rec.Spec.RestartPolicy == api.RestartNever)
 		t.Image = since(begin)
 		return err
 	})
@@ -191,7 +192,7 @@ func (l *life) resume() error {
 		l.setClient(l.sandbox.client)
 		return nil // follow sees to a connection that broke
 	}
-	if err := l.fetch(ctx, rec); err != nil {
+	if err := l.fetch(ctx, rec, fromStart(rec.Spec), rec.Spec.RestartPolicy == api.RestartNever); err != nil {
 		return err
 	}
 	w, err := l.equip(ctx, rec)
@@ -209,10 +210,14 @@ func hasWorkload(ctx context.Context, c *agentclient.Client) (bool, error) {
 	return false, nil
 }
 
-// fetch makes sure that every image is on disk and leased. Transient failures,
-// and any failure of an instance that restarts, are tried again with back-off.
-func (l *life) fetch(ctx context.Context, rec store.Instance) error {
-	containers := slices.Concat(rec.Spec.InitContainers, rec.Spec.Containers)
+// fromStart are the containers that an instance begins with.
+func fromStart(spec api.InstanceSpec) []api.Container {
+	return slices.Concat(spec.InitContainers, spec.Containers)
+}
+
+// fetch makes sure that the images of containers are on disk and leased. Transient
+// failures, and any failure of what restarts, are tried again with back-off.
+func (l *life) fetch(ctx context.Context, rec store.Instance, containers []api.Container, never bool) error {
 	for try := 0; ; try++ {
 		failed, err := l.fetchAll(ctx, rec, containers)
 		if err == nil {
@@ -224,7 +229,7 @@ func (l *life) fetch(ctx context.Context, rec store.Instance) error {
 		reason, permanent := pullReason(err, policyOf(containers, failed))
 		l.setWaiting(failed, reason, err.Error())
 		l.event(api.EventWarning, failed, "Failed", err.Error())
-		if permanent && rec.Spec.RestartPolicy == api.RestartNever {
+		if permanent && never {
 			return &startError{reason: reason, permanent: true, err: err}
 		}
 		wait := backOff(try + 1)
@@ -245,7 +250,7 @@ func (l *life) fetchAll(ctx context.Context, rec store.Instance, containers []ap
 	errs := make([]error, len(containers))
 	var group errgroup.Group
 	for i, c := range containers {
-		if l.leases[c.Name] != nil {
+		if l.lease(c.Name) != nil {
 			continue
 		}
 		group.Go(func() error {
@@ -257,23 +262,36 @@ func (l *life) fetchAll(ctx context.Context, rec store.Instance, containers []ap
 	digests := map[string]string{}
 	for i, c := range containers {
 		if results[i] != nil {
-			l.leases[c.Name] = results[i]
+			l.keep(c.Name, results[i])
 		}
 		if errs[i] != nil && err == nil {
 			failed, err = c.Name, errs[i]
 		}
-		if lease := l.leases[c.Name]; lease != nil {
+		if lease := l.lease(c.Name); lease != nil {
 			digests[c.Name] = lease.Image.Digest
 		}
 	}
-	if rec.Run.Images == nil && err == nil {
+	if rec.Run.Images[containers[0].Name] == "" && err == nil {
 		l.set(func(in *store.Instance) {
+			maps.Copy(digests, in.Run.Images)
 			in.Run.Images = digests
-			in.Status.InitContainerStatuses = withImages(in.Status.InitContainerStatuses, digests)
-			in.Status.ContainerStatuses = withImages(in.Status.ContainerStatuses, digests)
+			eachList(in, func(list []api.ContainerStatus) []api.ContainerStatus { return withImages(list, digests) })
 		})
 	}
 	return failed, err
+}
+
+// lease is the image of a container, nil if it is not leased.
+func (l *life) lease(container string) *image.Lease {
+	l.adding.Lock()
+	defer l.adding.Unlock()
+	return l.leases[container]
+}
+
+func (l *life) keep(container string, lease *image.Lease) {
+	l.adding.Lock()
+	defer l.adding.Unlock()
+	l.leases[container] = lease
 }
 
 // fetchOne leases one image: in a run whose images are resolved, exactly that
@@ -332,9 +350,19 @@ func policyOf(containers []api.Container, name string) api.PullPolicy {
 // setWaiting shows why a container waits.
 func (l *life) setWaiting(container, reason, message string) {
 	l.set(func(in *store.Instance) {
-		in.Status.InitContainerStatuses = withWaiting(in.Status.InitContainerStatuses, container, reason, message)
-		in.Status.ContainerStatuses = withWaiting(in.Status.ContainerStatuses, container, reason, message)
+		eachList(in, func(list []api.ContainerStatus) []api.ContainerStatus {
+			return withWaiting(list, container, reason, message)
+		})
 	})
+}
+
+// eachList replaces each list of statuses by what change makes of it.
+func eachList(in *store.Instance, change func([]api.ContainerStatus) []api.ContainerStatus) {
+	for _, list := range []*[]api.ContainerStatus{
+		&in.Status.InitContainerStatuses, &in.Status.ContainerStatuses, &in.Status.EphemeralContainerStatuses,
+	} {
+		*list = change(*list)
+	}
 }
 
 func withWaiting(statuses []api.ContainerStatus, container, reason, message string) []api.ContainerStatus {

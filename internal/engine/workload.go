@@ -28,7 +28,8 @@ func (l *life) workload(rec store.Instance) (*agentpb.Workload, error) {
 		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.Hostname, Address: rec.Status.Address,
 		Address6: rec.Status.Address6, HostAliases: spec.HostAliases,
 		Volumes: volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
-		GracePeriod: time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
+		ShareProcesses: spec.ShareProcessNamespace,
+		GracePeriod:    time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
 	}
 	resolve(w, spec, l.e.networks.vpcOf(l.id))
 	if spec.ActiveDeadlineSeconds != nil {

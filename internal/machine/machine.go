@@ -29,7 +29,7 @@ type Machine interface {
 	// is left behind. Sandbox and agent outlive the calling process.
 	Start(ctx context.Context, s Sandbox) error
 	// Equip gives a sandbox what its containers will be made of; the agent can start
-	// none before, and no others. Doing it once more does nothing.
+	// none before. It may be given more later; what it has already is passed over.
 	Equip(ctx context.Context, id string, d Disks) error
 	// Connect opens a new stream to the agent of a sandbox. It fails with NotFound
 	// (api.Error) when the sandbox or its agent is gone; the error then says what is

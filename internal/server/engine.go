@@ -25,6 +25,9 @@ type Engine interface {
 	// Wait returns the instance once it has finished (or was removed: then as it
 	// was last).
 	Wait(ctx context.Context, ref string) (api.Instance, error)
+	// AddContainer records one more container of a live instance and has it started. It is
+	// valid for the instance and has its defaults.
+	AddContainer(ctx context.Context, ref string, c api.EphemeralContainer) (api.Instance, error)
 	// SetSecurityGroups changes the groups of an instance, live.
 	SetSecurityGroups(ctx context.Context, ref string, g api.InstanceGroups) (api.Instance, error)
 	// Stop ends the programs and the sandbox; the record stays. Nil grace: the spec's.

@@ -96,6 +96,25 @@ func (s *Server) restartInstance(w http.ResponseWriter, r *request) error {
 	return answer(w, inst, err)
 }
 
+func (s *Server) addContainer(w http.ResponseWriter, r *request) error {
+	var c api.EphemeralContainer
+	if err := r.decode(w, &c); err != nil {
+		return err
+	}
+	inst, err := s.Engine.Get(r.Context(), r.ref())
+	if err != nil {
+		return err
+	}
+	c.Default()
+	if err := c.Validate(inst.Spec, s.Defaults); err != nil {
+		return err
+	}
+	if inst, err = s.Engine.AddContainer(r.Context(), inst.ID, c); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusCreated, inst)
+}
+
 func (s *Server) setSecurityGroups(w http.ResponseWriter, r *request) error {
 	return update(w, r, s.Engine.SetSecurityGroups)
 }

@@ -31,6 +31,7 @@ func TestNode(t *testing.T) {
 		"claims": func(c *cluster) { claims(c, "cis-gvisor", "cis-disk", 2) }, "claims in a VM": func(c *cluster) { claims(c, "cis-vm", "cis-disk-vm", 1) },
 		"disks of one's own": ownDisks,
 		"messages":           func(c *cluster) { messages(c, "cis-gvisor") }, "messages from a VM": func(c *cluster) { messages(c, "cis-vm") },
+		"debug": func(c *cluster) { debuggers(c, "cis-gvisor") }, "debug in a VM": func(c *cluster) { debuggers(c, "cis-vm") },
 		"sidecars": func(c *cluster) { sidecars(c, "cis-gvisor") }, "sidecars in a VM": func(c *cluster) { sidecars(c, "cis-vm") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -228,6 +229,10 @@ func away(c *cluster) {
 	c.policy("{podSelector: {}, ingress: []}")
 	c.await("the group of the policy", func() bool { return len(c.ofPolicies()) == 1 })
 	id := c.get("pod/stays", ".status.containerStatuses[0].containerID")
+	c.kubectl("debug", "stays", "--image="+c.stage.Image, "-c", "debugger", "--", "sleep", "100000")
+	const since = ".status.ephemeralContainerStatuses[0].state.running.startedAt"
+	c.await("the debugger", func() bool { return c.get("pod/stays", since) != "" })
+	debugger := c.get("pod/stays", since)
 	c.stopKubelet()
 	c.kubectl("delete", "pod", "goes", "--grace-period=0", "--force")
 	c.kubectl("delete", "networkpolicy", "p")
@@ -239,9 +244,10 @@ func away(c *cluster) {
 	c.await("the end of the deleted policy's group", func() bool { return len(c.ofPolicies()) == 0 })
 	// The API server learns the node's new port with its status.
 	c.await("exec", func() bool {
-		out, code := c.kube("", "kubectl", "exec", "stays", "--", "echo", "hi")
+		out, code := c.kube("", "kubectl", "exec", "stays", "-c", "a", "--", "echo", "hi")
 		return code == 0 && out == "hi\n"
 	})
 	c.equal("the container", c.get("pod/stays", ".status.containerStatuses[0].containerID"), id)
+	c.equal("the debugger's start", c.get("pod/stays", since), debugger)
 	c.equal("restarts", c.get("pod/stays", ".status.containerStatuses[0].restartCount"), "0")
 }

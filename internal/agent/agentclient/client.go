@@ -53,6 +53,16 @@ func (c *Client) Run(ctx context.Context, w *agentpb.Workload) error {
 	return agentpb.FromStatus(err)
 }
 
+// Add starts one more container, unless it was added already.
+func (c *Client) Add(ctx context.Context, container *agentpb.Container) error {
+	text, err := json.Marshal(container)
+	if err != nil {
+		return fmt.Errorf("add container: %w", err)
+	}
+	_, err = c.pb.Add(ctx, &agentpb.AddRequest{Container: text})
+	return agentpb.FromStatus(err)
+}
+
 // SetFiles makes the files all that a volume with Files shows, at once for its readers: before
 // Run, and whenever they change. At most 4 MiB go in one call.
 func (c *Client) SetFiles(ctx context.Context, volume string, files []fileset.File) error {

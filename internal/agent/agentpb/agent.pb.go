@@ -314,6 +314,87 @@ func (*RunResponse) Descriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{3}
 }
 
+type AddRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The container as JSON (type Container of this package).
+	Container     []byte `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddRequest) Reset() {
+	*x = AddRequest{}
+	mi := &file_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddRequest) ProtoMessage() {}
+
+func (x *AddRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddRequest.ProtoReflect.Descriptor instead.
+func (*AddRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AddRequest) GetContainer() []byte {
+	if x != nil {
+		return x.Container
+	}
+	return nil
+}
+
+type AddResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddResponse) Reset() {
+	*x = AddResponse{}
+	mi := &file_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddResponse) ProtoMessage() {}
+
+func (x *AddResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddResponse.ProtoReflect.Descriptor instead.
+func (*AddResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{5}
+}
+
 type SetFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the volume.
@@ -326,7 +407,7 @@ type SetFilesRequest struct {
 
 func (x *SetFilesRequest) Reset() {
 	*x = SetFilesRequest{}
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +419,7 @@ func (x *SetFilesRequest) String() string {
 func (*SetFilesRequest) ProtoMessage() {}
 
 func (x *SetFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +432,7 @@ func (x *SetFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFilesRequest.ProtoReflect.Descriptor instead.
 func (*SetFilesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4}
+	return file_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SetFilesRequest) GetVolume() string {
@@ -376,7 +457,7 @@ type SetFilesResponse struct {
 
 func (x *SetFilesResponse) Reset() {
 	*x = SetFilesResponse{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +469,7 @@ func (x *SetFilesResponse) String() string {
 func (*SetFilesResponse) ProtoMessage() {}
 
 func (x *SetFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,7 +482,7 @@ func (x *SetFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFilesResponse.ProtoReflect.Descriptor instead.
 func (*SetFilesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 type File struct {
@@ -419,7 +500,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -431,7 +512,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -444,7 +525,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *File) GetPath() string {
@@ -486,7 +567,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +579,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +592,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StopRequest) GetGraceMilliseconds() int64 {
@@ -536,7 +617,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -548,7 +629,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -561,7 +642,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 type SignalRequest struct {
@@ -575,7 +656,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -587,7 +668,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -600,7 +681,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SignalRequest) GetContainer() string {
@@ -625,7 +706,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +718,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +731,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 type TryRequest struct {
@@ -665,7 +746,7 @@ type TryRequest struct {
 
 func (x *TryRequest) Reset() {
 	*x = TryRequest{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +758,7 @@ func (x *TryRequest) String() string {
 func (*TryRequest) ProtoMessage() {}
 
 func (x *TryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +771,7 @@ func (x *TryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
 func (*TryRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TryRequest) GetUdp() bool {
@@ -725,7 +806,7 @@ type TryResponse struct {
 
 func (x *TryResponse) Reset() {
 	*x = TryResponse{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +818,7 @@ func (x *TryResponse) String() string {
 func (*TryResponse) ProtoMessage() {}
 
 func (x *TryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +831,7 @@ func (x *TryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
 func (*TryResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TryResponse) GetResult() string {
@@ -775,7 +856,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +868,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +881,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 type StatsResponse struct {
@@ -813,7 +894,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +906,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +919,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StatsResponse) GetPids() int64 {
@@ -875,7 +956,11 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"RunRequest\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\fR\bworkload\"\r\n" +
-	"\vRunResponse\"S\n" +
+	"\vRunResponse\"*\n" +
+	"\n" +
+	"AddRequest\x12\x1c\n" +
+	"\tcontainer\x18\x01 \x01(\fR\tcontainer\"\r\n" +
+	"\vAddResponse\"S\n" +
 	"\x0fSetFilesRequest\x12\x16\n" +
 	"\x06volume\x18\x01 \x01(\tR\x06volume\x12(\n" +
 	"\x05files\x18\x02 \x03(\v2\x12.cis.agent.v1.FileR\x05files\"\x12\n" +
@@ -903,10 +988,11 @@ const file_agent_proto_rawDesc = "" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\"\x0e\n" +
 	"\fStatsRequest\"#\n" +
 	"\rStatsResponse\x12\x12\n" +
-	"\x04pids\x18\x01 \x01(\x03R\x04pids2\x99\x06\n" +
+	"\x04pids\x18\x01 \x01(\x03R\x04pids2\xd5\x06\n" +
 	"\x05Agent\x12:\n" +
 	"\x03Run\x12\x18.cis.agent.v1.RunRequest\x1a\x19.cis.agent.v1.RunResponse\x12I\n" +
-	"\bSetFiles\x12\x1d.cis.agent.v1.SetFilesRequest\x1a\x1e.cis.agent.v1.SetFilesResponse\x12=\n" +
+	"\bSetFiles\x12\x1d.cis.agent.v1.SetFilesRequest\x1a\x1e.cis.agent.v1.SetFilesResponse\x12:\n" +
+	"\x03Add\x12\x18.cis.agent.v1.AddRequest\x1a\x19.cis.agent.v1.AddResponse\x12=\n" +
 	"\x04Stop\x12\x19.cis.agent.v1.StopRequest\x1a\x1a.cis.agent.v1.StopResponse\x12C\n" +
 	"\x06Signal\x12\x1b.cis.agent.v1.SignalRequest\x1a\x1c.cis.agent.v1.SignalResponse\x12@\n" +
 	"\x05Stats\x12\x1a.cis.agent.v1.StatsRequest\x1a\x1b.cis.agent.v1.StatsResponse\x12:\n" +
@@ -931,55 +1017,59 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_agent_proto_goTypes = []any{
 	(*Frame)(nil),            // 0: cis.agent.v1.Frame
 	(*Error)(nil),            // 1: cis.agent.v1.Error
 	(*RunRequest)(nil),       // 2: cis.agent.v1.RunRequest
 	(*RunResponse)(nil),      // 3: cis.agent.v1.RunResponse
-	(*SetFilesRequest)(nil),  // 4: cis.agent.v1.SetFilesRequest
-	(*SetFilesResponse)(nil), // 5: cis.agent.v1.SetFilesResponse
-	(*File)(nil),             // 6: cis.agent.v1.File
-	(*StopRequest)(nil),      // 7: cis.agent.v1.StopRequest
-	(*StopResponse)(nil),     // 8: cis.agent.v1.StopResponse
-	(*SignalRequest)(nil),    // 9: cis.agent.v1.SignalRequest
-	(*SignalResponse)(nil),   // 10: cis.agent.v1.SignalResponse
-	(*TryRequest)(nil),       // 11: cis.agent.v1.TryRequest
-	(*TryResponse)(nil),      // 12: cis.agent.v1.TryResponse
-	(*StatsRequest)(nil),     // 13: cis.agent.v1.StatsRequest
-	(*StatsResponse)(nil),    // 14: cis.agent.v1.StatsResponse
+	(*AddRequest)(nil),       // 4: cis.agent.v1.AddRequest
+	(*AddResponse)(nil),      // 5: cis.agent.v1.AddResponse
+	(*SetFilesRequest)(nil),  // 6: cis.agent.v1.SetFilesRequest
+	(*SetFilesResponse)(nil), // 7: cis.agent.v1.SetFilesResponse
+	(*File)(nil),             // 8: cis.agent.v1.File
+	(*StopRequest)(nil),      // 9: cis.agent.v1.StopRequest
+	(*StopResponse)(nil),     // 10: cis.agent.v1.StopResponse
+	(*SignalRequest)(nil),    // 11: cis.agent.v1.SignalRequest
+	(*SignalResponse)(nil),   // 12: cis.agent.v1.SignalResponse
+	(*TryRequest)(nil),       // 13: cis.agent.v1.TryRequest
+	(*TryResponse)(nil),      // 14: cis.agent.v1.TryResponse
+	(*StatsRequest)(nil),     // 15: cis.agent.v1.StatsRequest
+	(*StatsResponse)(nil),    // 16: cis.agent.v1.StatsResponse
 }
 var file_agent_proto_depIdxs = []int32{
 	1,  // 0: cis.agent.v1.Frame.error:type_name -> cis.agent.v1.Error
-	6,  // 1: cis.agent.v1.SetFilesRequest.files:type_name -> cis.agent.v1.File
+	8,  // 1: cis.agent.v1.SetFilesRequest.files:type_name -> cis.agent.v1.File
 	2,  // 2: cis.agent.v1.Agent.Run:input_type -> cis.agent.v1.RunRequest
-	4,  // 3: cis.agent.v1.Agent.SetFiles:input_type -> cis.agent.v1.SetFilesRequest
-	7,  // 4: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
-	9,  // 5: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
-	13, // 6: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
-	11, // 7: cis.agent.v1.Agent.Try:input_type -> cis.agent.v1.TryRequest
-	0,  // 8: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
-	0,  // 9: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
-	0,  // 10: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
-	0,  // 11: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
-	0,  // 12: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
-	0,  // 13: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
-	0,  // 14: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
-	3,  // 15: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
-	5,  // 16: cis.agent.v1.Agent.SetFiles:output_type -> cis.agent.v1.SetFilesResponse
-	8,  // 17: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
-	10, // 18: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
-	14, // 19: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
-	12, // 20: cis.agent.v1.Agent.Try:output_type -> cis.agent.v1.TryResponse
-	0,  // 21: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
-	0,  // 22: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
-	0,  // 23: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
-	0,  // 24: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
-	0,  // 25: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
-	0,  // 26: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
-	0,  // 27: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
-	15, // [15:28] is the sub-list for method output_type
-	2,  // [2:15] is the sub-list for method input_type
+	6,  // 3: cis.agent.v1.Agent.SetFiles:input_type -> cis.agent.v1.SetFilesRequest
+	4,  // 4: cis.agent.v1.Agent.Add:input_type -> cis.agent.v1.AddRequest
+	9,  // 5: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
+	11, // 6: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
+	15, // 7: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
+	13, // 8: cis.agent.v1.Agent.Try:input_type -> cis.agent.v1.TryRequest
+	0,  // 9: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
+	0,  // 10: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
+	0,  // 11: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
+	0,  // 12: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
+	0,  // 13: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
+	0,  // 14: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
+	0,  // 15: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
+	3,  // 16: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
+	7,  // 17: cis.agent.v1.Agent.SetFiles:output_type -> cis.agent.v1.SetFilesResponse
+	5,  // 18: cis.agent.v1.Agent.Add:output_type -> cis.agent.v1.AddResponse
+	10, // 19: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
+	12, // 20: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
+	16, // 21: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
+	14, // 22: cis.agent.v1.Agent.Try:output_type -> cis.agent.v1.TryResponse
+	0,  // 23: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
+	0,  // 24: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
+	0,  // 25: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
+	0,  // 26: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
+	0,  // 27: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
+	0,  // 28: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
+	0,  // 29: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
+	16, // [16:30] is the sub-list for method output_type
+	2,  // [2:16] is the sub-list for method input_type
 	2,  // [2:2] is the sub-list for extension type_name
 	2,  // [2:2] is the sub-list for extension extendee
 	0,  // [0:2] is the sub-list for field type_name
@@ -996,7 +1086,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

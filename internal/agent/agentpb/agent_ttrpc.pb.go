@@ -10,6 +10,7 @@ import (
 type AgentService interface {
 	Run(context.Context, *RunRequest) (*RunResponse, error)
 	SetFiles(context.Context, *SetFilesRequest) (*SetFilesResponse, error)
+	Add(context.Context, *AddRequest) (*AddResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -194,6 +195,13 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 				}
 				return svc.SetFiles(ctx, &req)
 			},
+			"Add": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req AddRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Add(ctx, &req)
+			},
 			"Stop": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req StopRequest
 				if err := unmarshal(&req); err != nil {
@@ -280,6 +288,7 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 type AgentClient interface {
 	Run(context.Context, *RunRequest) (*RunResponse, error)
 	SetFiles(context.Context, *SetFilesRequest) (*SetFilesResponse, error)
+	Add(context.Context, *AddRequest) (*AddResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -314,6 +323,14 @@ func (c *agentClient) Run(ctx context.Context, req *RunRequest) (*RunResponse, e
 func (c *agentClient) SetFiles(ctx context.Context, req *SetFilesRequest) (*SetFilesResponse, error) {
 	var resp SetFilesResponse
 	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "SetFiles", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Add(ctx context.Context, req *AddRequest) (*AddResponse, error) {
+	var resp AddResponse
+	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "Add", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

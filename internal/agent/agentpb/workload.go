@@ -29,6 +29,8 @@ type Workload struct {
 	RestartPolicy  api.RestartPolicy `json:"restartPolicy"`
 	// GracePeriod for stops that the agent begins by itself.
 	GracePeriod time.Duration `json:"gracePeriod"`
+	// ShareProcesses puts all containers into one PID namespace, whose process 1 is cis-pause.
+	ShareProcesses bool `json:"shareProcesses,omitempty"`
 	// Deadline ends the workload with DeadlineExceeded; zero: none.
 	Deadline time.Time `json:"deadline,omitzero"`
 	// EphemeralStorage bounds each container's writable layer, in bytes.
@@ -67,6 +69,9 @@ type Container struct {
 	StopSignal int `json:"stopSignal"`
 	// Mounts in the order in which they are made: what lies in another comes after it.
 	Mounts []Mount `json:"mounts,omitempty"`
+	// Target names the container whose processes it sees, and with which it ends; empty: none.
+	// Where all share theirs it says nothing.
+	Target string `json:"target,omitempty"`
 	// MessagePath is where the program finds a file for its last words (package lastwords);
 	// empty: there is none. MessageFromLogs: where it leaves none and fails, the end of its
 	// output is taken.
@@ -114,6 +119,8 @@ type State struct {
 	WorkloadID     string            `json:"workloadID,omitempty"`
 	InitContainers []ContainerStatus `json:"initContainers,omitempty"`
 	Containers     []ContainerStatus `json:"containers,omitempty"`
+	// EphemeralContainers are those that were added.
+	EphemeralContainers []ContainerStatus `json:"ephemeralContainers,omitempty"`
 	// Finished: every program has ended for good; nothing will change any more.
 	Finished bool `json:"finished,omitempty"`
 	// Reason and Message say why, where the agent ended it (DeadlineExceeded,

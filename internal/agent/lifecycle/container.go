@@ -41,6 +41,8 @@ type container struct {
 	m    *Machine
 	spec *agentpb.Container
 	init bool
+	// added: it came by Add.
+	added bool
 
 	phase    phase
 	attempt  int // of the latest start; that of the first is spec.RestartCount

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"time"
 
+	"cis/internal/agent/agentpb"
 	"cis/internal/agent/runtime"
 )
 
@@ -19,6 +20,9 @@ type Ref struct {
 type (
 	// Begin starts the workload; it comes once, first.
 	Begin struct{}
+	// Add starts one more container. It is for whoever looks at the others: it is never
+	// restarted, has no say in how the workload ends, and ends with it.
+	Add struct{ Container *agentpb.Container }
 	// Tick tells that the time Wake named has come.
 	Tick struct{}
 	// Started answers Start. Failure is nil when the program runs.
@@ -68,6 +72,7 @@ type (
 )
 
 func (Begin) event()    {}
+func (Add) event()      {}
 func (Tick) event()     {}
 func (Started) event()  {}
 func (Exited) event()   {}

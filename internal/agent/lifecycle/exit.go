@@ -83,7 +83,7 @@ func (c *container) over(now time.Time, t *api.StateTerminated) {
 func (c *container) restarts(code int) bool {
 	failed := code != 0 || c.again
 	switch {
-	case c.m.ending(), c.m.lost:
+	case c.m.ending(), c.m.lost, c.added:
 		return false
 	case c.init && !c.sidecar():
 		return failed && c.policy() != api.RestartNever

@@ -20,6 +20,7 @@ type Machine struct {
 	w      *agentpb.Workload
 	init   []*container
 	main   []*container
+	added  []*container
 	byName map[string]*container
 
 	// stopping: the workload was asked to end by killBy; atOnce without grace.
@@ -58,7 +59,7 @@ func New(w *agentpb.Workload) *Machine {
 
 // all gives every container, init containers first.
 func (m *Machine) all(yield func(*container) bool) {
-	for _, c := range slices.Concat(m.init, m.main) {
+	for _, c := range slices.Concat(m.init, m.main, m.added) {
 		if !yield(c) {
 			return
 		}
@@ -75,6 +76,8 @@ func (m *Machine) Step(now time.Time, e Event) []Action {
 		return nil
 	}
 	switch e := e.(type) {
+	case Add:
+		m.add(now, e.Container)
 	case Stop:
 		m.stop(now, e.Grace, api.ReasonStopped, e.Message)
 	case Lost:
@@ -84,6 +87,20 @@ func (m *Machine) Step(now time.Time, e Event) []Action {
 	}
 	m.advance(now)
 	return m.actions
+}
+
+// add takes in one more container, which waits for no other.
+func (m *Machine) add(now time.Time, spec *agentpb.Container) {
+	if m.byName[spec.Name] != nil {
+		return
+	}
+	c := newContainer(m, spec, false, api.ReasonContainerCreating)
+	c.added = true
+	m.added, m.byName[spec.Name] = append(m.added, c), c
+	c.turn(now)
+	if m.ending() {
+		c.end()
+	}
 }
 
 // deliver hands an event to the container it is about.

@@ -131,6 +131,8 @@ func (w *world) random() {
 		w.answer()
 	case k < 80:
 		w.pass()
+	case k < 82:
+		w.step(Add{&agentpb.Container{Name: fmt.Sprint("added", w.r.IntN(2))}})
 	case k < 96:
 		w.exit(w.r.IntN(3) % 2)
 	case k < 98:
@@ -229,7 +231,7 @@ func (w *world) stray() {
 // finish stops the workload in a world where programs die when killed.
 func (w *world) finish() {
 	w.stop(5 * time.Second)
-	limit := w.now.Add(time.Minute)
+	limit := w.now.Add(3 * time.Minute) // every answer may come late
 	for !w.m.Finished() {
 		for ref := range pick(w, w.killed) {
 			if w.live[ref] {
@@ -250,7 +252,7 @@ func (w *world) finish() {
 			w.t.Fatal("stuck")
 		}
 		if w.now.After(limit) {
-			w.t.Fatal("a stop takes over a minute")
+			w.t.Fatal("a stop takes over three minutes")
 		}
 	}
 	if len(w.live) > 0 {
@@ -314,6 +316,12 @@ func (w *world) mayStart(ref Ref) {
 		w.t.Fatalf("start of %v before the last attempt was cleared", ref)
 	case w.isDone():
 		w.t.Fatalf("start of %v after all it is for has ended", ref)
+	}
+	if c.added {
+		if c.starts > 1 {
+			w.t.Fatalf("%v is started again", ref)
+		}
+		return
 	}
 	for _, before := range w.m.init {
 		if before == c {
@@ -383,10 +391,10 @@ func (w *world) check() {
 	s := w.m.State()
 	w.note(s)
 	old := map[string]agentpb.ContainerStatus{}
-	for _, c := range append(w.last.InitContainers, w.last.Containers...) {
+	for _, c := range slices.Concat(w.last.InitContainers, w.last.Containers, w.last.EphemeralContainers) {
 		old[c.Name] = c
 	}
-	for _, c := range append(s.InitContainers, s.Containers...) {
+	for _, c := range slices.Concat(s.InitContainers, s.Containers, s.EphemeralContainers) {
 		members := 0
 		for _, set := range []bool{c.State.Waiting != nil, c.State.Running != nil, c.State.Terminated != nil} {
 			if set {

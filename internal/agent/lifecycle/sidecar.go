@@ -47,24 +47,27 @@ func (c *container) isAway() bool { return c.phase == idle || c.phase == ended }
 // ending tells that no program is started any more.
 func (m *Machine) ending() bool { return m.stopping || m.closing }
 
-// closeIfDone stops the sidecars when all that they are for has ended.
+// closeIfDone stops the sidecars, and what was added, when all that they are for has ended.
 func (m *Machine) closeIfDone(now time.Time) {
 	if m.ending() || !m.isDone() {
 		return
 	}
 	m.closing, m.killBy = true, now.Add(m.w.GracePeriod)
-	for _, c := range m.init {
-		if c.sidecar() {
+	for c := range m.all {
+		if c.accompanies() {
 			c.stop(now)
 		}
 	}
 }
 
+// accompanies tells whether the container ends when all others have.
+func (c *container) accompanies() bool { return c.added || c.sidecar() }
+
 // isDone tells that every main container has ended for good, or none ever starts.
 func (m *Machine) isDone() bool {
 	stuck := m.isStuck()
 	for c := range m.all {
-		if !c.sidecar() && c.phase != ended && !(stuck && c.phase == idle) {
+		if !c.accompanies() && c.phase != ended && !(stuck && c.phase == idle) {
 			return false
 		}
 	}

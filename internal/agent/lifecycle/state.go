@@ -52,7 +52,7 @@ func cut(s string, n int) string {
 func (m *Machine) State() agentpb.State {
 	return agentpb.State{
 		WorkloadID: m.w.ID, Finished: m.finished, Reason: m.reason, Message: m.message, SandboxLost: m.lost,
-		InitContainers: statuses(m.init), Containers: statuses(m.main), Events: m.events.events,
+		InitContainers: statuses(m.init), Containers: statuses(m.main), EphemeralContainers: statuses(m.added), Events: m.events.events,
 	}
 }
 

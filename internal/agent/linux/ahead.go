@@ -8,7 +8,7 @@ import (
 // MakeAhead makes the next container as far as it can be made without an image, and
 // lets it wait.
 func (r *Runtime) MakeAhead(ctx context.Context) error {
-	c, err := r.begin()
+	c, err := r.begin(nil)
 	if err != nil {
 		return fmt.Errorf("make a container ahead: %w", err)
 	}

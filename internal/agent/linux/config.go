@@ -56,6 +56,8 @@ type Runtime struct {
 	// containers that are started and not deleted, the latest of each name.
 	containers map[string]*container
 	starts     int
+	// pause is what holds the PID namespace that all containers share; nil: each has its own.
+	pause *container
 	// waiting is a container that is made as far as it can be without an image; nil
 	// most of the time.
 	waiting *container

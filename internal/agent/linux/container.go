@@ -28,10 +28,14 @@ type container struct {
 	group string
 	// helper becomes the main program.
 	helper *helper
+	// joins: its PID namespace is another's, so that it does not end with the main program.
+	joins bool
 
 	name string
 	spec *agentpb.Container
 	main *program
+	// held keeps the one that holds a shared PID namespace from ending.
+	held *os.File
 
 	// What clear takes down again.
 	mounted bool
@@ -58,12 +62,19 @@ func (c *container) acquire(path string) (string, error) {
 // Start implements runtime.Runtime.
 func (r *Runtime) Start(ctx context.Context, spec *agentpb.Container, stdio runtime.Stdio) (runtime.Process, error) {
 	r.mu.Lock()
-	workload := r.workload
+	workload, in := r.workload, r.pause
 	r.mu.Unlock()
 	if workload == nil {
 		return nil, fmt.Errorf("start %s: the sandbox has no workload yet", spec.Name)
 	}
-	c, err := r.obtain()
+	var err error
+	if in == nil && spec.Target != "" {
+		in, err = r.running(spec.Target)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	c, err := r.obtain(in)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
@@ -87,8 +98,12 @@ func (c *container) abandon(ctx context.Context) {
 	c.clear(ctx)
 }
 
-// obtain returns the container that waits, or one that is just begun.
-func (r *Runtime) obtain() (*container, error) {
+// obtain returns the container that waits, or one that is just begun: in the PID namespace
+// of another if one is named.
+func (r *Runtime) obtain(in *container) (*container, error) {
+	if in != nil {
+		return r.begin(in)
+	}
 	r.mu.Lock()
 	c := r.waiting
 	r.waiting = nil
@@ -96,21 +111,21 @@ func (r *Runtime) obtain() (*container, error) {
 	if c != nil {
 		return c, nil
 	}
-	return r.begin()
+	return r.begin(nil)
 }
 
 // begin makes what of a container needs no image: its cgroup and its helper.
-func (r *Runtime) begin() (*container, error) {
+func (r *Runtime) begin(in *container) (*container, error) {
 	r.mu.Lock()
 	r.starts++
 	id := strconv.Itoa(r.starts)
 	r.mu.Unlock()
-	c := &container{r: r, id: id, group: path.Join(r.conf.Cgroup, id)}
+	c := &container{r: r, id: id, group: path.Join(r.conf.Cgroup, id), joins: in != nil}
 	err := r.groups.Create(c.group, cgroup.Limits{})
 	if err != nil {
 		return nil, err
 	}
-	if c.helper, err = r.newContainer(c.group); err != nil {
+	if c.helper, err = r.newContainer(c.group, in); err != nil {
 		return nil, errors.Join(err, r.groups.Remove(context.Background(), c.group))
 	}
 	return c, nil

@@ -33,7 +33,7 @@ func (r *Runtime) copier(name string) copyrun.Starter {
 			return nil, err
 		}
 		p, err := c.exec(ctx, inside.Program{
-			Copier: true, Args: append([]string{"cis-pause"}, args...), Dir: "/", Capabilities: mask,
+			Own: true, Args: append([]string{"cis-pause"}, args...), Dir: "/", Capabilities: mask,
 		}, [3]*os.File{stdin, stdout, stderr})
 		if err != nil {
 			return nil, err

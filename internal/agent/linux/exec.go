@@ -67,9 +67,9 @@ func execSpec(c *agentpb.Container, e *agentpb.ExecStart) *agentpb.Container {
 
 // exec starts one more program in the container.
 func (c *container) exec(ctx context.Context, p inside.Program, files [3]*os.File) (*program, error) {
-	pidfd, err := unix.PidfdOpen(c.main.process.Pid, 0)
+	pidfd, err := c.open()
 	if err != nil {
-		return nil, notRunning(c.name)
+		return nil, err
 	}
 	defer unix.Close(pidfd)
 	h, err := c.r.newProgram(c, pidfd)

@@ -26,17 +26,38 @@ type helper struct {
 }
 
 // newContainer starts a helper that becomes the first program of a new container, in
-// the group.
-func (r *Runtime) newContainer(group string) (*helper, error) {
+// the group. Its PID namespace is that of another container, or a new one without.
+func (r *Runtime) newContainer(group string, in *container) (*helper, error) {
 	cmd := exec.Command(r.toolPath(), "contain", r.conf.stageDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: inside.Namespaces}
-	return r.help(cmd, group, nil)
+	if in == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
+		return r.help(cmd, group, nil)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+	pidfd, err := in.open()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(pidfd)
+	return r.help(cmd, group, enterProcesses(pidfd))
 }
 
 // newProgram starts a helper that becomes one more program of a container.
 func (r *Runtime) newProgram(c *container, pidfd int) (*helper, error) {
-	enter := func() error { return unix.Setns(pidfd, unix.CLONE_NEWPID) }
-	return r.help(exec.Command(r.toolPath(), "join"), c.group, enter)
+	return r.help(exec.Command(r.toolPath(), "join"), c.group, enterProcesses(pidfd))
+}
+
+// open opens the main program of a container, as a pidfd.
+func (c *container) open() (pidfd int, err error) {
+	if pidfd, err = unix.PidfdOpen(c.main.process.Pid, 0); err != nil {
+		return -1, notRunning(c.name)
+	}
+	return pidfd, nil
+}
+
+// enterProcesses has what is started next begin in the PID namespace of a process.
+func enterProcesses(pidfd int) func() error {
+	return func() error { return unix.Setns(pidfd, unix.CLONE_NEWPID) }
 }
 
 // help starts a helper on a thread of its own, which enters namespaces before.

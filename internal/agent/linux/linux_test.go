@@ -68,7 +68,7 @@ func settle() error {
 
 func TestConformance(t *testing.T) {
 	runtimetest.Conform(t, func(t testing.TB, o runtimetest.Options) *runtimetest.Box {
-		return &newBox(t, boxOptions{volumes: o.Volumes, image: o.Image}).Box
+		return &newBox(t, boxOptions{volumes: o.Volumes, image: o.Image, share: o.ShareProcesses}).Box
 	})
 }
 
@@ -85,6 +85,7 @@ type boxOptions struct {
 	limits  cgroup.Limits
 	volumes []agentpb.Volume
 	image   map[string]string
+	share   bool
 }
 
 // newBox makes a runtime, prepared for containers of a busybox image. After the
@@ -114,7 +115,7 @@ func newBox(t testing.TB, o boxOptions) *box {
 	b.Box.Runtime = b.Runtime
 	err = b.Prepare(t.Context(), &agentpb.Workload{
 		ID: "run", Hostname: "web", Address: "10.1.2.3", Nameservers: []string{"10.1.0.2"}, Searches: []string{"vpc.internal"},
-		Volumes: o.volumes, Pids: 400,
+		Volumes: o.volumes, Pids: 400, ShareProcesses: o.share,
 	})
 	if err != nil {
 		t.Fatal(err)

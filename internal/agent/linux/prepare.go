@@ -24,6 +24,11 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 	if err := r.groups.Create(r.conf.Cgroup, cgroup.Limits{Pids: w.Pids, Memory: w.Memory}); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
+	if w.ShareProcesses {
+		if err := r.share(ctx); err != nil {
+			return fmt.Errorf("prepare: share processes: %w", err)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, v := range w.Volumes {
@@ -91,13 +96,17 @@ func syncDir(dir string) error {
 func (r *Runtime) Pids(context.Context) (int64, error) {
 	all, err := r.groups.Pids(r.conf.Cgroup)
 	r.mu.Lock()
-	waiting := r.waiting
+	ours := []*container{r.waiting, r.pause}
 	r.mu.Unlock()
-	if err != nil || waiting == nil {
-		return all, err
+	for _, c := range ours {
+		if err != nil || c == nil {
+			continue
+		}
+		var own int64
+		own, err = r.groups.Pids(c.group)
+		all -= own
 	}
-	own, err := r.groups.Pids(waiting.group)
-	return max(all-own, 0), err
+	return max(all, 0), err
 }
 
 // Lost implements runtime.Runtime. It is never closed: when the VM dies, so does

@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Signal implements runtime.Process. Everything in the container ends with its main
-// program, so that a kill of all is a kill of that one.
+// Signal implements runtime.Process. Everything in a container ends with its main program,
+// so that a kill of all is a kill of that one, unless the PID namespace is another's.
 func (p *program) Signal(_ context.Context, signal int, all bool) error {
 	var err error
 	switch c := p.container; {
-	case all && signal == int(unix.SIGKILL):
+	case all && signal == int(unix.SIGKILL) && !c.joins:
 		err = c.main.process.Kill()
 	case all:
 		err = c.r.groups.Signal(c.group, unix.Signal(signal))
-	case p == c.main && p.ignores(unix.Signal(signal)):
+	case p == c.main && !c.joins && p.ignores(unix.Signal(signal)):
 		p.endedBy.Store(int32(signal))
 		err = p.process.Kill()
 	default:

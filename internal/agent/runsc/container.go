@@ -117,11 +117,15 @@ func (r *startRequest) close() {
 }
 
 func (c *container) request(w *agentpb.Workload) (*startRequest, error) {
+	processes, err := c.processes(w)
 	r := &startRequest{args: startArgs{
-		Spec: containerSpec(c.spec), Conf: containerConf(), CID: c.id,
+		Spec: containerSpec(c.spec, processes), Conf: containerConf(), CID: c.id,
 		GoferMountConfs:             []mountConf{rootConf(w.EphemeralStorage)},
 		IsRootfsUpperTarFilePresent: true,
 	}}
+	if err != nil {
+		return r, err
+	}
 	store, err := openStore(c.sandbox.conf.Dir)
 	if err != nil {
 		return r, err
@@ -142,6 +146,22 @@ func (c *container) request(w *agentpb.Workload) (*startRequest, error) {
 	r.args.NumGoferFilestoreFDs = len(r.stores)
 	r.files = append(append(append(r.files, r.stores...), upper), r.lowers...)
 	return r, nil
+}
+
+// processes is the name of the container's PID namespace: its own ID, or that of the
+// container whose processes it shall see.
+func (c *container) processes(w *agentpb.Workload) (string, error) {
+	switch {
+	case w.ShareProcesses:
+		return "", nil
+	case c.spec.Target == "":
+		return c.id, nil
+	}
+	target, err := c.sandbox.running(c.spec.Target)
+	if err != nil {
+		return "", err
+	}
+	return target.id, nil
 }
 
 func (r *startRequest) openImage(path string) (*os.File, error) {

@@ -31,6 +31,7 @@ type boxOptions struct {
 	pids    int64
 	volumes []agentpb.Volume
 	image   map[string]string
+	share   bool
 	storage api.Bytes
 }
 
@@ -59,7 +60,7 @@ func newBox(t testing.TB, o boxOptions) *box {
 	conf.PauseImage = pauseImage(t, conf.Pause)
 	b.load = &agentpb.Workload{
 		ID: "run", Hostname: "web", Address: "10.1.2.3", Nameservers: []string{"10.1.0.2"}, Searches: []string{"vpc.internal"},
-		Volumes: o.volumes, EphemeralStorage: max(o.storage, 64*api.MiB), Pids: o.pids,
+		Volumes: o.volumes, EphemeralStorage: max(o.storage, 64*api.MiB), Pids: o.pids, ShareProcesses: o.share,
 	}
 	if o.storage > 0 {
 		b.load.EphemeralStorage = o.storage
@@ -93,7 +94,7 @@ func pauseImage(t testing.TB, program string) string {
 
 func TestConformance(t *testing.T) {
 	runtimetest.Conform(t, func(t testing.TB, o runtimetest.Options) *runtimetest.Box {
-		return &newBox(t, boxOptions{volumes: o.Volumes, image: o.Image}).Box
+		return &newBox(t, boxOptions{volumes: o.Volumes, image: o.Image, share: o.ShareProcesses}).Box
 	})
 }
 

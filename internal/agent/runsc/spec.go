@@ -76,8 +76,13 @@ func capabilities(caps []string) *specs.LinuxCapabilities {
 	return &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
 }
 
-// containerSpec describes a container of the instance.
-func containerSpec(c *agentpb.Container) *specs.Spec {
+// containerSpec describes a container of the instance, in a PID namespace of that name: the
+// first container to name it makes it. Without a name it is the root container's.
+func containerSpec(c *agentpb.Container, processes string) *specs.Spec {
+	namespaces := []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	if processes != "" {
+		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace, Path: processes})
+	}
 	return &specs.Spec{
 		Version: "1.0.0",
 		Process: &specs.Process{
@@ -87,9 +92,7 @@ func containerSpec(c *agentpb.Container) *specs.Spec {
 		},
 		Root:        &specs.Root{Path: "/", Readonly: c.ReadOnly},
 		Annotations: map[string]string{"io.kubernetes.cri.container-name": c.Name},
-		Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{
-			{Type: specs.PIDNamespace}, {Type: specs.MountNamespace},
-		}},
+		Linux:       &specs.Linux{Namespaces: namespaces},
 	}
 }
 

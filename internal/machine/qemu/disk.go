@@ -2,7 +2,9 @@ package qemu
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,7 +47,7 @@ func (v *vm) makeDisks(ctx context.Context, files []diskFile) error {
 	for i := range files {
 		f := &files[i]
 		if f.path == "" {
-			f.path = filepath.Join(v.m.dir(v.id), fmt.Sprintf("%s-%d.disk", f.use, i))
+			f.path = filepath.Join(v.m.dir(v.id), fmt.Sprintf("%s-%s.disk", f.use, f.name))
 		}
 		group.Go(func() error {
 			if err := v.m.makeDisk(ctx, f.path, f.size); err != nil {
@@ -63,6 +65,10 @@ func fileSize(size api.Bytes) int64 { return int64(max(size, minDisk)) }
 // makeDisk makes a sparse file with a file system in which the guest may use about as
 // many bytes as were asked for.
 func (m *Machine) makeDisk(ctx context.Context, path string, size api.Bytes) error {
+	// One may be left of a try that was cut off, and in the guest's hands: it gets another.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -103,12 +109,14 @@ func (v *vm) plugAll(ctx context.Context, files []diskFile) (disks []guest.Disk,
 	for _, f := range files {
 		slot, err := free.take(f.use == guest.ImageDisk, f.slot)
 		if err != nil {
-			return nil, err
-		}
-		if err := q.plug(ctx, slot, f); err != nil {
-			return nil, err
+			return nil, err // with nothing plugged
 		}
 		disks = append(disks, guest.Disk{Slot: slot, Use: f.use, Name: f.name})
+	}
+	for i, f := range files {
+		if err := q.plug(ctx, disks[i].Slot, f); err != nil {
+			return nil, err
+		}
 	}
 	return disks, nil
 }

@@ -13,7 +13,6 @@ import (
 	"cis/api"
 	"cis/internal/agent/guest"
 	"cis/internal/erofs"
-	"cis/internal/machine"
 )
 
 // aheadSlot is where a VM that nobody waits for has a writable layer.
@@ -43,7 +42,7 @@ func (v *vm) rehearse(ctx context.Context, files []diskFile, done func(guest.Dis
 
 // takeAhead finds the container that gets the layer which was made ahead, and which
 // layers are still to be made. A layer that has the size of none goes.
-func (v *vm) takeAhead(ctx context.Context, layers []machine.Layer) (container string, others []machine.Layer, err error) {
+func (v *vm) takeAhead(ctx context.Context, layers []diskFile) (container string, others []diskFile, err error) {
 	info, err := os.Stat(v.aheadPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", layers, nil
@@ -51,9 +50,9 @@ func (v *vm) takeAhead(ctx context.Context, layers []machine.Layer) (container s
 	if err != nil {
 		return "", nil, err
 	}
-	i := slices.IndexFunc(layers, func(l machine.Layer) bool { return fileSize(l.Size) == info.Size() })
+	i := slices.IndexFunc(layers, func(l diskFile) bool { return fileSize(l.size) == info.Size() })
 	if i >= 0 {
-		return layers[i].Container, slices.Delete(slices.Clone(layers), i, i+1), nil
+		return layers[i].name, slices.Delete(slices.Clone(layers), i, i+1), nil
 	}
 	free := []guest.Disk{{Slot: aheadSlot, Use: guest.LayerDisk, Name: guest.Rehearsal}}
 	if err := v.request(ctx, guest.Request{Time: time.Now(), Free: free}); err != nil {

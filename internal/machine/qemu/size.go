@@ -67,6 +67,3 @@ func (m *Machine) confine(id string) error {
 	}
 	return err
 }
-
-// equippedFile is there since the sandbox was equipped.
-func (m *Machine) equippedFile(id string) string { return filepath.Join(m.dir(id), "equipped") }

@@ -118,29 +118,35 @@ func (m *Machine) Equip(ctx context.Context, id string, d machine.Disks) error {
 }
 
 func (m *Machine) equip(ctx context.Context, id string, d machine.Disks) error {
-	done := m.equippedFile(id)
-	if _, err := os.Stat(done); err == nil {
-		return nil
-	}
-	v := &vm{m: m, id: id}
-	ahead, layers, err := v.takeAhead(ctx, d.Layers)
+	has, err := m.equipment(id)
 	if err != nil {
 		return err
 	}
-	var files []diskFile
-	for _, layer := range layers {
-		files = append(files, diskFile{use: guest.LayerDisk, name: layer.Container, size: layer.Size})
-	}
-	if err := v.makeDisks(ctx, files); err != nil {
-		return err
+	first := len(has) == 0
+	var layers, images []diskFile
+	for _, layer := range d.Layers {
+		layers = has.missing(layers, diskFile{use: guest.LayerDisk, name: layer.Container, size: layer.Size})
 	}
 	for _, image := range d.Images {
-		files = append(files, diskFile{use: guest.ImageDisk, name: image.Path, path: image.Path, offset: image.Offset})
+		images = has.missing(images, diskFile{use: guest.ImageDisk, name: image.Path, path: image.Path, offset: image.Offset})
 	}
-	if err := v.add(ctx, files, ahead); err != nil {
+	if len(layers)+len(images) == 0 {
+		return nil
+	}
+	v := &vm{m: m, id: id}
+	ahead := ""
+	if first {
+		if ahead, layers, err = v.takeAhead(ctx, layers); err != nil {
+			return err
+		}
+	}
+	if err := v.makeDisks(ctx, layers); err != nil {
 		return err
 	}
-	if err := os.WriteFile(done, nil, 0o600); err != nil {
+	if err := v.add(ctx, append(layers, images...), ahead); err != nil {
+		return err
+	}
+	if err := m.saveEquipment(id, has); err != nil {
 		return err
 	}
 	return m.confine(id)

@@ -276,6 +276,19 @@ func (e *Engine) Stop(_ context.Context, ref string, grace *time.Duration) (api.
 	})
 }
 
+// AddContainer implements server.Engine.
+func (e *Engine) AddContainer(_ context.Context, ref string, c api.EphemeralContainer) (api.Instance, error) {
+	return e.update(ref, func(in *instance) error {
+		if in.Status.Phase.Finished() {
+			return api.Errorf(api.Conflict, "instance %s does not run", in.Spec.Name)
+		}
+		in.Spec.EphemeralContainers = append(slices.Clip(in.Spec.EphemeralContainers), c)
+		in.Status.EphemeralContainerStatuses = append(slices.Clip(in.Status.EphemeralContainerStatuses), api.ContainerStatus{
+			Name: c.Name, Image: c.Image, State: api.ContainerState{Running: &api.StateRunning{StartedAt: time.Now()}}})
+		return nil
+	})
+}
+
 // SetSecurityGroups implements server.Engine.
 func (e *Engine) SetSecurityGroups(_ context.Context, ref string, g api.InstanceGroups) (api.Instance, error) {
 	return e.update(ref, func(in *instance) error {

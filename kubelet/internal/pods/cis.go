@@ -10,6 +10,7 @@ import (
 // Cis is what is used of the client of /v1.
 type Cis interface {
 	Create(ctx context.Context, req api.CreateInstance) (api.Instance, error)
+	AddContainer(ctx context.Context, ref string, c api.EphemeralContainer) (api.Instance, error)
 	Get(ctx context.Context, ref string) (api.Instance, error)
 	List(ctx context.Context, opts api.ListOptions) (api.List[api.Instance], error)
 	Watch(ctx context.Context, opts api.ListOptions, revision int64, fn func(api.WatchEvent[api.Instance]) error) error

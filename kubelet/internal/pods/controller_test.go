@@ -66,6 +66,17 @@ func (c *cis) Create(_ context.Context, req api.CreateInstance) (api.Instance, e
 	return c.put(api.WatchAdded, api.Instance{ID: "i-" + req.Name, Spec: req.InstanceSpec, Status: api.InstanceStatus{Phase: api.PhasePending}}), nil
 }
 
+func (c *cis) AddContainer(_ context.Context, ref string, e api.EphemeralContainer) (api.Instance, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.called("add " + e.Name + " to " + e.TargetContainerName)
+	in := c.instances[ref]
+	in.Spec.EphemeralContainers = append(slices.Clip(in.Spec.EphemeralContainers), e)
+	in.Status.EphemeralContainerStatuses = append(slices.Clip(in.Status.EphemeralContainerStatuses), api.ContainerStatus{
+		Name: e.Name, Ready: true, State: api.ContainerState{Running: &api.StateRunning{StartedAt: time.Now()}}})
+	return c.put(api.WatchModified, in), nil
+}
+
 func (c *cis) Get(_ context.Context, ref string) (api.Instance, error) {
 	return api.Instance{}, api.Errorf(api.NotFound, "none")
 }

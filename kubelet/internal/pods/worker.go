@@ -36,11 +36,13 @@ type worker struct {
 	files   refreshing
 	retry   retry
 	stop    stopping
+	// notAdded are the ephemeral containers that were refused, and why.
+	notAdded map[string]string
 }
 
 func newWorker(k *Controller, pod *corev1.Pod) *worker {
 	return &worker{k: k, namespace: pod.Namespace, name: pod.Name, uid: pod.UID, instance: translate.InstanceName(pod),
-		wake: make(chan struct{}, 1), seen: pod, made: hadInstance(pod), refused: -1, tokens: tokens{}}
+		wake: make(chan struct{}, 1), seen: pod, made: hadInstance(pod), refused: -1, tokens: tokens{}, notAdded: map[string]string{}}
 }
 
 // hadInstance tells it from what the API server knows.
@@ -141,7 +143,7 @@ func (w *worker) step(ctx context.Context) (done bool, err error) {
 	case !has && w.end == nil:
 		err = w.create(ctx, pod)
 	case has:
-		err = w.refresh(ctx, pod, in)
+		err = errors.Join(w.refresh(ctx, pod, in), w.addContainers(ctx, pod, in))
 	}
 	if told := w.tell(ctx, pod); err == nil {
 		err = told

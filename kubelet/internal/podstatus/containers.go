@@ -34,7 +34,9 @@ func (in *Input) find(name string) *api.ContainerStatus {
 	if in.Instance == nil {
 		return nil
 	}
-	for _, list := range [][]api.ContainerStatus{in.Instance.Status.InitContainerStatuses, in.Instance.Status.ContainerStatuses} {
+	for _, list := range [][]api.ContainerStatus{
+		in.Instance.Status.InitContainerStatuses, in.Instance.Status.ContainerStatuses, in.Instance.Status.EphemeralContainerStatuses,
+	} {
 		for i := range list {
 			if list[i].Name == name {
 				return &list[i]

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"cis-kubelet/internal/translate"
 	"cis/api"
 )
 
@@ -18,6 +19,8 @@ type Input struct {
 	Instance *api.Instance
 	// Trouble is why there is no instance yet; the zero value: it is on its way.
 	Trouble Trouble
+	// NotAdded are the ephemeral containers that were refused, and why.
+	NotAdded map[string]string
 	// End is how the pod ended beside its instance; nil: it has not.
 	End *End
 	// HostIPs are the node's addresses.
@@ -49,7 +52,7 @@ func Of(in Input) corev1.PodStatus {
 	in.addresses(&status)
 	status.InitContainerStatuses = in.containers(in.Pod.Spec.InitContainers, status.InitContainerStatuses, true)
 	status.ContainerStatuses = in.containers(in.Pod.Spec.Containers, status.ContainerStatuses, false)
-	status.EphemeralContainerStatuses = ephemeral(in.Pod)
+	status.EphemeralContainerStatuses = in.ephemeral(status.EphemeralContainerStatuses)
 	status.Phase, status.Reason, status.Message = in.phase(&status)
 	status.Conditions = in.conditions(&status)
 	return status
@@ -67,11 +70,20 @@ func (in *Input) addresses(status *corev1.PodStatus) {
 	}
 }
 
-// ephemeral containers were refused; kubectl debug waits to hear of their end.
-func ephemeral(pod *corev1.Pod) (out []corev1.ContainerStatus) {
-	for _, c := range pod.Spec.EphemeralContainers {
-		out = append(out, corev1.ContainerStatus{Name: c.Name, Image: c.Image, State: corev1.ContainerState{
-			Terminated: &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "Refused", Message: "ephemeral containers are not supported"}}})
+// ephemeral containers are never ready. kubectl debug waits to hear of the end of one that
+// was refused.
+func (in *Input) ephemeral(old []corev1.ContainerStatus) []corev1.ContainerStatus {
+	out := in.containers(translate.Common(in.Pod), old, false)
+	for i := range out {
+		s := &out[i]
+		s.Ready, s.Started = false, nil
+		why, refused := in.NotAdded[s.Name]
+		switch {
+		case refused:
+			s.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "Refused", Message: in.message(why)}}
+		case s.State.Waiting != nil && s.State.Waiting.Reason == api.ReasonPodInitializing:
+			s.State.Waiting.Reason = api.ReasonContainerCreating // it waits for no other
+		}
 	}
 	return out
 }

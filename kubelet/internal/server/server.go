@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"cis-kubelet/internal/translate"
 	"cis/api"
 )
 
@@ -100,7 +101,7 @@ func (s *Server) find(w http.ResponseWriter, r *http.Request) (api.Instance, boo
 }
 
 func hasContainer(pod *corev1.Pod, name string) bool {
-	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers, translate.Common(pod)} {
 		for _, c := range list {
 			if c.Name == name {
 				return true

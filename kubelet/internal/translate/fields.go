@@ -20,6 +20,8 @@ var honoured = map[reflect.Type]string{
 		topologySpreadConstraints os hostUsers schedulingGates resources schedulingGroup`,
 	reflect.TypeFor[corev1.Container](): `name image command args workingDir ports envFrom env resources volumeMounts livenessProbe readinessProbe
 		startupProbe lifecycle terminationMessagePath terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty restartPolicy`,
+	reflect.TypeFor[corev1.EphemeralContainer](): `name image command args workingDir envFrom env volumeMounts terminationMessagePath
+		terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty targetContainerName`,
 	reflect.TypeFor[corev1.ContainerPort]():        "name hostPort containerPort protocol hostIP",
 	reflect.TypeFor[corev1.VolumeMount]():          "name readOnly mountPath subPath subPathExpr recursiveReadOnly mountPropagation",
 	reflect.TypeFor[corev1.ResourceRequirements](): "limits requests",
@@ -61,9 +63,12 @@ var reasons = map[string]string{
 	"resizePolicy":   "resources cannot be changed in place",
 }
 
-// unknown refuses every field that is set and not honoured.
+// unknown refuses every field that is set and not honoured. Ephemeral containers are looked
+// at when they are added: they are no reason to refuse the pod.
 func (p *problems) unknown(pod *corev1.Pod) {
-	p.walk("spec", reflect.ValueOf(pod.Spec))
+	spec := pod.Spec
+	spec.EphemeralContainers = nil
+	p.walk("spec", reflect.ValueOf(spec))
 }
 
 func (p *problems) walk(path string, v reflect.Value) {

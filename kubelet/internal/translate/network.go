@@ -18,9 +18,6 @@ func (t *translation) network(s *api.InstanceSpec) {
 			t.problems.refuse("spec."+field, "an instance has no part in the host's namespaces")
 		}
 	}
-	if spec.ShareProcessNamespace != nil && *spec.ShareProcessNamespace {
-		t.problems.refuse("spec.shareProcessNamespace", "containers of an instance have process namespaces of their own")
-	}
 	s.Hostname = hostname(t.Pod)
 	t.dns(s)
 	for _, a := range spec.HostAliases {

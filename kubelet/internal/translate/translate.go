@@ -81,6 +81,7 @@ func Pod(in Input) (Output, error) {
 	t.out.Request = api.CreateInstance{ClientToken: string(in.Pod.UID)}
 	s := &t.out.Request.InstanceSpec
 	s.Name, s.Labels = InstanceName(in.Pod), t.labels()
+	s.ShareProcessNamespace = is(spec.ShareProcessNamespace)
 	s.RestartPolicy, s.Isolation = api.RestartPolicy(spec.RestartPolicy), in.Isolation
 	t.times(s)
 	t.network(s)

@@ -218,7 +218,6 @@ func TestRefusals(t *testing.T) {
 	for spec, field := range map[string]string{
 		`{hostNetwork: true, containers: [{name: a}]}`:                                                                    "spec.hostNetwork",
 		`{hostPID: true, containers: [{name: a}]}`:                                                                        "spec.hostPID",
-		`{shareProcessNamespace: true, containers: [{name: a}]}`:                                                          "spec.shareProcessNamespace",
 		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                     "spec.volumes[0].hostPath",
 		`{volumes: [{name: v, persistentVolumeClaim: {claimName: nfs}}]}`:                                                 "spec.volumes[0]",
 		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                       "spec.containers[1].securityContext.privileged",

@@ -19,8 +19,17 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // with it. It returns only errors.
 func Become(p Program) error { return become(p, -1) }
 
-// become executes copier, the helper's own program, where that is what the order says.
-func become(p Program, copier int) error {
+// openOwn opens the helper's own program, if that is what the order asks for, before the
+// helper's files are out of sight.
+func (p Program) openOwn() (own int, err error) {
+	if !p.Own {
+		return -1, nil
+	}
+	return unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0)
+}
+
+// become executes the helper's own program, where that is what the order says.
+func become(p Program, own int) error {
 	// It fails for one that leads a session already, and for what is no terminal.
 	unix.Setsid()
 	unix.IoctlSetInt(0, unix.TIOCSCTTY, 0)
@@ -32,8 +41,8 @@ func become(p Program, copier int) error {
 		return fmt.Errorf("work in %s: %w", p.Dir, err)
 	}
 	forgetSignals()
-	if p.Copier {
-		return executeFile(copier, p)
+	if p.Own {
+		return executeFile(own, p)
 	}
 	path, err := find(p.Args[0], p.Env)
 	if err != nil {

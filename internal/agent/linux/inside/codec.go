@@ -20,7 +20,7 @@ func (o Order) encode() []byte {
 	e.texts(p.Args)
 	e.texts(p.Env)
 	e.text(p.Dir)
-	e.flag(p.Copier)
+	e.flag(p.Own)
 	e.number(uint64(p.UID))
 	e.number(uint64(p.GID))
 	e.number(uint64(len(p.Groups)))
@@ -66,7 +66,7 @@ func decode(data []byte) (o Order, err error) {
 		o.Container = &Container{ReadOnly: d.flag(), Targets: d.texts()}
 	}
 	p := &o.Program
-	p.Args, p.Env, p.Dir, p.Copier = d.texts(), d.texts(), d.text(), d.flag()
+	p.Args, p.Env, p.Dir, p.Own = d.texts(), d.texts(), d.text(), d.flag()
 	p.UID, p.GID = uint32(d.number()), uint32(d.number())
 	for range d.count() {
 		p.Groups = append(p.Groups, uint32(d.number()))

@@ -7,7 +7,7 @@ import (
 )
 
 var orders = []Order{
-	{Program: Program{Args: []string{"/bin/sh", "", "ü"}, Env: []string{"A=b c", "PATH="}, Dir: "/", Copier: true}},
+	{Program: Program{Args: []string{"/bin/sh", "", "ü"}, Env: []string{"A=b c", "PATH="}, Dir: "/", Own: true}},
 	{
 		Container: &Container{ReadOnly: true, Targets: []string{"/b", "/d"}},
 		Program: Program{

@@ -10,10 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Namespaces in which Contain must be called.
-const Namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS
-
-// Contain makes this process, the first of its PID namespace, a container's program.
+// Contain makes this process, which has a mount namespace of its own, a container's program.
 // Stage is a directory with StageDirs in it, the same for all. It returns only errors.
 func Contain(stage string) error {
 	if err := begin(); err != nil {
@@ -35,10 +32,14 @@ func Contain(stage string) error {
 	if err := takeStreams(files); err != nil {
 		return err
 	}
+	own, err := o.Program.openOwn()
+	if err != nil {
+		return err
+	}
 	if err := o.Container.enter(stage, files[3], files[4:]); err != nil {
 		return err
 	}
-	return Become(o.Program)
+	return become(o.Program, own)
 }
 
 // Join makes this process, which is in the PID namespace of a container, one more
@@ -57,11 +58,9 @@ func Join() error {
 	if err := takeStreams(files); err != nil {
 		return err
 	}
-	copier := -1
-	if o.Program.Copier {
-		if copier, err = unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
-			return err
-		}
+	own, err := o.Program.openOwn()
+	if err != nil {
+		return err
 	}
 	// The threads of a process share their root, and none that does can change it.
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
@@ -70,7 +69,7 @@ func Join() error {
 	if err := unix.Setns(files[3], unix.CLONE_NEWNS|unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("enter the container: %w", err)
 	}
-	return become(o.Program, copier)
+	return become(o.Program, own)
 }
 
 // begin keeps to one thread, which gets what the program shall have: of open files the

@@ -14,7 +14,7 @@ func (c *Container) enter(stage string, root int, mounts []int) error {
 	if err != nil {
 		return fmt.Errorf("mount the root: %w", err)
 	}
-	for _, dir := range systemDirs {
+	for _, dir := range SystemDirs {
 		if err := move(path.Join(stage, dir), root, dir); err != nil {
 			return fmt.Errorf("mount /%s: %w", dir, err)
 		}

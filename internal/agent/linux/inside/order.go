@@ -36,9 +36,9 @@ type Program struct {
 	Args []string
 	Env  []string
 	Dir  string
-	// Copier: the helper's own program, of which the container knows nothing, is
+	// Own: the helper's own program, of which the container knows nothing, is
 	// executed, and Args[0] is just its name.
-	Copier   bool
+	Own      bool
 	UID, GID uint32
 	Groups   []uint32
 	// Capabilities has bit n set for capability n, see capabilities(7).

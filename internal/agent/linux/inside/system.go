@@ -13,11 +13,11 @@ import (
 // rootDir of the stage is where the container's root is put together.
 const rootDir = "root"
 
-// systemDirs of the stage become the container's own.
-var systemDirs = []string{"dev", "proc", "sys"}
+// SystemDirs of the stage become the container's own.
+var SystemDirs = []string{"dev", "proc", "sys"}
 
 // StageDirs are the directories that a stage must have.
-var StageDirs = append([]string{rootDir}, systemDirs...)
+var StageDirs = append([]string{rootDir}, SystemDirs...)
 
 const (
 	noPrograms = unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV

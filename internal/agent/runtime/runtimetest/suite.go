@@ -18,6 +18,8 @@ type Options struct {
 	Volumes []agentpb.Volume
 	// Image has files that its image differs in, as testbox.Image takes them.
 	Image map[string]string
+	// ShareProcesses of the workload.
+	ShareProcesses bool
 }
 
 // Conform tests what holds for every runtime that has real sandboxes. A new box is
@@ -27,6 +29,7 @@ func Conform(t *testing.T, newBox func(t testing.TB, o Options) *Box) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB, Options) *Box){
 		"exec": testExec, "privileges": testPrivileges, "no new privileges": testNoNewPrivileges, "group of volumes": testGroup, "terminal": testTerminal, "instance files": testInstanceFiles,
 		"instance files behind symlinks": testInstanceFilesBehindSymlinks, "read-only root": testReadOnlyRoot, "copy": testCopy, "files": testFiles, "parts of volumes": testSubPath, "last words": testLastWords,
+		"shared processes": testSharedProcesses, "processes of a target": testTarget,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newBox) })
 	}
