@@ -83,15 +83,36 @@ type Stats struct {
 	Name string    `json:"name"`
 	Time time.Time `json:"time"`
 	// CPUSeconds used since the start; CPU is cores in use since the last sample.
-	CPUSeconds  float64 `json:"cpuSeconds"`
-	CPU         float64 `json:"cpu"`
-	CPULimit    CPU     `json:"cpuLimit"`
-	Memory      Bytes   `json:"memory"`
-	MemoryLimit Bytes   `json:"memoryLimit"`
-	Pids        int64   `json:"pids"`
-	PidsLimit   int64   `json:"pidsLimit"`
-	RxBytes     int64   `json:"rxBytes"`
-	TxBytes     int64   `json:"txBytes"`
+	CPUSeconds float64 `json:"cpuSeconds"`
+	CPU        float64 `json:"cpu"`
+	CPULimit   CPU     `json:"cpuLimit"`
+	// Memory of the whole sandbox, without page cache that would be given up first.
+	Memory      Bytes `json:"memory"`
+	MemoryLimit Bytes `json:"memoryLimit"`
+	Pids        int64 `json:"pids"`
+	PidsLimit   int64 `json:"pidsLimit"`
+	RxBytes     int64 `json:"rxBytes"`
+	TxBytes     int64 `json:"txBytes"`
+	// Containers are those that run. What they use leaves out what the sandbox itself needs.
+	Containers []ContainerStats `json:"containers,omitempty"`
+}
+
+// ContainerStats is what a container uses now.
+type ContainerStats struct {
+	Name string `json:"name"`
+	// StartedAt is when the program was started that runs now.
+	StartedAt time.Time `json:"startedAt"`
+	// CPUSeconds used since then; CPU is cores in use since the last sample.
+	CPUSeconds float64 `json:"cpuSeconds"`
+	CPU        float64 `json:"cpu"`
+	// Memory is the working set: without page cache that would be given up first.
+	// MemoryUsage is all of it, MemoryRSS the pages of the programs' own; the latter is not
+	// known with gVisor.
+	Memory      Bytes `json:"memory"`
+	MemoryUsage Bytes `json:"memoryUsage"`
+	MemoryRSS   Bytes `json:"memoryRSS,omitzero"`
+	// Disk is what the writable layer takes.
+	Disk Bytes `json:"disk"`
 }
 
 // Traffic is what the NIC of an instance has carried.

@@ -31,6 +31,8 @@ type life struct {
 	// stop is closed when a stop was asked for; a new run gets a new one.
 	stop chan struct{}
 
+	cpu cpuMeter
+
 	// Only run uses these. issued is when the agent was given the workload.
 	issued time.Time
 	// seen is when the programs were last seen running, by who follows them.

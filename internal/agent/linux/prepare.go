@@ -87,19 +87,6 @@ func syncDir(dir string) error {
 	return unix.Syncfs(int(root.Fd()))
 }
 
-// Pids implements runtime.Runtime.
-func (r *Runtime) Pids(context.Context) (int64, error) {
-	all, err := r.groups.Pids(r.conf.Cgroup)
-	r.mu.Lock()
-	waiting := r.waiting
-	r.mu.Unlock()
-	if err != nil || waiting == nil {
-		return all, err
-	}
-	own, err := r.groups.Pids(waiting.group)
-	return max(all-own, 0), err
-}
-
 // Lost implements runtime.Runtime. It is never closed: when the VM dies, so does
 // this process.
 func (r *Runtime) Lost() <-chan struct{} { return r.lost }
