@@ -153,6 +153,7 @@ type Info struct {
 	Capacity      Capacity      `json:"capacity,omitzero"`
 	Standby       []StandbyInfo `json:"standby,omitempty"`
 	ImagesMaxSize Bytes         `json:"imagesMaxSize,omitzero"`
+	HostUsage     HostUsage     `json:"hostUsage,omitzero"`
 
 	DefaultSize Size            `json:"defaultSize"`
 	Sizes       []Size          `json:"sizes,omitempty"`
@@ -165,6 +166,23 @@ type Info struct {
 	// Disks and the sum of their sizes.
 	Disks     int   `json:"disks"`
 	DisksSize Bytes `json:"disksSize"`
+}
+
+// HostUsage is what all that runs on the host uses, and what is left.
+type HostUsage struct {
+	Time time.Time `json:"time"`
+	// CPUSeconds that the processors have worked since the host was started.
+	CPUSeconds      float64 `json:"cpuSeconds"`
+	Memory          Bytes   `json:"memory"`
+	MemoryAvailable Bytes   `json:"memoryAvailable"`
+	// Disk is the size of the file system that the server's data is on.
+	Disk            Bytes `json:"disk"`
+	DiskAvailable   Bytes `json:"diskAvailable"`
+	Inodes          int64 `json:"inodes"`
+	InodesAvailable int64 `json:"inodesAvailable"`
+	// Pids counts processes and threads.
+	Pids      int64 `json:"pids"`
+	PidsLimit int64 `json:"pidsLimit"`
 }
 
 // Capacity is what may be given to instances, and what is given.

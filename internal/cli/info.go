@@ -50,6 +50,9 @@ func (d *description) info(i *api.Info) {
 		d.line("Processors", strconv.Itoa(i.CPUs))
 		d.line("Memory", size(i.Memory))
 		d.line("Data", i.DataDir)
+		u := i.HostUsage
+		d.line("Available", joinText(size(u.MemoryAvailable)+" memory", ofText(size(u.DiskAvailable), u.Disk)+" disk",
+			fmt.Sprintf("%d of %d processes", u.PidsLimit-u.Pids, u.PidsLimit)))
 	}
 	d.line("Images", fmt.Sprintf("%d, %s", i.Images, ofText(size(i.ImagesSize), i.ImagesMaxSize)))
 	d.line("Disks", fmt.Sprintf("%d, %s", i.Disks, size(i.DisksSize)))

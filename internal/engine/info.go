@@ -38,7 +38,8 @@ func (e *Engine) Info(ctx context.Context) (api.Info, error) {
 	info.Host, _ = os.Hostname()
 	info.Kernel, info.CPUs, info.Memory, info.DataDir = kernelRelease(), l.CPUs, l.Memory, e.cfg.DataDir
 	info.Capacity, info.Standby, info.ImagesMaxSize = e.capacity.info(), e.pool.info(), l.ImagesMaxSize
-	return info, nil
+	info.HostUsage, err = hostUsage(e.cfg.DataDir)
+	return info, err
 }
 
 // home is the subnet of those of an account's instances that ask for none.
