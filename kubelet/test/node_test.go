@@ -32,6 +32,7 @@ func TestNode(t *testing.T) {
 		"disks of one's own": ownDisks,
 		"messages":           func(c *cluster) { messages(c, "cis-gvisor") }, "messages from a VM": func(c *cluster) { messages(c, "cis-vm") },
 		"sidecars": func(c *cluster) { sidecars(c, "cis-gvisor") }, "sidecars in a VM": func(c *cluster) { sidecars(c, "cis-vm") },
+		"top": func(c *cluster) { top(c, "cis-gvisor") }, "top in a VM": func(c *cluster) { top(c, "cis-vm") }, "autoscale": autoscale,
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := *c
