@@ -41,6 +41,7 @@ func TestNode(t *testing.T) {
 		})
 	}
 	t.Run("away", func(t *testing.T) { c.T = t; away(c) })
+	t.Run("pressure", func(t *testing.T) { c.T = t; short(c) })
 	t.Run("certificates", func(t *testing.T) { c.T = t; certificates(c) })
 	c.T = t
 }
