@@ -202,7 +202,10 @@ var lifeTests = tests{
 			with(e.sh("sleep 1000"), func(c *api.Container) { c.Name = "idle" }),
 			with(e.sh("dd if=/dev/zero of=/big bs=1M count=8 && while :; do :; done"), func(c *api.Container) { c.Name = "busy" }),
 		}})
-		e.when(name, "running", running)
+		e.when(name, "running", func(in api.Instance) bool {
+			all := in.Status.ContainerStatuses
+			return len(all) == 2 && all[0].State.Running != nil && all[1].State.Running != nil
+		})
 		var s api.Stats
 		read := func() (busy, idle api.ContainerStats) {
 			var err error
