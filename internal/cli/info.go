@@ -50,7 +50,8 @@ func (d *description) info(i *api.Info) {
 		d.line("Processors", strconv.Itoa(i.CPUs))
 		d.line("Memory", size(i.Memory))
 		d.line("Data", i.DataDir)
-		u := i.HostUsage
+	}
+	if u := i.HostUsage; !u.Time.IsZero() {
 		d.line("Available", joinText(size(u.MemoryAvailable)+" memory", ofText(size(u.DiskAvailable), u.Disk)+" disk",
 			fmt.Sprintf("%d of %d processes", u.PidsLimit-u.Pids, u.PidsLimit)))
 	}
