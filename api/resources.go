@@ -83,15 +83,36 @@ type Stats struct {
 	Name string    `json:"name"`
 	Time time.Time `json:"time"`
 	// CPUSeconds used since the start; CPU is cores in use since the last sample.
-	CPUSeconds  float64 `json:"cpuSeconds"`
-	CPU         float64 `json:"cpu"`
-	CPULimit    CPU     `json:"cpuLimit"`
-	Memory      Bytes   `json:"memory"`
-	MemoryLimit Bytes   `json:"memoryLimit"`
-	Pids        int64   `json:"pids"`
-	PidsLimit   int64   `json:"pidsLimit"`
-	RxBytes     int64   `json:"rxBytes"`
-	TxBytes     int64   `json:"txBytes"`
+	CPUSeconds float64 `json:"cpuSeconds"`
+	CPU        float64 `json:"cpu"`
+	CPULimit   CPU     `json:"cpuLimit"`
+	// Memory of the whole sandbox, without page cache that would be given up first.
+	Memory      Bytes `json:"memory"`
+	MemoryLimit Bytes `json:"memoryLimit"`
+	Pids        int64 `json:"pids"`
+	PidsLimit   int64 `json:"pidsLimit"`
+	RxBytes     int64 `json:"rxBytes"`
+	TxBytes     int64 `json:"txBytes"`
+	// Containers are those that run. What they use leaves out what the sandbox itself needs.
+	Containers []ContainerStats `json:"containers,omitempty"`
+}
+
+// ContainerStats is what a container uses now.
+type ContainerStats struct {
+	Name string `json:"name"`
+	// StartedAt is when the program was started that runs now.
+	StartedAt time.Time `json:"startedAt"`
+	// CPUSeconds used since then; CPU is cores in use since the last sample.
+	CPUSeconds float64 `json:"cpuSeconds"`
+	CPU        float64 `json:"cpu"`
+	// Memory is the working set: without page cache that would be given up first.
+	// MemoryUsage is all of it, MemoryRSS the pages of the programs' own; the latter is not
+	// known with gVisor.
+	Memory      Bytes `json:"memory"`
+	MemoryUsage Bytes `json:"memoryUsage"`
+	MemoryRSS   Bytes `json:"memoryRSS,omitzero"`
+	// Disk is what the writable layer takes.
+	Disk Bytes `json:"disk"`
 }
 
 // Traffic is what the NIC of an instance has carried.
@@ -132,6 +153,7 @@ type Info struct {
 	Capacity      Capacity      `json:"capacity,omitzero"`
 	Standby       []StandbyInfo `json:"standby,omitempty"`
 	ImagesMaxSize Bytes         `json:"imagesMaxSize,omitzero"`
+	HostUsage     HostUsage     `json:"hostUsage,omitzero"`
 
 	DefaultSize Size            `json:"defaultSize"`
 	Sizes       []Size          `json:"sizes,omitempty"`
@@ -144,6 +166,23 @@ type Info struct {
 	// Disks and the sum of their sizes.
 	Disks     int   `json:"disks"`
 	DisksSize Bytes `json:"disksSize"`
+}
+
+// HostUsage is what all that runs on the host uses, and what is left.
+type HostUsage struct {
+	Time time.Time `json:"time"`
+	// CPUSeconds that the processors have worked since the host was started.
+	CPUSeconds      float64 `json:"cpuSeconds"`
+	Memory          Bytes   `json:"memory"`
+	MemoryAvailable Bytes   `json:"memoryAvailable"`
+	// Disk is the size of the file system that the server's data is on.
+	Disk            Bytes `json:"disk"`
+	DiskAvailable   Bytes `json:"diskAvailable"`
+	Inodes          int64 `json:"inodes"`
+	InodesAvailable int64 `json:"inodesAvailable"`
+	// Pids counts processes and threads.
+	Pids      int64 `json:"pids"`
+	PidsLimit int64 `json:"pidsLimit"`
 }
 
 // Capacity is what may be given to instances, and what is given.

@@ -11,11 +11,13 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"cis-kubelet/internal/join"
+	"cis-kubelet/internal/pressure"
 	"cis-kubelet/internal/translate"
 	"cis/api"
 	"cis/client"
@@ -39,6 +41,8 @@ type config struct {
 	cpu         api.CPU
 	memory      api.Bytes
 	pods        int64
+	thresholds  []pressure.Threshold
+	transition  time.Duration
 }
 
 // defaultTaint keeps pods away that were not meant for a virtual node, as every virtual
@@ -93,8 +97,14 @@ func parse(args []string) (*config, error) {
 	f.Func("cpu", "`cores` of the node; what cis tells by default", func(s string) (err error) { c.cpu, err = api.ParseCPU(s); return err })
 	f.Func("memory", "`bytes` of the node; what cis tells by default", func(s string) (err error) { c.memory, err = api.ParseBytes(s); return err })
 	f.Int64Var(&c.pods, "pods", 1000, "most pods of the node")
+	eviction := f.String("eviction-hard", pressure.Default, "`SIGNAL<QUANTITY,…`: what has to be left of the host's memory and disk, else pods are evicted; empty: they never are")
+	f.DurationVar(&c.transition, "eviction-pressure-transition-period", 5*time.Minute, "for how long the node tells of a shortage that has passed")
 	if err := f.Parse(args); err != nil {
 		return nil, err
+	}
+	var err error
+	if c.thresholds, err = pressure.Parse(*eviction); err != nil {
+		return nil, fmt.Errorf("-eviction-hard: %w", err)
 	}
 	if !tainted {
 		if err := c.taint(defaultTaint); err != nil {

@@ -30,6 +30,7 @@ import (
 	"cis-kubelet/internal/node"
 	"cis-kubelet/internal/pods"
 	"cis-kubelet/internal/policy"
+	"cis-kubelet/internal/pressure"
 	"cis-kubelet/internal/server"
 	"cis-kubelet/internal/services"
 )
@@ -121,6 +122,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	part(func() error { n.Run(ctx); return nil })
 	part(func() error { n.KeepLease(ctx); return nil })
+	shortages := pressure.New(pressure.Config{Info: cis.Info, Stats: cis.Stats, Pods: controller, Thresholds: c.thresholds, Transition: c.transition,
+		Tell: n.Pressed, Log: logger})
+	part(func() error { shortages.Run(ctx); return nil })
 	if c.serviceCIDR.IsValid() {
 		entry := services.New(services.Config{Kube: kube, Cis: cis, Recorder: recorder, Log: logger, Cluster: cluster,
 			Node: c.join.Node, CIDR: c.serviceCIDR.String()})

@@ -158,7 +158,7 @@ func TestRunIsIdempotent(t *testing.T) {
 	}
 	wg.Wait()
 	r.until("running", running)
-	if n, err := r.client.Pids(t.Context()); n != 1 || err != nil {
+	if n, err := r.client.Stats(t.Context()); n.GetPids() != 1 || err != nil {
 		t.Error(n, err)
 	}
 	code(t, api.Conflict, r.client.Run(t.Context(), &agentpb.Workload{ID: "other", Containers: w.Containers}))

@@ -137,9 +137,6 @@ func (a *Agent) Try(ctx context.Context, req *agentpb.TryRequest) (*agentpb.TryR
 
 // Stats implements agentpb.AgentService.
 func (a *Agent) Stats(ctx context.Context, _ *agentpb.StatsRequest) (*agentpb.StatsResponse, error) {
-	n, err := a.rt.Pids(ctx)
-	if err != nil {
-		return nil, agentpb.ToStatus(err)
-	}
-	return &agentpb.StatsResponse{Pids: n}, nil
+	r, err := a.rt.Stats(ctx)
+	return r, agentpb.ToStatus(err)
 }

@@ -51,6 +51,9 @@ type Usage struct {
 	CPUSeconds float64
 	// Memory in bytes, without page cache that the kernel would give up first.
 	Memory api.Bytes
+	// MemoryUsage is all of it, that page cache too; MemoryRSS what is neither page cache nor
+	// the kernel's.
+	MemoryUsage, MemoryRSS api.Bytes
 }
 
 // Tree is the cgroups of this host. Paths of groups are relative to it and begin

@@ -155,7 +155,7 @@ func TestVersion2Files(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if usage, err := tree.Usage("/a/b"); err != nil || usage != (Usage{CPUSeconds: 1.5, Memory: 4000}) {
+	if usage, err := tree.Usage("/a/b"); err != nil || usage != (Usage{CPUSeconds: 1.5, Memory: 4000, MemoryUsage: 5000, MemoryRSS: 1}) {
 		t.Errorf("%+v %v", usage, err)
 	}
 	os.Remove(filepath.Join(tree.root, "a/b/memory.swap.max"))

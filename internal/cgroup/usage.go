@@ -31,8 +31,7 @@ func (t *Tree) usageV1(group string) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	cache, err := readKey(t.file("memory", group, "memory.stat"), "total_inactive_file")
-	return usage(float64(nanoseconds)/1e9, memory, cache), err
+	return usage(float64(nanoseconds)/1e9, memory, t.file("memory", group, "memory.stat"), "total_inactive_file", "total_rss")
 }
 
 func (t *Tree) usageV2(group string) (Usage, error) {
@@ -44,12 +43,16 @@ func (t *Tree) usageV2(group string) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	cache, err := readKey(t.file("memory", group, "memory.stat"), "inactive_file")
-	return usage(float64(microseconds)/1e6, memory, cache), err
+	return usage(float64(microseconds)/1e6, memory, t.file("memory", group, "memory.stat"), "inactive_file", "anon")
 }
 
-func usage(seconds float64, memory, cache int64) Usage {
-	return Usage{CPUSeconds: seconds, Memory: api.Bytes(max(0, memory-cache))}
+// usage takes the rest from a file with lines "key number".
+func usage(seconds float64, memory int64, stat, cacheKey, rssKey string) (Usage, error) {
+	values, err := readKeys(stat, cacheKey, rssKey)
+	if err != nil {
+		return Usage{}, err
+	}
+	return Usage{CPUSeconds: seconds, Memory: api.Bytes(max(0, memory-values[0])), MemoryUsage: api.Bytes(memory), MemoryRSS: api.Bytes(values[1])}, nil
 }
 
 func readNumber(path string) (int64, error) {
@@ -62,14 +65,33 @@ func readNumber(path string) (int64, error) {
 
 // readKey finds a line "key number".
 func readKey(path, key string) (int64, error) {
-	data, err := os.ReadFile(path)
+	values, err := readKeys(path, key)
 	if err != nil {
 		return 0, err
 	}
+	return values[0], nil
+}
+
+// readKeys finds such a line for each key.
+func readKeys(path string, keys ...string) ([]int64, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
 	for line := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == key {
-			return strconv.ParseInt(value, 10, 64)
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		found[name] = value
+	}
+	values := make([]int64, len(keys))
+	for i, key := range keys {
+		value, ok := found[key]
+		if !ok {
+			return nil, fmt.Errorf("%s: no line %q", path, key)
+		}
+		if values[i], err = strconv.ParseInt(value, 10, 64); err != nil {
+			return nil, err
 		}
 	}
-	return 0, fmt.Errorf("%s: no line %q", path, key)
+	return values, nil
 }

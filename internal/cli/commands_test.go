@@ -281,6 +281,9 @@ func TestSystem(t *testing.T) {
 	if r := l.cis("", "stats", "--no-stream"); r.code != 0 || !strings.Contains(r.out, "\nweb    0.00") || strings.Contains(r.out, "job") {
 		t.Errorf("%+v", r)
 	}
+	if r := l.cis("", "stats", "--no-stream", "--containers"); r.code != 0 || !strings.HasSuffix(r.out, "\nweb    main        0.25   1.50s      2.00MiB   12.0KiB\n") {
+		t.Errorf("%+v", r)
+	}
 	if r := l.cis("", "events", "web"); r.code != 0 || !strings.Contains(r.out, "Started   web") {
 		t.Errorf("%+v", r)
 	}

@@ -51,6 +51,10 @@ func (d *description) info(i *api.Info) {
 		d.line("Memory", size(i.Memory))
 		d.line("Data", i.DataDir)
 	}
+	if u := i.HostUsage; !u.Time.IsZero() {
+		d.line("Available", joinText(size(u.MemoryAvailable)+" memory", ofText(size(u.DiskAvailable), u.Disk)+" disk",
+			fmt.Sprintf("%d of %d processes", u.PidsLimit-u.Pids, u.PidsLimit)))
+	}
 	d.line("Images", fmt.Sprintf("%d, %s", i.Images, ofText(size(i.ImagesSize), i.ImagesMaxSize)))
 	d.line("Disks", fmt.Sprintf("%d, %s", i.Disks, size(i.DisksSize)))
 	d.section("Instances", func() {

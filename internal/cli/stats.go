@@ -18,7 +18,7 @@ import (
 const statsEvery = time.Second
 
 func (a *app) statsCommand() *cobra.Command {
-	var once bool
+	var once, containers bool
 	var out format
 	cmd := &cobra.Command{
 		Use:   "stats [NAME...]",
@@ -27,32 +27,32 @@ func (a *app) statsCommand() *cobra.Command {
 		Example: example(`
 cis stats
 cis stats web db
+cis stats --containers web
 cis stats --no-stream -o json`),
 		ValidArgsFunction: a.completeInstances(-1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.stats(cmd.Context(), args, once, out)
+			return a.stats(cmd.Context(), args, once, containers, out)
 		},
 	}
 	cmd.Flags().BoolVar(&once, "no-stream", false, "show one sample and end")
+	cmd.Flags().BoolVar(&containers, "containers", false, "show each container, as the instance's sandbox counts it")
 	outputFlag(cmd, &out, formatJSON, formatYAML)
 	return cmd
 }
 
-func (a *app) stats(ctx context.Context, refs []string, once bool, out format) error {
+func (a *app) stats(ctx context.Context, refs []string, once, containers bool, out format) error {
 	c, err := a.client()
 	if err != nil {
 		return err
 	}
 	tick := time.NewTicker(statsEvery)
 	defer tick.Stop()
-	before := map[string]api.Stats{}
 	for {
 		samples, err := sample(ctx, c, refs)
 		if err != nil {
 			return err
 		}
-		sinceLast(samples, before)
-		if err := a.printStats(samples, once, out); err != nil || once {
+		if err := a.printStats(samples, once, containers, out); err != nil || once {
 			return err
 		}
 		select {
@@ -63,29 +63,16 @@ func (a *app) stats(ctx context.Context, refs []string, once bool, out format) e
 	}
 }
 
-// sinceLast sets the cpu in use to that since the sample before, where there is
-// one; the first shows what the server gives.
-func sinceLast(samples []api.Stats, before map[string]api.Stats) {
-	for i, s := range samples {
-		if last, ok := before[s.ID]; ok && s.Time.After(last.Time) && s.CPUSeconds >= last.CPUSeconds {
-			samples[i].CPU = (s.CPUSeconds - last.CPUSeconds) / s.Time.Sub(last.Time).Seconds()
-		}
-		before[s.ID] = s
-	}
-}
-
-func (a *app) printStats(samples []api.Stats, once bool, out format) error {
+func (a *app) printStats(samples []api.Stats, once, containers bool, out format) error {
 	if out.machine() {
 		if once {
 			return printList(a.Out, out, samples)
 		}
 		return printStream(a.Out, out, samples)
 	}
-	t := newTable(a.palette(a.Out), "NAME", "CPU", "CPU LIMIT", "MEMORY / LIMIT", "MEM %", "PIDS", "NET IN", "NET OUT")
-	for _, s := range samples {
-		t.add(s.Name, fmt.Sprintf("%.2f", s.CPU), s.CPULimit.String(),
-			size(s.Memory)+" / "+size(s.MemoryLimit), percent(int64(s.Memory), int64(s.MemoryLimit)),
-			strconv.FormatInt(s.Pids, 10), size(api.Bytes(s.RxBytes)), size(api.Bytes(s.TxBytes)))
+	t := a.instanceStats(samples)
+	if containers {
+		t = a.containerStats(samples)
 	}
 	if once || !isTerminal(a.Out) {
 		return t.write(a.Out)
@@ -96,6 +83,28 @@ func (a *app) printStats(samples []api.Stats, once bool, out format) error {
 	_, err := fmt.Fprintf(a.Out, "\x1b[H%s\x1b[J", strings.ReplaceAll(b.String(), "\n", "\x1b[K\n"))
 	return err
 }
+
+func (a *app) instanceStats(samples []api.Stats) *table {
+	t := newTable(a.palette(a.Out), "NAME", "CPU", "CPU LIMIT", "MEMORY / LIMIT", "MEM %", "PIDS", "NET IN", "NET OUT")
+	for _, s := range samples {
+		t.add(s.Name, cores(s.CPU), s.CPULimit.String(),
+			size(s.Memory)+" / "+size(s.MemoryLimit), percent(int64(s.Memory), int64(s.MemoryLimit)),
+			strconv.FormatInt(s.Pids, 10), size(api.Bytes(s.RxBytes)), size(api.Bytes(s.TxBytes)))
+	}
+	return t
+}
+
+func (a *app) containerStats(samples []api.Stats) *table {
+	t := newTable(a.palette(a.Out), "NAME", "CONTAINER", "CPU", "CPU TIME", "MEMORY", "DISK")
+	for _, s := range samples {
+		for _, c := range s.Containers {
+			t.add(s.Name, c.Name, cores(c.CPU), fmt.Sprintf("%.2fs", c.CPUSeconds), size(c.Memory), size(c.Disk))
+		}
+	}
+	return t
+}
+
+func cores(n float64) string { return fmt.Sprintf("%.2f", n) }
 
 func percent(part, whole int64) string {
 	if whole <= 0 {

@@ -116,6 +116,8 @@ func TestInfoGolden(t *testing.T) {
 	d := newDescription(false)
 	d.info(&api.Info{
 		Version: "0.1", Host: "box", Kernel: "6.18.0", CPUs: 2, Memory: 24 * api.GiB, DataDir: "/var/lib/cis",
+		HostUsage: api.HostUsage{Time: testNow, Memory: 24 * api.GiB, MemoryAvailable: 22 * api.GiB, Disk: 252 * api.GiB, DiskAvailable: 53 * api.GiB,
+			Inodes: 1000, InodesAvailable: 900, Pids: 212, PidsLimit: 32768},
 		DefaultSize: api.Size{CPU: 500, Memory: 256 * api.MiB}, Sizes: []api.Size{{Name: "small", CPU: 1000, Memory: api.GiB}}, AnySize: true,
 		Capacity:   api.Capacity{CPU: 8000, CPUUsed: 500, CPUOvercommit: 4, Memory: 20 * api.GiB, MemoryUsed: 256 * api.MiB, MemoryReserved: api.GiB},
 		Isolations: []api.IsolationInfo{{Isolation: api.IsolationGVisor, Available: true, Default: true, Detail: "runsc, systrap"}, {Isolation: api.IsolationVM, Detail: "/dev/kvm does not run a guest"}},

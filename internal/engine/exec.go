@@ -79,21 +79,3 @@ func (e *Engine) CopyIn(ctx context.Context, ref, container, path string, r io.R
 	}
 	return client.CopyIn(ctx, name, path, r)
 }
-
-// Stats reads what a live instance uses now; CPU is its mean since the start.
-func (e *Engine) Stats(ctx context.Context, ref string) (api.Stats, error) {
-	l, err := e.findLive(ctx, ref)
-	if err != nil {
-		return api.Stats{}, err
-	}
-	rec, _ := l.snapshot()
-	client, _, err := l.reach(ctx, "")
-	if err != nil {
-		return api.Stats{}, err
-	}
-	s, err := e.stats(ctx, rec, client)
-	if err != nil && l.overtaken(ctx, rec.Run.Number) {
-		return s, api.Errorf(api.Conflict, "instance %s does not run: it has just ended", rec.Spec.Name)
-	}
-	return s, err
-}

@@ -5,15 +5,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"cis/api"
 	"cis/internal/account"
-	"cis/internal/agent/agentclient"
 	"cis/internal/network"
-	"cis/internal/store"
 )
 
 // Info describes what the account can have and has, and the host to who runs the service.
@@ -41,7 +38,8 @@ func (e *Engine) Info(ctx context.Context) (api.Info, error) {
 	info.Host, _ = os.Hostname()
 	info.Kernel, info.CPUs, info.Memory, info.DataDir = kernelRelease(), l.CPUs, l.Memory, e.cfg.DataDir
 	info.Capacity, info.Standby, info.ImagesMaxSize = e.capacity.info(), e.pool.info(), l.ImagesMaxSize
-	return info, nil
+	info.HostUsage, err = hostUsage(e.cfg.DataDir)
+	return info, err
 }
 
 // home is the subnet of those of an account's instances that ask for none.
@@ -94,32 +92,4 @@ func (e *Engine) Traffic(ctx context.Context) ([]api.Traffic, error) {
 	}
 	slices.SortFunc(all, func(a, b api.Traffic) int { return strings.Compare(a.ID, b.ID) })
 	return all, ctx.Err()
-}
-
-// stats reads what a live instance's sandbox uses.
-func (e *Engine) stats(ctx context.Context, rec store.Instance, client *agentclient.Client) (api.Stats, error) {
-	m, err := e.machine(rec.Status.Isolation)
-	if err != nil {
-		return api.Stats{}, err
-	}
-	usage, err := m.Stats(ctx, rec.Run.Sandbox)
-	if err != nil {
-		return api.Stats{}, err
-	}
-	rx, tx, err := e.cfg.Network.Counters(ctx, rec.Run.Sandbox)
-	if err != nil {
-		return api.Stats{}, err
-	}
-	pids, err := client.Pids(ctx)
-	if err != nil {
-		return api.Stats{}, err
-	}
-	s := api.Stats{ID: rec.ID, Name: rec.Spec.Name, Time: time.Now().UTC(), CPUSeconds: usage.CPUSeconds, CPULimit: rec.Spec.CPU,
-		Memory: usage.Memory, MemoryLimit: rec.Spec.Memory, Pids: pids, PidsLimit: e.cfg.Limits.Pids, RxBytes: rx, TxBytes: tx}
-	if rec.Status.StartedAt != nil {
-		if up := time.Since(*rec.Status.StartedAt).Seconds(); up > 0 {
-			s.CPU = usage.CPUSeconds / up
-		}
-	}
-	return s, nil
 }

@@ -33,6 +33,7 @@ type life struct {
 
 	// adding is held while one more container is given to the sandbox.
 	adding sync.Mutex
+	cpu    cpuMeter
 
 	// Only run uses these. issued is when the agent was given the workload.
 	issued time.Time

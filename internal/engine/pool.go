@@ -1,12 +1,9 @@
 package engine
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -381,21 +378,4 @@ func (p *pool) info() []api.StandbyInfo {
 		info = append(info, i)
 	}
 	return info
-}
-
-// availableMemory is the host's MemAvailable, or everything if it cannot be read.
-func availableMemory() api.Bytes {
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 1 << 62
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if rest, ok := strings.CutPrefix(s.Text(), "MemAvailable:"); ok {
-			var kib int64
-			fmt.Sscanf(rest, "%d", &kib)
-			return api.Bytes(kib) * api.KiB
-		}
-	}
-	return 1 << 62
 }

@@ -122,7 +122,7 @@ func TestExternalEtcd(t *testing.T) {
 	l.up("--etcd", url)
 	l.deploy()
 	l.expectDeployment()
-	if programs := l.status().Programs; len(programs) != 3 {
+	if programs := l.status().Programs; len(programs) != 4 { // metrics-server is one of them
 		t.Errorf("there run %v", programs)
 	}
 }

@@ -59,7 +59,7 @@ func prepare(t *testing.T) *cluster {
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("cis-kubelet said:\n%s", c.read("kubelet.log"))
-			for _, name := range []string{"cis-kubelet", "relay", "kube-proxy", "cis-coredns"} {
+			for _, name := range []string{"cis-kubelet", "relay", "kube-proxy", "cis-coredns", "metrics-server"} {
 				t.Logf("%s said:\n%s", name, c.read("kube/logs/"+name+".log"))
 			}
 		}
@@ -88,7 +88,8 @@ func hostAddress(t *testing.T) string {
 	return address
 }
 
-func (c *cluster) startKubelet() {
+// startKubelet takes further flags.
+func (c *cluster) startKubelet(flags ...string) {
 	c.Helper()
 	log, err := os.OpenFile(filepath.Join(c.stage.Dir, "kubelet.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -96,9 +97,10 @@ func (c *cluster) startKubelet() {
 	}
 	defer log.Close()
 	ip := hostAddress(c.T)
-	c.kubelet = exec.Command(filepath.Join(c.stage.Bin, "cis-kubelet"), "-bootstrap-kubeconfig", filepath.Join(c.stage.Dir, "bootstrap.kubeconfig"),
+	flags = append([]string{"-bootstrap-kubeconfig", filepath.Join(c.stage.Dir, "bootstrap.kubeconfig"),
 		"-cert-dir", filepath.Join(c.stage.Dir, "pki"), "-client-ca", filepath.Join(c.dir, "pki", "ca.crt"), "-cis-host", c.stage.Host,
-		"-node-name", c.node, "-node-ip", ip, "-listen", net.JoinHostPort(ip, "0"), "-taint", "")
+		"-node-name", c.node, "-node-ip", ip, "-listen", net.JoinHostPort(ip, "0"), "-taint", ""}, flags...)
+	c.kubelet = exec.Command(filepath.Join(c.stage.Bin, "cis-kubelet"), flags...)
 	c.kubelet.Stdout, c.kubelet.Stderr = log, log
 	if err := c.kubelet.Start(); err != nil {
 		c.Fatal(err)

@@ -33,6 +33,7 @@ func TestNode(t *testing.T) {
 		"messages":           func(c *cluster) { messages(c, "cis-gvisor") }, "messages from a VM": func(c *cluster) { messages(c, "cis-vm") },
 		"debug": func(c *cluster) { debuggers(c, "cis-gvisor") }, "debug in a VM": func(c *cluster) { debuggers(c, "cis-vm") },
 		"sidecars": func(c *cluster) { sidecars(c, "cis-gvisor") }, "sidecars in a VM": func(c *cluster) { sidecars(c, "cis-vm") },
+		"top": func(c *cluster) { top(c, "cis-gvisor") }, "top in a VM": func(c *cluster) { top(c, "cis-vm") }, "autoscale": autoscale,
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := *c
@@ -41,6 +42,7 @@ func TestNode(t *testing.T) {
 		})
 	}
 	t.Run("away", func(t *testing.T) { c.T = t; away(c) })
+	t.Run("pressure", func(t *testing.T) { c.T = t; short(c) })
 	t.Run("certificates", func(t *testing.T) { c.T = t; certificates(c) })
 	c.T = t
 }

@@ -197,6 +197,45 @@ var lifeTests = tests{
 			e.Error("cis stats does not list it")
 		}
 	},
+	"stats of containers": func(e *env) {
+		name := e.create(api.InstanceSpec{CPU: 1000, Memory: 128 * api.MiB, Containers: []api.Container{
+			with(e.sh("sleep 1000"), func(c *api.Container) { c.Name = "idle" }),
+			with(e.sh("dd if=/dev/zero of=/big bs=1M count=8 && while :; do :; done"), func(c *api.Container) { c.Name = "busy" }),
+		}})
+		e.when(name, "running", func(in api.Instance) bool {
+			all := in.Status.ContainerStatuses
+			return len(all) == 2 && all[0].State.Running != nil && all[1].State.Running != nil
+		})
+		var s api.Stats
+		read := func() (busy, idle api.ContainerStats) {
+			var err error
+			if s, err = e.stage.Client.Stats(e.Context(), name); err != nil {
+				e.Fatal(err)
+			}
+			if len(s.Containers) != 2 || s.Containers[0].Name != "busy" || s.Containers[1].Name != "idle" {
+				e.Fatalf("containers %+v", s.Containers)
+			}
+			return s.Containers[0], s.Containers[1]
+		}
+		e.until("the file is written", func() bool { busy, _ := read(); return busy.Disk >= 8*api.MiB && busy.CPUSeconds > 0.2 })
+		began, _ := read()
+		time.Sleep(3 * time.Second)
+		busy, idle := read()
+		if share := (busy.CPUSeconds - began.CPUSeconds) / 3; share < 0.1 || share > 1.1 || busy.CPU < 0.1 || busy.CPU > 1.1 {
+			e.Errorf("a busy container of one core uses %.2f, it says %.2f", share, busy.CPU)
+		}
+		if idle.CPU > busy.CPU/2 || busy.CPUSeconds+idle.CPUSeconds > s.CPUSeconds {
+			e.Errorf("cpu: %+v", s)
+		}
+		for _, c := range s.Containers {
+			if c.StartedAt.IsZero() || c.Memory <= 0 || c.Memory > c.MemoryUsage || c.MemoryUsage > 64*api.MiB || c.MemoryRSS > c.MemoryUsage {
+				e.Errorf("container %+v", c)
+			}
+		}
+		if out := e.ok("stats", "--no-stream", "--containers", name); !strings.Contains(out, "busy") || !strings.Contains(out, "idle") {
+			e.Errorf("cis stats --containers: %s", out)
+		}
+	},
 }
 
 // sandbox is the ID of the sandbox of an instance, from its event.

@@ -87,13 +87,10 @@ func (c *Client) Signal(ctx context.Context, container string, signal int) error
 	return agentpb.FromStatus(err)
 }
 
-// Pids counts the processes and threads inside.
-func (c *Client) Pids(ctx context.Context) (int64, error) {
+// Stats tells what the containers use.
+func (c *Client) Stats(ctx context.Context) (*agentpb.StatsResponse, error) {
 	r, err := c.pb.Stats(ctx, &agentpb.StatsRequest{})
-	if err != nil {
-		return 0, agentpb.FromStatus(err)
-	}
-	return r.Pids, nil
+	return r, agentpb.FromStatus(err)
 }
 
 // Try tells how it ends to connect to a port from inside, or to ask a UDP port.

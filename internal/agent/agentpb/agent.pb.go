@@ -887,7 +887,8 @@ func (*StatsRequest) Descriptor() ([]byte, []int) {
 type StatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Processes and threads inside, over all containers.
-	Pids          int64 `protobuf:"varint,1,opt,name=pids,proto3" json:"pids,omitempty"`
+	Pids          int64             `protobuf:"varint,1,opt,name=pids,proto3" json:"pids,omitempty"`
+	Containers    []*ContainerStats `protobuf:"bytes,2,rep,name=containers,proto3" json:"containers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -925,6 +926,102 @@ func (*StatsResponse) Descriptor() ([]byte, []int) {
 func (x *StatsResponse) GetPids() int64 {
 	if x != nil {
 		return x.Pids
+	}
+	return 0
+}
+
+func (x *StatsResponse) GetContainers() []*ContainerStats {
+	if x != nil {
+		return x.Containers
+	}
+	return nil
+}
+
+// What one attempt of a container uses, as its sandbox counts it; sizes in bytes.
+type ContainerStats struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Since the attempt began.
+	CpuNanoseconds int64 `protobuf:"varint,2,opt,name=cpu_nanoseconds,json=cpuNanoseconds,proto3" json:"cpu_nanoseconds,omitempty"`
+	// What the kernel would not give up at once; all, page cache too; and the pages that
+	// are the programs' own, 0 where that is not known.
+	Memory      int64 `protobuf:"varint,3,opt,name=memory,proto3" json:"memory,omitempty"`
+	MemoryUsage int64 `protobuf:"varint,4,opt,name=memory_usage,json=memoryUsage,proto3" json:"memory_usage,omitempty"`
+	MemoryRss   int64 `protobuf:"varint,5,opt,name=memory_rss,json=memoryRss,proto3" json:"memory_rss,omitempty"`
+	// Of the writable layer.
+	Disk          int64 `protobuf:"varint,6,opt,name=disk,proto3" json:"disk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContainerStats) Reset() {
+	*x = ContainerStats{}
+	mi := &file_agent_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContainerStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContainerStats) ProtoMessage() {}
+
+func (x *ContainerStats) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
+func (*ContainerStats) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ContainerStats) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ContainerStats) GetCpuNanoseconds() int64 {
+	if x != nil {
+		return x.CpuNanoseconds
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetMemory() int64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetMemoryUsage() int64 {
+	if x != nil {
+		return x.MemoryUsage
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetMemoryRss() int64 {
+	if x != nil {
+		return x.MemoryRss
+	}
+	return 0
+}
+
+func (x *ContainerStats) GetDisk() int64 {
+	if x != nil {
+		return x.Disk
 	}
 	return 0
 }
@@ -986,9 +1083,20 @@ const file_agent_proto_rawDesc = "" +
 	"\vTryResponse\x12\x16\n" +
 	"\x06result\x18\x01 \x01(\tR\x06result\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\"\x0e\n" +
-	"\fStatsRequest\"#\n" +
+	"\fStatsRequest\"a\n" +
 	"\rStatsResponse\x12\x12\n" +
-	"\x04pids\x18\x01 \x01(\x03R\x04pids2\xd5\x06\n" +
+	"\x04pids\x18\x01 \x01(\x03R\x04pids\x12<\n" +
+	"\n" +
+	"containers\x18\x02 \x03(\v2\x1c.cis.agent.v1.ContainerStatsR\n" +
+	"containers\"\xbb\x01\n" +
+	"\x0eContainerStats\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
+	"\x0fcpu_nanoseconds\x18\x02 \x01(\x03R\x0ecpuNanoseconds\x12\x16\n" +
+	"\x06memory\x18\x03 \x01(\x03R\x06memory\x12!\n" +
+	"\fmemory_usage\x18\x04 \x01(\x03R\vmemoryUsage\x12\x1d\n" +
+	"\n" +
+	"memory_rss\x18\x05 \x01(\x03R\tmemoryRss\x12\x12\n" +
+	"\x04disk\x18\x06 \x01(\x03R\x04disk2\xd5\x06\n" +
 	"\x05Agent\x12:\n" +
 	"\x03Run\x12\x18.cis.agent.v1.RunRequest\x1a\x19.cis.agent.v1.RunResponse\x12I\n" +
 	"\bSetFiles\x12\x1d.cis.agent.v1.SetFilesRequest\x1a\x1e.cis.agent.v1.SetFilesResponse\x12:\n" +
@@ -1017,7 +1125,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_agent_proto_goTypes = []any{
 	(*Frame)(nil),            // 0: cis.agent.v1.Frame
 	(*Error)(nil),            // 1: cis.agent.v1.Error
@@ -1036,43 +1144,45 @@ var file_agent_proto_goTypes = []any{
 	(*TryResponse)(nil),      // 14: cis.agent.v1.TryResponse
 	(*StatsRequest)(nil),     // 15: cis.agent.v1.StatsRequest
 	(*StatsResponse)(nil),    // 16: cis.agent.v1.StatsResponse
+	(*ContainerStats)(nil),   // 17: cis.agent.v1.ContainerStats
 }
 var file_agent_proto_depIdxs = []int32{
 	1,  // 0: cis.agent.v1.Frame.error:type_name -> cis.agent.v1.Error
 	8,  // 1: cis.agent.v1.SetFilesRequest.files:type_name -> cis.agent.v1.File
-	2,  // 2: cis.agent.v1.Agent.Run:input_type -> cis.agent.v1.RunRequest
-	6,  // 3: cis.agent.v1.Agent.SetFiles:input_type -> cis.agent.v1.SetFilesRequest
-	4,  // 4: cis.agent.v1.Agent.Add:input_type -> cis.agent.v1.AddRequest
-	9,  // 5: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
-	11, // 6: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
-	15, // 7: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
-	13, // 8: cis.agent.v1.Agent.Try:input_type -> cis.agent.v1.TryRequest
-	0,  // 9: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
-	0,  // 10: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
-	0,  // 11: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
-	0,  // 12: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
-	0,  // 13: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
-	0,  // 14: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
-	0,  // 15: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
-	3,  // 16: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
-	7,  // 17: cis.agent.v1.Agent.SetFiles:output_type -> cis.agent.v1.SetFilesResponse
-	5,  // 18: cis.agent.v1.Agent.Add:output_type -> cis.agent.v1.AddResponse
-	10, // 19: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
-	12, // 20: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
-	16, // 21: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
-	14, // 22: cis.agent.v1.Agent.Try:output_type -> cis.agent.v1.TryResponse
-	0,  // 23: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
-	0,  // 24: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
-	0,  // 25: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
-	0,  // 26: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
-	0,  // 27: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
-	0,  // 28: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
-	0,  // 29: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
-	16, // [16:30] is the sub-list for method output_type
-	2,  // [2:16] is the sub-list for method input_type
-	2,  // [2:2] is the sub-list for extension type_name
-	2,  // [2:2] is the sub-list for extension extendee
-	0,  // [0:2] is the sub-list for field type_name
+	17, // 2: cis.agent.v1.StatsResponse.containers:type_name -> cis.agent.v1.ContainerStats
+	2,  // 3: cis.agent.v1.Agent.Run:input_type -> cis.agent.v1.RunRequest
+	6,  // 4: cis.agent.v1.Agent.SetFiles:input_type -> cis.agent.v1.SetFilesRequest
+	4,  // 5: cis.agent.v1.Agent.Add:input_type -> cis.agent.v1.AddRequest
+	9,  // 6: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
+	11, // 7: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
+	15, // 8: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
+	13, // 9: cis.agent.v1.Agent.Try:input_type -> cis.agent.v1.TryRequest
+	0,  // 10: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
+	0,  // 11: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
+	0,  // 12: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
+	0,  // 13: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
+	0,  // 14: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
+	0,  // 15: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
+	0,  // 16: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
+	3,  // 17: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
+	7,  // 18: cis.agent.v1.Agent.SetFiles:output_type -> cis.agent.v1.SetFilesResponse
+	5,  // 19: cis.agent.v1.Agent.Add:output_type -> cis.agent.v1.AddResponse
+	10, // 20: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
+	12, // 21: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
+	16, // 22: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
+	14, // 23: cis.agent.v1.Agent.Try:output_type -> cis.agent.v1.TryResponse
+	0,  // 24: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
+	0,  // 25: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
+	0,  // 26: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
+	0,  // 27: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
+	0,  // 28: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
+	0,  // 29: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
+	0,  // 30: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
+	17, // [17:31] is the sub-list for method output_type
+	3,  // [3:17] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_agent_proto_init() }
@@ -1086,7 +1196,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

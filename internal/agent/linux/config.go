@@ -29,7 +29,8 @@ type Config struct {
 	// Linux 6.12 on, the EROFS file itself.
 	Disk func(path string) (source string, err error)
 	// Layer finds the directory for the writable layers of a container, Volume that of
-	// an emptyDir on disk. Each is this runtime's alone. No path of the configuration
+	// an emptyDir on disk. Each is this runtime's alone; what is on a layer's file system
+	// counts as the container's. No path of the configuration
 	// may have a comma, a colon or a backslash.
 	Layer, Volume func(name string) (dir string, err error)
 }

@@ -92,23 +92,6 @@ func syncDir(dir string) error {
 	return unix.Syncfs(int(root.Fd()))
 }
 
-// Pids implements runtime.Runtime.
-func (r *Runtime) Pids(context.Context) (int64, error) {
-	all, err := r.groups.Pids(r.conf.Cgroup)
-	r.mu.Lock()
-	ours := []*container{r.waiting, r.pause}
-	r.mu.Unlock()
-	for _, c := range ours {
-		if err != nil || c == nil {
-			continue
-		}
-		var own int64
-		own, err = r.groups.Pids(c.group)
-		all -= own
-	}
-	return max(all, 0), err
-}
-
 // Lost implements runtime.Runtime. It is never closed: when the VM dies, so does
 // this process.
 func (r *Runtime) Lost() <-chan struct{} { return r.lost }

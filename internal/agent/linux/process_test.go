@@ -180,8 +180,8 @@ func TestSignals(t *testing.T) {
 	if _, output := b.Execute("other", runtimetest.Sh("echo lives")).End(); output != "lives\n" {
 		t.Error("the other container was hit")
 	}
-	if pids, err := b.Pids(t.Context()); err != nil || pids < 1 || pids > 2 {
-		t.Errorf("%d processes, %v", pids, err)
+	if s, err := b.Stats(t.Context()); err != nil || s.Pids < 1 || s.Pids > 2 {
+		t.Errorf("%d processes, %v", s.GetPids(), err)
 	}
 	other.Stdin.Close()
 	other.End()
@@ -192,7 +192,7 @@ func TestExecWithoutRoom(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	r := b.Begin(b.Shell("main", "i=0; while [ $i -lt 395 ]; do sleep 1000 & i=$((i+1)); done; wait"))
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if pids, err := b.Pids(t.Context()); err != nil || pids >= 396 {
+		if s, err := b.Stats(t.Context()); err != nil || s.Pids >= 396 {
 			break
 		}
 	}

@@ -26,6 +26,9 @@ type container struct {
 	id   string
 	spec *agentpb.Container
 
+	// store has the pages of the writable layer.
+	store *os.File
+
 	stopKeyboard func()
 }
 
@@ -50,6 +53,20 @@ func (s *Sandbox) Start(ctx context.Context, c *agentpb.Container, stdio runtime
 }
 
 func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtime.Stdio) error {
+	store, err := openStore(c.sandbox.conf.Dir)
+	if err != nil {
+		return err
+	}
+	c.store = store
+	if err := c.startWith(ctx, w, stdio); err != nil {
+		store.Close()
+		return err
+	}
+	return nil
+}
+
+// startWith starts it with its store.
+func (c *container) startWith(ctx context.Context, w *agentpb.Workload, stdio runtime.Stdio) error {
 	request, err := c.request(w)
 	defer request.close()
 	if err != nil {
@@ -126,11 +143,7 @@ func (c *container) request(w *agentpb.Workload) (*startRequest, error) {
 	if err != nil {
 		return r, err
 	}
-	store, err := openStore(c.sandbox.conf.Dir)
-	if err != nil {
-		return r, err
-	}
-	r.stores, r.opened = append(r.stores, store), append(r.opened, store)
+	r.stores = append(r.stores, c.store)
 	image, err := r.openImage(c.spec.Rootfs)
 	if err != nil {
 		return r, err
@@ -333,6 +346,7 @@ func (c *container) Delete(ctx context.Context) error {
 		delete(s.containers, c.name)
 	}
 	s.mu.Unlock()
+	c.store.Close()
 	if err := s.control.call(ctx, methodDestroy, c.id, nil); err != nil {
 		return fmt.Errorf("delete %s: %w", c.name, err)
 	}

@@ -86,8 +86,8 @@ func TestPids(t *testing.T) {
 	other := b.Begin(b.Shell("other", "cat"))
 	b.Ready("main", "test -f /tmp/up")
 	b.Ready("other", "true")
-	if pids, err := b.Pids(t.Context()); err != nil || pids < 52 || pids > 54 {
-		t.Errorf("%d processes, %v; want 50 sleeps, 2 cats and perhaps their shells", pids, err)
+	if s, err := b.Stats(t.Context()); err != nil || s.Pids < 52 || s.Pids > 54 {
+		t.Errorf("%d processes, %v; want 50 sleeps, 2 cats and perhaps their shells", s.GetPids(), err)
 	}
 	data, _ := os.ReadFile("/sys/fs/cgroup/pids" + b.group + "/pids.current")
 	t.Logf("host: %s", data)

@@ -88,17 +88,6 @@ func (s *Sandbox) setHostname(ctx context.Context, name string) error {
 	return nil
 }
 
-// Pids implements runtime.Runtime.
-func (s *Sandbox) Pids(ctx context.Context) (int64, error) {
-	s.mu.Lock()
-	ids := make([]string, 0, len(s.containers))
-	for _, c := range s.containers {
-		ids = append(ids, c.id)
-	}
-	s.mu.Unlock()
-	return s.control.countPids(ctx, ids)
-}
-
 // Lost implements runtime.Runtime.
 func (s *Sandbox) Lost() <-chan struct{} { return s.lost }
 

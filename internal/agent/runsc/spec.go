@@ -104,6 +104,10 @@ func systemMounts() []specs.Mount {
 		{Destination: "/dev", Type: "dev"},
 		{Destination: "/dev/pts", Type: "devpts"},
 		{Destination: "/dev/shm", Type: "tmpfs", Options: []string{"mode=1777", "nosuid", "noexec", "size=" + strconv.Itoa(shmSize)}},
+		// gVisor counts what a container uses if it has cgroups mounted; what is mounted
+		// over them keeps them from programs. Mounts are made in the order of their lengths.
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Options: []string{"ro"}},
+		{Destination: "/sys/fs/cgroup/.", Type: "tmpfs", Options: []string{"ro", "nosuid", "noexec", "size=4096"}},
 	}
 }
 

@@ -22,6 +22,7 @@ const (
 	methodSignal    = "containerManager.Signal"
 	methodDestroy   = "containerManager.DestroySubcontainer"
 	methodProcesses = "containerManager.Processes"
+	methodCounters  = "Cgroups.ReadControlFiles"
 )
 
 // remoteError is a refusal of the sandbox itself, in its words.

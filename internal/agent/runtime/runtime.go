@@ -38,8 +38,8 @@ type Runtime interface {
 	// image, and neither can leave the container.
 	CopyOut(ctx context.Context, container, path string, w io.Writer) error
 	CopyIn(ctx context.Context, container, path string, r io.Reader) error
-	// Pids counts the processes and threads of all containers.
-	Pids(ctx context.Context) (int64, error)
+	// Stats tells what the containers that are started and not deleted use now.
+	Stats(ctx context.Context) (*agentpb.StatsResponse, error)
 	// Settle is called once every program has ended for good: what the disks of the
 	// workload shall keep is on them when it returns, whatever becomes of the sandbox.
 	Settle() error

@@ -22,8 +22,8 @@ func (s *suite) life(t *testing.T) {
 	if listed, err := b.m.List(t.Context()); err != nil || !slices.Contains(listed, spec.ID) {
 		t.Errorf("list: %v %v", listed, err)
 	}
-	if pids, err := b.Pids(t.Context()); err != nil || pids != 0 {
-		t.Errorf("an empty sandbox has %d processes, %v", pids, err)
+	if s, err := b.Client.Stats(t.Context()); err != nil || s.Pids != 0 || len(s.Containers) != 0 {
+		t.Errorf("an empty sandbox has %v, %v", s, err)
 	}
 	if usage, err := b.m.Stats(t.Context(), spec.ID); err != nil || usage.CPUSeconds <= 0 || usage.Memory <= 0 || usage.Memory > spec.Memory {
 		t.Errorf("stats: %+v %v", usage, err)
@@ -75,7 +75,7 @@ func (s *suite) twice(t *testing.T) {
 	if b.m.Start(t.Context(), spec) == nil {
 		t.Error("started twice")
 	}
-	if _, err := b.Pids(t.Context()); err != nil {
+	if _, err := b.Client.Stats(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

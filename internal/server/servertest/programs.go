@@ -232,7 +232,11 @@ func (e *Engine) CopyIn(_ context.Context, ref, _, path string, r io.Reader) err
 // Stats implements server.Engine.
 func (e *Engine) Stats(ctx context.Context, ref string) (api.Stats, error) {
 	in, err := e.Get(ctx, ref)
-	return api.Stats{ID: in.ID, Name: in.Spec.Name, Time: time.Now(), CPULimit: in.Spec.CPU, MemoryLimit: in.Spec.Memory}, err
+	s := api.Stats{ID: in.ID, Name: in.Spec.Name, Time: time.Now(), CPULimit: in.Spec.CPU, MemoryLimit: in.Spec.Memory}
+	for _, c := range in.Spec.Containers {
+		s.Containers = append(s.Containers, api.ContainerStats{Name: c.Name, CPUSeconds: 1.5, CPU: 0.25, Memory: 2 * api.MiB, Disk: 12 << 10})
+	}
+	return s, err
 }
 
 // Console implements server.Engine.

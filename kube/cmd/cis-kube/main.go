@@ -1,6 +1,6 @@
 // Command cis-kube is a Kubernetes control plane in one program: etcd, kube-apiserver,
-// kube-controller-manager, kube-scheduler, kube-proxy and kubectl, and what starts,
-// keeps and stops them.
+// kube-controller-manager, kube-scheduler, kube-proxy, metrics-server and kubectl, and what
+// starts, keeps and stops them.
 package main
 
 import (

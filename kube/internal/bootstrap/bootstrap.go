@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -35,24 +36,41 @@ type Bootstrap struct{}
 
 // Client is one for a data directory's administrator.
 func Client(dataDir string) (kubernetes.Interface, error) {
+	config, err := clientConfig(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(config)
+}
+
+func clientConfig(dataDir string) (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", plane.PKI(dataDir, pki.AdminConfig))
 	if err != nil {
 		return nil, err
 	}
 	config.QPS, config.Burst = 100, 200
-	return kubernetes.NewForConfig(rest.AddUserAgent(config, fieldManager))
+	return rest.AddUserAgent(config, fieldManager), nil
 }
 
 // Ensure makes the objects.
 func (Bootstrap) Ensure(ctx context.Context, p *plane.Plane) error {
-	client, err := Client(p.DataDir)
+	config, err := clientConfig(p.DataDir)
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	// For objects whose types are no part of client-go.
+	others, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		if err = apply(ctx, client, p); err == nil {
+		if err = apply(ctx, client, others, p); err == nil {
 			return nil
 		}
 		select {
@@ -63,7 +81,7 @@ func (Bootstrap) Ensure(ctx context.Context, p *plane.Plane) error {
 	}
 }
 
-func apply(ctx context.Context, client kubernetes.Interface, p *plane.Plane) error {
+func apply(ctx context.Context, client kubernetes.Interface, others dynamic.Interface, p *plane.Plane) error {
 	info, err := clusterInfo(p)
 	if err != nil {
 		return err
@@ -78,6 +96,7 @@ func apply(ctx context.Context, client kubernetes.Interface, p *plane.Plane) err
 		applyRuntimeClasses(ctx, client),
 		applyDisks(ctx, client),
 		applyServicesRole(ctx, client, p),
+		applyMetrics(ctx, client, others, p),
 	)
 }
 

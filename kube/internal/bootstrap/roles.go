@@ -19,6 +19,8 @@ var applyOptions = metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
 var bindings = []struct{ name, kind, subject, role string }{
 	{"cis:kubelet-api", "User", pki.KubeletClientUser, "system:kubelet-api-admin"},
 	{dnsRole, "User", pki.CoreDNSUser, dnsRole},
+	{metricsRole, "User", pki.MetricsServerUser, metricsRole},
+	{metricsRole + "-auth", "User", pki.MetricsServerUser, "system:auth-delegator"},
 	{"cis:node-bootstrapper", "Group", NodeGroup, "system:node-bootstrapper"},
 	{diskRole, "Group", "system:nodes", diskRole},
 	{policyRole, "Group", "system:nodes", policyRole},

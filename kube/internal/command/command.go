@@ -101,8 +101,8 @@ func (a *app) root() *cobra.Command {
 			"kube-apiserver, kube-controller-manager and kube-scheduler, and a node whose pods are\n" +
 			"instances of cis. It lives in one directory.\n\n" +
 			"The programs themselves can be run by their names: cis-kube NAME ..., where NAME is\n" +
-			"etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy or kubectl.\n" +
-			"kubectl gets the administrator's kubeconfig.",
+			"etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy,\n" +
+			"metrics-server or kubectl, which gets the administrator's kubeconfig.",
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:              usageArgs(cobra.NoArgs),

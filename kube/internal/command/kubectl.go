@@ -11,7 +11,7 @@ import (
 	"cis/kube/internal/plane"
 )
 
-var programs = []string{plane.Etcd, plane.APIServer, plane.ControllerManager, plane.Scheduler, "kube-proxy", "kubectl"}
+var programs = []string{plane.Etcd, plane.APIServer, plane.ControllerManager, plane.Scheduler, plane.KubeProxy, plane.MetricsServer, "kubectl"}
 
 // Program tells whether the call is one of a program in cis-kube, and of which. For
 // kubectl it sets the environment variable KUBECONFIG to the administrator's.

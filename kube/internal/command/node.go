@@ -22,9 +22,10 @@ const (
 // nodePort is where kubelets listen.
 const nodePort = 10250
 
-// nodeFlags are the settings of the node on this host.
+// nodeFlags are the settings of the node on this host, and of what serves nodes.
 type nodeFlags struct {
 	node, services       bool
+	metrics              bool
 	name, address, netns string
 }
 
@@ -32,6 +33,7 @@ func (f *nodeFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.node, "node", true, "start a node on this host, whose pods are instances of its cisd")
 	flags.BoolVar(&f.services, "services", true, "serve Services and the cluster's DNS to the node's pods; needs root")
+	flags.BoolVar(&f.metrics, "metrics", true, "run metrics-server, for kubectl top and autoscaling")
 	flags.StringVar(&f.name, "node-name", "", "`NAME` of the node (default this host's)")
 	flags.StringVar(&f.address, "node-address", "", "`ADDRESS[:PORT]` at which the API server reaches the node; port 0 is a free one (default this host's own, port 10250)")
 	flags.StringVar(&f.netns, "vpc-netns", "cis-vpc-default", "`NAME` of the network namespace of the VPC that pods are in")
@@ -60,6 +62,18 @@ func (a *app) configNode(f *nodeFlags, c *plane.Config) (err error) {
 	}
 	c.Services = plane.Services{Netns: netns.Namespace(f.netns), CoreDNS: beside(c.Program, corednsProgram)}
 	return nil
+}
+
+// configMetrics puts metrics-server where the node serves, else at this host's own address,
+// if it has one that others could reach.
+func configMetrics(f *nodeFlags, c *plane.Config) {
+	switch {
+	case !f.metrics:
+	case f.node:
+		c.Metrics = c.Node.Address.Addr()
+	default:
+		c.Metrics = plane.NodeAddress()
+	}
 }
 
 func nodeAddress(text string) (netip.AddrPort, error) {

@@ -85,6 +85,7 @@ func (a *app) config(f *upFlags) (plane.Config, error) {
 	if err := a.configNode(&f.node, &c); err != nil {
 		return c, err
 	}
+	configMetrics(&f.node, &c)
 	return c, c.Validate()
 }
 

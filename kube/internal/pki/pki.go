@@ -28,6 +28,7 @@ const (
 	ControllerManager = "controller-manager"
 	Scheduler         = "scheduler"
 	Kubelet           = "kubelet"
+	MetricsServer     = "metrics-server"
 )
 
 // The kubeconfigs of a directory.
@@ -38,6 +39,7 @@ const (
 	KubeProxyConfig         = "kube-proxy.conf"
 	CoreDNSConfig           = "coredns.conf"
 	KubeletConfig           = "kubelet.conf"
+	MetricsServerConfig     = "metrics-server.conf"
 )
 
 // Users that Kubernetes itself does not know.
@@ -46,6 +48,8 @@ const (
 	KubeletClientUser = "kube-apiserver-kubelet-client"
 	// CoreDNSUser is who a cluster's DNS is.
 	CoreDNSUser = "cis:coredns"
+	// MetricsServerUser is who metrics-server is.
+	MetricsServerUser = "cis:metrics-server"
 )
 
 // Config is what certificates and kubeconfigs depend on.
@@ -60,6 +64,8 @@ type Config struct {
 	// none.
 	Node   string
 	NodeIP net.IP
+	// MetricsIP is where metrics-server serves; nil: there is none.
+	MetricsIP net.IP
 	// Names and IPs of the API server, beside localhost and those every cluster has.
 	Names []string
 	IPs   []net.IP

@@ -19,7 +19,7 @@ import (
 func config(t *testing.T) Config {
 	return Config{
 		Dir: filepath.Join(t.TempDir(), "pki"), Server: "https://127.0.0.1:6443",
-		PodServer: "https://198.18.0.1:443", Node: "host", NodeIP: net.IPv4(192, 0, 2, 7),
+		PodServer: "https://198.18.0.1:443", Node: "host", NodeIP: net.IPv4(192, 0, 2, 7), MetricsIP: net.IPv4(192, 0, 2, 7),
 		Names: []string{"host"}, IPs: []net.IP{net.IPv4(10, 96, 0, 1), net.IPv4(192, 0, 2, 7)},
 	}
 }
@@ -112,6 +112,13 @@ func TestHandshake(t *testing.T) {
 	if _, err := node.Leaf.Verify(x509.VerifyOptions{DNSName: "192.0.2.7", Roots: roots}); err != nil {
 		t.Errorf("the node: %v", err)
 	}
+	metrics, err := tls.LoadX509KeyPair(filepath.Join(c.Dir, "metrics-server.crt"), filepath.Join(c.Dir, "metrics-server.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := metrics.Leaf.Verify(x509.VerifyOptions{DNSName: "metrics-server.kube-system.svc", Roots: roots}); err != nil {
+		t.Errorf("metrics-server: %v", err)
+	}
 	for file, subject := range map[string]string{
 		AdminConfig:             "CN=kubernetes-admin,O=system:masters",
 		ControllerManagerConfig: "CN=system:kube-controller-manager",
@@ -119,6 +126,7 @@ func TestHandshake(t *testing.T) {
 		KubeProxyConfig:         "CN=system:kube-proxy",
 		CoreDNSConfig:           "CN=cis:coredns",
 		KubeletConfig:           "CN=system:node:host,O=system:nodes",
+		MetricsServerConfig:     "CN=cis:metrics-server",
 	} {
 		data, err := os.ReadFile(filepath.Join(c.Dir, file))
 		if err != nil {
@@ -239,7 +247,7 @@ func TestNewAddresses(t *testing.T) {
 		t.Errorf("renewed %v", r.Renewed)
 	}
 	c.Server = "https://127.0.0.1:7443"
-	if r := ensure(t, c); !slices.Equal(r.Renewed, []string{AdminConfig, ControllerManagerConfig, SchedulerConfig, KubeletConfig}) {
+	if r := ensure(t, c); !slices.Equal(r.Renewed, []string{AdminConfig, ControllerManagerConfig, SchedulerConfig, KubeletConfig, MetricsServerConfig}) {
 		t.Errorf("renewed %v", r.Renewed)
 	}
 }

@@ -11,6 +11,9 @@ var serverNames = []string{
 	"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost",
 }
 
+// metricsName is what the API server calls metrics-server, by its Service.
+const metricsName = "metrics-server.kube-system.svc"
+
 var loopback = net.IPv4(127, 0, 0, 1)
 
 // wantedPair is a certificate with its key, and who signs it.
@@ -33,6 +36,10 @@ func wantedPairs(c Config, ca, front *authority) []wantedPair {
 		serving.server, serving.names, serving.ips = true, []string{c.Node}, []net.IP{c.NodeIP}
 		all = append(all, wantedPair{ca, Kubelet, serving})
 	}
+	if c.MetricsIP != nil {
+		serving := leaf{name: MetricsServer, server: true, names: []string{metricsName}, ips: []net.IP{c.MetricsIP}}
+		all = append(all, wantedPair{ca, MetricsServer, serving})
+	}
 	return all
 }
 
@@ -53,6 +60,9 @@ func wantedKubeconfigs(c Config) []wantedKubeconfig {
 	}
 	if c.Node != "" {
 		all = append(all, wantedKubeconfig{KubeletConfig, c.Server, nodeLeaf(c.Node)})
+	}
+	if c.MetricsIP != nil {
+		all = append(all, wantedKubeconfig{MetricsServerConfig, c.Server, leaf{name: MetricsServerUser}})
 	}
 	return all
 }

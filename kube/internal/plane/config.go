@@ -48,6 +48,9 @@ type Config struct {
 	Node Node
 	// Services are served to the pods of Node; the zero value is not at all.
 	Services Services
+	// Metrics is the address of this host where metrics-server listens, on a free port; the
+	// zero value is no metrics-server.
+	Metrics netip.Addr
 	// Program is the path of cis-kube, and Version the one of Kubernetes in it.
 	Program, Version string
 }
@@ -91,7 +94,7 @@ func (c *Config) Validate() error {
 	case c.Listen.Addr().Zone() != "" || c.Listen.Addr().IsMulticast():
 		return fieldErrorf("listen", "%s is not an address of a host", c.Listen.Addr())
 	}
-	for _, check := range []func() error{c.validateAdvertise, c.validateServices, c.External.validate, c.validateNames, c.validateExtra, c.validateNode} {
+	for _, check := range []func() error{c.validateAdvertise, c.validateServices, c.External.validate, c.validateNames, c.validateExtra, c.validateNode, c.validateMetrics} {
 		if err := check(); err != nil {
 			return err
 		}

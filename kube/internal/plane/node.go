@@ -24,7 +24,7 @@ const (
 
 // allPrograms are those that may run, in their order of start.
 func allPrograms() []string {
-	return append(append([]string{}, programs...), Kubelet, Relay, KubeProxy, CoreDNS)
+	return append(append([]string{}, programs...), Kubelet, Relay, KubeProxy, CoreDNS, MetricsServer)
 }
 
 // nodePatience is how long a start waits for the node; it is no failure if it takes

@@ -75,6 +75,8 @@ func TestValidateNode(t *testing.T) {
 		{"node", func(c *Config) { c.Node.Kubelet = "/nowhere/cis-kubelet" }},
 		{"node-name", func(c *Config) { c.Node.Name = "N 1" }},
 		{"node-address", func(c *Config) { c.Node.Address = netip.MustParseAddrPort("127.0.0.1:10250") }},
+		{"", func(c *Config) { c.Metrics = c.Node.Address.Addr() }},
+		{"metrics", func(c *Config) { c.Metrics = netip.MustParseAddr("127.0.0.1") }},
 		{"services", func(c *Config) { c.Services = Services{Netns: "x", CoreDNS: "/nowhere/cis-coredns"} }},
 		{"services", func(c *Config) {
 			c.Services, c.ServiceCIDR = Services{Netns: "x", CoreDNS: os.Args[0]}, netip.MustParsePrefix("fd00:96::/112")

@@ -54,12 +54,14 @@ type Plane struct {
 	logs      map[string]io.Writer
 	group     *supervise.Group
 	node      *supervise.Group
+	late      *supervise.Group // what nobody waits for
 	stop      context.CancelFunc
 
-	mu    sync.Mutex
-	state State
-	certs *pki.Result
-	ready chan struct{} // closed once all is ready for the first time
+	mu      sync.Mutex
+	state   State
+	certs   *pki.Result
+	metrics metrics
+	ready   chan struct{} // closed once all is ready for the first time
 }
 
 // Observer is told how it goes.
@@ -99,6 +101,7 @@ func (p *Plane) run(ctx context.Context) error {
 	options.Inherit = []*os.File{held}
 	p.group = supervise.NewGroup(options, p.stages()...)
 	p.node = supervise.NewGroup(options, p.nodeStages()...)
+	p.late = supervise.NewGroup(options, p.metricsStages()...)
 	defer p.observe("take the Services' rules back", func() error { return cleanServices(p.DataDir) })
 	control, err := p.serveControl()
 	if err != nil {
@@ -147,7 +150,7 @@ func (p *Plane) ensurePKI() error {
 	ips, names := p.addresses()
 	certs, err := pki.Ensure(pki.Config{
 		Dir: p.path(pkiDir), Server: p.LocalServer(), PodServer: p.podServer(), Names: names, IPs: ips,
-		Node: p.Node.Name, NodeIP: p.Node.Address.Addr().AsSlice(),
+		Node: p.Node.Name, NodeIP: p.Node.Address.Addr().AsSlice(), MetricsIP: p.Metrics.AsSlice(),
 	})
 	if err != nil {
 		return fmt.Errorf("certificates: %w", err)
@@ -190,6 +193,7 @@ func (p *Plane) once(ctx context.Context, again bool) error {
 		return err
 	}
 	p.observer.Say(fmt.Sprintf("ready after %.1f s", time.Since(began).Seconds()))
+	p.startMetrics(ctx)
 	p.startNode(ctx)
 	p.set(Ready)
 	var err error
@@ -201,6 +205,8 @@ func (p *Plane) once(ctx context.Context, again bool) error {
 		p.keep(ctx)
 	}
 	p.set(Stopping)
+	p.setMetricsReady(false)
+	p.late.Stop()
 	p.node.Stop()
 	p.group.Stop()
 	p.observer.Say("stopped")

@@ -23,7 +23,7 @@ import (
 const planeEnv = "TEST_PLANE"
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains(programs, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains(append(programs, MetricsServer), os.Args[1]) {
 		fake(os.Args[1], os.Args[2:])
 		return
 	}

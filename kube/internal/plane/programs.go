@@ -26,25 +26,28 @@ var memory = map[string][]string{
 	Kubelet:           {"GOMEMLIMIT=256MiB"},
 	KubeProxy:         {"GOMEMLIMIT=256MiB", "GOGC=50"},
 	CoreDNS:           {"GOMEMLIMIT=256MiB"},
+	MetricsServer:     {"GOMEMLIMIT=256MiB", "GOGC=50"},
 }
 
 // stages are the programs in their order of start.
 func (p *Plane) stages() [][]supervise.Process {
-	process := func(name string, prepare func() (supervise.Run, error)) supervise.Process {
-		return p.process(name, func() (supervise.Run, error) {
-			run, err := prepare()
-			run.Path, run.Args = p.Program, append([]string{name}, run.Args...)
-			return run, err
-		})
-	}
 	stages := [][]supervise.Process{
-		{process(APIServer, p.apiServer)},
-		{process(ControllerManager, p.controllerManager), process(Scheduler, p.scheduler)},
+		{p.own(APIServer, p.apiServer)},
+		{p.own(ControllerManager, p.controllerManager), p.own(Scheduler, p.scheduler)},
 	}
 	if len(p.External.URLs) == 0 {
-		stages = append([][]supervise.Process{{process(Etcd, p.etcd)}}, stages...)
+		stages = append([][]supervise.Process{{p.own(Etcd, p.etcd)}}, stages...)
 	}
 	return stages
+}
+
+// own is one of the programs in cis-kube.
+func (p *Plane) own(name string, prepare func() (supervise.Run, error)) supervise.Process {
+	return p.process(name, func() (supervise.Run, error) {
+		run, err := prepare()
+		run.Path, run.Args = p.Program, append([]string{name}, run.Args...)
+		return run, err
+	})
 }
 
 // process is one of a name, with its log and what the user adds to it.

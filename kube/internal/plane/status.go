@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"cis/kube/internal/pki"
@@ -63,7 +64,7 @@ func (p *Plane) Status() Status {
 	if certs != nil {
 		s.Certificates = certs.Expires
 	}
-	for _, status := range append(p.group.Status(), p.node.Status()...) {
+	for _, status := range slices.Concat(p.group.Status(), p.node.Status(), p.late.Status()) {
 		s.Programs = append(s.Programs, Program{status, resident(status.PID), LogFile(p.DataDir, status.Name)})
 	}
 	return s

@@ -1,5 +1,5 @@
-// Package program holds the programs of Kubernetes and etcd as functions. Each takes the
-// whole process: it reads os.Args, and ends the process itself.
+// Package program holds the programs of Kubernetes and etcd, and metrics-server, as
+// functions. Each takes the whole process: it reads os.Args, and ends the process itself.
 package program
 
 import (
@@ -29,6 +29,7 @@ var All = map[string]func(){
 	"kube-controller-manager": command(controllermanager.NewControllerManagerCommand),
 	"kube-scheduler":          command(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
 	"kube-proxy":              command(proxy.NewProxyCommand),
+	"metrics-server":          command(metricsServer),
 	"kubectl":                 kubectl,
 }
 

@@ -54,6 +54,8 @@ type Node struct {
 	info api.Info
 	// down is why cis does not answer; nil: it does.
 	down error
+	// pressed are the conditions of pressure that hold.
+	pressed map[corev1.NodeConditionType]bool
 }
 
 // New makes a node; Register and Run show it.
@@ -68,6 +70,20 @@ func (n *Node) Connected(err error) {
 	n.mu.Lock()
 	changed := (err == nil) != (n.down == nil)
 	n.down = err
+	n.mu.Unlock()
+	if changed {
+		n.poke()
+	}
+}
+
+// Pressed tells the node what it runs short of.
+func (n *Node) Pressed(conditions map[corev1.NodeConditionType]bool) {
+	n.mu.Lock()
+	changed := false
+	for _, p := range pressures {
+		changed = changed || n.pressed[p.condition] != conditions[p.condition]
+	}
+	n.pressed = conditions
 	n.mu.Unlock()
 	if changed {
 		n.poke()
@@ -237,22 +253,32 @@ func (n *Node) status(s *corev1.NodeStatus) {
 	}
 }
 
-// conditions that a kubelet gives. cis admits no more than its host holds, so there is
-// no pressure to tell of.
-func (n *Node) conditions() []corev1.NodeCondition {
+// pressures in a kubelet's words, while they do not hold and while they do.
+var pressures = []struct {
+	condition                                corev1.NodeConditionType
+	calmReason, calmMessage, reason, message string
+}{
+	{corev1.NodeMemoryPressure, "KubeletHasSufficientMemory", "kubelet has sufficient memory available",
+		"KubeletHasInsufficientMemory", "kubelet has insufficient memory available"},
+	{corev1.NodeDiskPressure, "KubeletHasNoDiskPressure", "kubelet has no disk pressure", "KubeletHasDiskPressure", "kubelet has disk pressure"},
+	{corev1.NodePIDPressure, "KubeletHasSufficientPID", "kubelet has sufficient PID available",
+		"KubeletHasInsufficientPID", "kubelet has insufficient PID available"},
+}
+
+// conditions that a kubelet gives.
+func (n *Node) conditions() (all []corev1.NodeCondition) {
+	for _, p := range pressures {
+		c := corev1.NodeCondition{Type: p.condition, Status: corev1.ConditionFalse, Reason: p.calmReason, Message: p.calmMessage}
+		if n.pressed[p.condition] {
+			c.Status, c.Reason, c.Message = corev1.ConditionTrue, p.reason, p.message
+		}
+		all = append(all, c)
+	}
 	ready := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "cis answers"}
 	if n.down != nil {
 		ready.Status, ready.Reason, ready.Message = corev1.ConditionFalse, "KubeletNotReady", n.down.Error()
 	}
-	calm := func(kind corev1.NodeConditionType, reason, message string) corev1.NodeCondition {
-		return corev1.NodeCondition{Type: kind, Status: corev1.ConditionFalse, Reason: reason, Message: message}
-	}
-	return []corev1.NodeCondition{
-		calm(corev1.NodeMemoryPressure, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-		calm(corev1.NodeDiskPressure, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-		calm(corev1.NodePIDPressure, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-		ready,
-	}
+	return append(all, ready)
 }
 
 func put(list []corev1.NodeCondition, c corev1.NodeCondition, now metav1.Time) []corev1.NodeCondition {

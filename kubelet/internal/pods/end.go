@@ -35,6 +35,35 @@ func (w *worker) terminate(ctx context.Context, pod *corev1.Pod, in api.Instance
 	return nil
 }
 
+// evictedReason is that of pods that were ended for want of something on the node.
+const evictedReason = "Evicted"
+
+// Evict ends a pod, which then has failed for that reason.
+func (k *Controller) Evict(pod *corev1.Pod, message string) {
+	k.mu.Lock()
+	w := k.workers[pod.UID]
+	k.mu.Unlock()
+	if w == nil {
+		return
+	}
+	k.Recorder.Event(pod, corev1.EventTypeWarning, evictedReason, message)
+	w.evicted.Store(&message)
+	w.poke()
+}
+
+// evictionGrace is what a kubelet leaves to pods when something has run out.
+const evictionGrace = time.Second
+
+// evict stops the programs, and tells of the pod's end when they have ended.
+func (w *worker) evict(ctx context.Context, pod *corev1.Pod, in api.Instance, has bool) error {
+	if has && !in.Status.Phase.Finished() {
+		w.stop.ask(ctx, w, in.ID, new(evictionGrace))
+		return w.tell(ctx, pod)
+	}
+	w.end = &podstatus.End{Reason: evictedReason, Message: *w.evicted.Load(), Disruption: true}
+	return w.tell(ctx, pod)
+}
+
 // clear removes what was made for a pod that is gone. One that was deleted by force
 // still has its programs running: they get what grace the deletion left them.
 func (w *worker) clear(ctx context.Context, in api.Instance, has bool) (done bool, err error) {

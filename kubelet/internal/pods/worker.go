@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,8 @@ type worker struct {
 	// instance is the name that the pod's instance has or will have.
 	instance string
 	wake     chan struct{}
+	// evicted is why the pod has to go, once it has.
+	evicted atomic.Pointer[string]
 
 	// Only run uses these. seen is the pod as it was last known.
 	seen *corev1.Pod
@@ -138,6 +141,8 @@ func (w *worker) step(ctx context.Context) (done bool, err error) {
 			w.stop.ask(ctx, w, in.ID, graceOf(pod.Spec.TerminationGracePeriodSeconds))
 		}
 		return false, w.tell(ctx, pod)
+	case w.evicted.Load() != nil:
+		return false, w.evict(ctx, pod, in, has)
 	case !has && w.made && w.end == nil:
 		w.end = &podstatus.End{Reason: "InstanceRemoved", Message: "the pod's instance was removed"}
 	case !has && w.end == nil:

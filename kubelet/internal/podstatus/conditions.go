@@ -17,6 +17,11 @@ func (in *Input) conditions(status *corev1.PodStatus) []corev1.PodCondition {
 		ready,
 		condition(corev1.PodScheduled, true, "", ""),
 	}
+	if in.End != nil && in.End.Disruption {
+		disrupted := condition(corev1.DisruptionTarget, true, "", "")
+		disrupted.Reason, disrupted.Message = corev1.PodReasonTerminationByKubelet, in.End.Message
+		ours = append(ours, disrupted)
+	}
 	out := status.Conditions
 	for _, c := range ours {
 		c.ObservedGeneration = in.Pod.Generation

@@ -32,7 +32,11 @@ type Input struct {
 type Trouble struct{ Reason, Message string }
 
 // End of a pod that its instance does not tell of: it was never made, or was lost.
-type End struct{ Reason, Message string }
+type End struct {
+	Reason, Message string
+	// Disruption: the node ended it, for no fault of the pod's own.
+	Disruption bool
+}
 
 // Of returns the status that the pod should have. What others wrote into the present
 // one stays.

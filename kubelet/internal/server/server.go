@@ -31,6 +31,7 @@ type Cis interface {
 	Attach(ctx context.Context, ref, container string, replay bool, s api.Streams) (int, error)
 	PortForward(ctx context.Context, ref string, port uint16, conn io.ReadWriter) error
 	Stats(ctx context.Context, ref string) (api.Stats, error)
+	Info(ctx context.Context) (api.Info, error)
 }
 
 // Server answers for one node.
@@ -40,6 +41,8 @@ type Server struct {
 	Node string
 	Auth Auth
 	Log  *slog.Logger
+
+	host hostRate
 }
 
 // Auth decides who may ask for what.

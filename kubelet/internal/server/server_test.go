@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,6 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
 	utilexec "k8s.io/client-go/util/exec"
-	stats "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 
 	"cis/api"
 )
@@ -43,7 +41,11 @@ func (o onePod) Pods() []*corev1.Pod                       { return []*corev1.Po
 func (o onePod) Instance(*corev1.Pod) (api.Instance, bool) { return o.in, true }
 
 // programs that echo what they are given.
-type programs struct{ asked chan api.LogOptions }
+type programs struct {
+	asked  chan api.LogOptions
+	host   api.HostUsage
+	broken error // of Info
+}
 
 func (p programs) Logs(_ context.Context, ref string, o api.LogOptions, fn func(api.LogEntry) error) error {
 	p.asked <- o
@@ -83,7 +85,14 @@ func (p programs) PortForward(_ context.Context, _ string, port uint16, conn io.
 }
 
 func (p programs) Stats(context.Context, string) (api.Stats, error) {
-	return api.Stats{CPUSeconds: 2, CPU: 0.5, Memory: 64 * api.MiB, Time: time.Unix(1, 0)}, nil
+	return api.Stats{CPUSeconds: 2, CPU: 0.5, Memory: 64 * api.MiB, Pids: 3, Time: time.Unix(1, 0), Containers: []api.ContainerStats{
+		{Name: "a", CPUSeconds: 1.25, CPU: 0.25, Memory: 16 * api.MiB, MemoryUsage: 20 * api.MiB, Disk: 1 * api.MiB, StartedAt: time.UnixMilli(500)},
+		{Name: "side", CPUSeconds: 0.5, CPU: 0.125, Memory: 8 * api.MiB, MemoryUsage: 8 * api.MiB, MemoryRSS: 4 * api.MiB, Disk: 2 * api.MiB, StartedAt: time.UnixMilli(2750)},
+	}}, nil
+}
+
+func (p programs) Info(context.Context) (api.Info, error) {
+	return api.Info{HostUsage: p.host}, p.broken
 }
 
 type anyone struct{}
@@ -92,10 +101,14 @@ func (anyone) Allow(*http.Request, string) (int, error) { return 200, nil }
 
 func serve(t *testing.T) (*httptest.Server, programs) {
 	p := programs{asked: make(chan api.LogOptions, 10)}
+	return serveWith(t, p), p
+}
+
+func serveWith(t *testing.T, p programs) *httptest.Server {
 	s := &Server{Pods: onePod{api.Instance{ID: "i-1", Status: api.InstanceStatus{Phase: api.PhaseRunning}}}, Cis: p, Node: "n1", Auth: anyone{}, Log: slog.New(slog.DiscardHandler)}
 	web := httptest.NewTLSServer(s.Handler())
 	t.Cleanup(web.Close)
-	return web, p
+	return web
 }
 
 func get(t *testing.T, web *httptest.Server, path string) (int, string) {
@@ -211,21 +224,5 @@ func TestPortForward(t *testing.T) {
 	}
 	if got, _ := io.ReadAll(fault); len(got) > 0 {
 		t.Errorf("it failed: %s", got)
-	}
-}
-
-func TestUsage(t *testing.T) {
-	web, _ := serve(t)
-	_, text := get(t, web, "/stats/summary")
-	var summary stats.Summary
-	if err := json.Unmarshal([]byte(text), &summary); err != nil || len(summary.Pods) != 1 ||
-		*summary.Pods[0].Containers[0].CPU.UsageNanoCores != 500_000_000 || *summary.Node.Memory.WorkingSetBytes != 64<<20 {
-		t.Errorf("%v: %s", err, text)
-	}
-	_, text = get(t, web, "/metrics/resource")
-	for _, line := range []string{`container_cpu_usage_seconds_total{container="a",namespace="n",pod="p"} 2 1000`, "node_memory_working_set_bytes 67108864"} {
-		if !strings.Contains(text, line) {
-			t.Errorf("%q is not in\n%s", line, text)
-		}
 	}
 }

@@ -44,8 +44,8 @@ func testSharedProcesses(t *testing.T, newBox func(testing.TB, Options) *Box) {
 	if got := look(sleepers); got != "sleep 1000 sleep 1001 " {
 		t.Errorf("after the end of the second it sees %q", got)
 	}
-	if pids, err := b.Runtime.Pids(t.Context()); err != nil || pids != 3 {
-		t.Errorf("%d processes: %v", pids, err)
+	if stats, err := b.Runtime.Stats(t.Context()); err != nil || stats.Pids != 3 {
+		t.Errorf("%+v: %v", stats, err)
 	}
 	terminated := b.Begin(b.Shell("terminated", "exec sleep 1003"))
 	if err := terminated.Signal(t.Context(), int(unix.SIGTERM), false); err != nil {

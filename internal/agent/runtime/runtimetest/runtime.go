@@ -276,8 +276,10 @@ func (r *Runtime) Try(_ context.Context, udp bool, to netip.AddrPort, _ time.Dur
 	return "connected", "", nil
 }
 
-// Pids implements runtime.Runtime.
-func (r *Runtime) Pids(context.Context) (int64, error) { return int64(r.Running()), nil }
+// Stats implements runtime.Runtime: each program counts as one process, and uses nothing.
+func (r *Runtime) Stats(context.Context) (*agentpb.StatsResponse, error) {
+	return &agentpb.StatsResponse{Pids: int64(r.Running())}, nil
+}
 
 // Lost implements runtime.Runtime.
 func (r *Runtime) Lost() <-chan struct{} { return r.lost }

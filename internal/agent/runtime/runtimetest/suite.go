@@ -29,7 +29,7 @@ func Conform(t *testing.T, newBox func(t testing.TB, o Options) *Box) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB, Options) *Box){
 		"exec": testExec, "privileges": testPrivileges, "no new privileges": testNoNewPrivileges, "group of volumes": testGroup, "terminal": testTerminal, "instance files": testInstanceFiles,
 		"instance files behind symlinks": testInstanceFilesBehindSymlinks, "read-only root": testReadOnlyRoot, "copy": testCopy, "files": testFiles, "parts of volumes": testSubPath, "last words": testLastWords,
-		"shared processes": testSharedProcesses, "processes of a target": testTarget,
+		"shared processes": testSharedProcesses, "processes of a target": testTarget, "stats": testStats,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newBox) })
 	}
