@@ -422,17 +422,19 @@ func (b *bench) update(ctx context.Context, u api.AccountUpdate) {
 func TestWhatWasDoneIsOnRecord(t *testing.T) {
 	b := newBench(t)
 	us := as(t, "us")
+	began := time.Now().UTC().Truncate(time.Second) // what is old is removed
+	at := func(second int) time.Time { return began.Add(time.Duration(second) * time.Second) }
 	for i := range 3 {
-		b.Note(us, api.AuditEntry{Time: time.Unix(int64(i), 0).UTC(), Account: "us", Action: fmt.Sprint("a", i), Result: "ok"})
+		b.Note(us, api.AuditEntry{Time: at(i), Account: "us", Action: fmt.Sprint("a", i), Result: "ok"})
 	}
-	b.Note(us, api.AuditEntry{Time: time.Unix(9, 0), Account: "them", Action: "hidden"})
-	page := ok[api.List[api.AuditEntry]](t)(b.Audit(us, api.AuditOptions{From: time.Unix(1, 0), To: time.Unix(2, 0)}))
+	b.Note(us, api.AuditEntry{Time: at(9), Account: "them", Action: "hidden"})
+	page := ok[api.List[api.AuditEntry]](t)(b.Audit(us, api.AuditOptions{From: at(1), To: at(2)}))
 	if len(page.Items) != 1 || page.Items[0].Action != "a1" || page.Items[0].ID == 0 {
-		t.Errorf("%+v", page.Items)
+		t.Fatalf("%+v", page.Items)
 	}
 	ctx, cancel := context.WithCancel(us)
 	var seen []string
-	go b.Note(us, api.AuditEntry{Account: "us", Action: "last"})
+	go b.Note(us, api.AuditEntry{Time: at(9), Account: "us", Action: "last"})
 	b.WatchAudit(ctx, api.AuditOptions{Since: page.Items[0].ID}, func(e api.AuditEntry) error {
 		seen = append(seen, e.Action)
 		if e.Action == "last" {

@@ -38,6 +38,7 @@ func (l *life) stats(ctx context.Context, rec store.Instance, client *agentclien
 	if err != nil {
 		return api.Stats{}, err
 	}
+	now := time.Now().UTC() // the sandbox may take its time for what comes next
 	rx, tx, err := l.e.cfg.Network.Counters(ctx, rec.Run.Sandbox)
 	if err != nil {
 		return api.Stats{}, err
@@ -46,7 +47,7 @@ func (l *life) stats(ctx context.Context, rec store.Instance, client *agentclien
 	if err != nil {
 		return api.Stats{}, err
 	}
-	s := api.Stats{ID: rec.ID, Name: rec.Spec.Name, Time: time.Now().UTC(), CPUSeconds: usage.CPUSeconds, CPULimit: rec.Spec.CPU,
+	s := api.Stats{ID: rec.ID, Name: rec.Spec.Name, Time: now, CPUSeconds: usage.CPUSeconds, CPULimit: rec.Spec.CPU,
 		Memory: usage.Memory, MemoryLimit: rec.Spec.Memory, Pids: inside.Pids, PidsLimit: l.e.cfg.Limits.Pids, RxBytes: rx, TxBytes: tx,
 		Containers: containerStats(rec, inside.Containers)}
 	began := s.Time

@@ -72,18 +72,19 @@ func cpuShare(e *env) {
 	const cores, seconds = 0.5, 4
 	name := e.start("--cpu", "0.5", "--", "sh", "-c", "while :; do :; done")
 	e.when(name, "running", running)
-	used := func() float64 {
+	look := func() api.Stats {
 		s, err := e.stage.Client.Stats(e.Context(), name)
 		if err != nil {
 			e.Fatal(err)
 		}
-		return s.CPUSeconds
+		return s
 	}
 	time.Sleep(time.Second) // the start is over
 	e.until("all of its share is used", func() bool {
-		before, began := used(), time.Now()
+		before := look()
 		time.Sleep(seconds * time.Second)
-		share := (used() - before) / time.Since(began).Seconds()
+		after := look()
+		share := (after.CPUSeconds - before.CPUSeconds) / after.Time.Sub(before.Time).Seconds()
 		if share > 1.1*cores {
 			e.Fatalf("an instance of %v cores used %.3f", cores, share)
 		}
