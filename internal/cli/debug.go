@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +17,7 @@ import (
 func (a *app) debugCommand() *cobra.Command {
 	var c api.EphemeralContainer
 	var env, capabilities []string
+	var pull string
 	var detach bool
 	cmd := &cobra.Command{
 		Use:   "debug [flags] NAME [-- COMMAND [ARG...]]",
@@ -48,6 +51,13 @@ cis debug -d web --image nicolaka/netshoot -- tcpdump -i eth0`),
 					c.Env = setEnv(c.Env, v)
 				}
 			}
+			if pull != "" {
+				policy, err := oneOf(pull, pullPolicies)
+				if err != nil {
+					return usagef("--pull: %w", err)
+				}
+				c.ImagePullPolicy = policy
+			}
 			c.StdinOnce = c.Stdin && !c.TTY && !detach
 			c.SecurityContext = &api.SecurityContext{Capabilities: &api.Capabilities{Add: capabilities}}
 			return a.debug(cmd.Context(), args[0], c, detach)
@@ -55,6 +65,7 @@ cis debug -d web --image nicolaka/netshoot -- tcpdump -i eth0`),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.Image, "image", "", "image with the tools (default: that of the target, else of the first container)")
+	f.StringVar(&pull, "pull", "", "fetch the image: always, missing or never (default: always for :latest, else missing)")
 	f.StringVar(&c.TargetContainerName, "target", "", "container whose processes it sees")
 	f.StringVarP(&c.Name, "container", "c", "", "name of the new container (default: one is made up)")
 	f.BoolVarP(&c.Stdin, "interactive", "i", false, "send standard input to the program")
@@ -65,6 +76,7 @@ cis debug -d web --image nicolaka/netshoot -- tcpdump -i eth0`),
 	f.StringArrayVar(&capabilities, "cap-add", []string{"SYS_PTRACE"}, "Linux capabilities beside the usual ones (may be repeated)")
 	// The flags exist, which is all that could fail.
 	_ = cmd.RegisterFlagCompletionFunc("image", a.completeImages(-1))
+	_ = cmd.RegisterFlagCompletionFunc("pull", cobra.FixedCompletions([]string{"always", "missing", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("target", a.completeContainers)
 	return cmd
 }
@@ -105,12 +117,19 @@ func (a *app) join(ctx context.Context, c *client.Client, inst api.Instance, con
 	if err != nil {
 		return err
 	}
-	code, err := c.Attach(s.ctx, inst.ID, container.Name, true, s.streams)
+	start := starting{app: a, conn: c, instance: inst.ID, container: container.Name, containers: func(status *api.InstanceStatus) []api.ContainerStatus {
+		return slices.DeleteFunc(slices.Clone(status.EphemeralContainerStatuses), func(one api.ContainerStatus) bool { return one.Name != container.Name })
+	}}
+	code, err := start.join(s.ctx, s.streams, func(ctx context.Context, streams client.Streams) (int, error) {
+		return c.Attach(ctx, inst.ID, container.Name, true, streams)
+	})
 	s.close()
 	if s.detached {
 		return nil
 	}
-	if err != nil {
+	if start, ok := errors.AsType[*startError](err); ok {
+		err = start.err
+	} else if err != nil {
 		err = lost(err, inst.Spec.Name)
 	}
 	return sessionEnd(ctx, code, err)

@@ -3,6 +3,8 @@ package cli
 import (
 	"strings"
 	"testing"
+
+	"cis/api"
 )
 
 func TestDebug(t *testing.T) {
@@ -28,6 +30,13 @@ func TestDebug(t *testing.T) {
 	if r := l.cis("", "inspect", "web"); !strings.Contains(r.out, "Added containers:\n  debugger-") {
 		t.Errorf("%+v", r)
 	}
+	l.want(l.cis("", "debug", "web", "--pull", "always", "--image", "absent"), 125, "",
+		"cis: pulling image \"absent\"\ncis: ErrImagePull: the registry has no such image\n  → check the name, and try 'cis image pull absent'")
+	in, err = l.engine.Get(t.Context(), "web")
+	if err != nil || in.Spec.EphemeralContainers[3].ImagePullPolicy != api.PullAlways {
+		t.Errorf("%+v, %v", in.Spec.EphemeralContainers, err)
+	}
+	l.want(l.cis("", "debug", "web", "--pull", "now", "--image", "cat"), 2, "", "cis: --pull")
 	l.want(l.cis("", "debug", "web"), 2, "", "cis: give --image, a command, or both")
 	l.want(l.cis("", "debug", "web", "--image", "cat", "sh"), 2, "", "cis: after the name only flags")
 	l.want(l.cis("", "debug", "web", "--target", "other", "--", "sh"), 125, "", "cis: targetContainerName: the instance has no container \"other\"")

@@ -89,6 +89,19 @@ var programs = map[string]program{
 		<-ctx.Done()
 		return 0, ctx.Err()
 	},
+	// absent is missing, in a container that was added.
+	"absent": func(ctx context.Context, e *engine, in api.Instance, _ server.Streams) (int, error) {
+		added := in.Spec.EphemeralContainers[len(in.Spec.EphemeralContainers)-1].Name
+		status := in.Status
+		status.EphemeralContainerStatuses = []api.ContainerStatus{{Name: added, Image: "absent",
+			State: api.ContainerState{Waiting: &api.StateWaiting{Reason: api.ReasonErrImagePull, Message: "the registry has no such image"}}}}
+		e.set(in, status)
+		e.tellOf(in, "main", api.EventNormal, "Pulling", "pulling image \"other\"")
+		e.tellOf(in, added, api.EventNormal, "Pulling", "pulling image \"absent\"")
+		e.tellOf(in, added, api.EventWarning, "Failed", "the registry has no such image")
+		<-ctx.Done()
+		return 0, ctx.Err()
+	},
 	// pending never starts; a stop ends it.
 	"pending": func(ctx context.Context, e *engine, in api.Instance, _ server.Streams) (int, error) {
 		e.tell(in, api.EventNormal, "Pulling", "pulling image \"pending\"")
@@ -267,9 +280,13 @@ func (e *engine) set(in api.Instance, s api.InstanceStatus) {
 }
 
 func (e *engine) tell(in api.Instance, kind api.EventType, reason, message string) {
+	e.tellOf(in, "", kind, reason, message)
+}
+
+func (e *engine) tellOf(in api.Instance, container string, kind api.EventType, reason, message string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.events = append(e.events, api.Event{ID: int64(len(e.events) + 1), InstanceID: in.ID, Instance: in.Spec.Name,
+	e.events = append(e.events, api.Event{ID: int64(len(e.events) + 1), InstanceID: in.ID, Instance: in.Spec.Name, Container: container,
 		Type: kind, Reason: reason, Message: message, FirstSeen: time.Now(), LastSeen: time.Now(), Count: 1})
 	close(e.news)
 	e.news = make(chan struct{})

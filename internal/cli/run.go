@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -197,26 +196,8 @@ func (r *runner) attach(ctx context.Context, s client.Streams) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go r.handleSignals(ctx, cancel)
-	starting, startDone := context.WithCancel(ctx)
-	progress := make(chan struct{})
-	go func() {
-		defer close(progress)
-		if err := r.watchStart(starting); err != nil {
-			cancel(err)
-		}
-	}()
-	// The line about the start is gone before the program's first.
-	begin := sync.OnceFunc(func() { startDone(); <-progress })
-	defer begin()
-	onStart := s.Started
-	s.Started = func() {
-		begin()
-		if onStart != nil {
-			onStart()
-		}
-	}
-	s.Stdout, s.Stderr = after(begin, s.Stdout), after(begin, s.Stderr)
-	code, err := r.follow(ctx, s)
+	start := starting{app: r.app, conn: r.conn, instance: r.inst.ID, containers: allContainers}
+	code, err := start.join(ctx, s, r.follow)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
@@ -267,8 +248,8 @@ func (r *runner) failed(err error) error {
 		err = exitWith(exitCode(sig), nil)
 	case errors.As(err, &start):
 		err = start.err
-	case neverRan && startFailure(&inst, "") != nil:
-		err = startFailure(&inst, "")
+	case neverRan && startFailure(allContainers(&inst.Status), "") != nil:
+		err = startFailure(allContainers(&inst.Status), "")
 	case api.CodeOf(getErr) == api.NotFound, getErr == nil && inst.Status.Phase.Finished():
 		return err
 	default:

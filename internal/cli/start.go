@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"cis/api"
@@ -20,26 +21,72 @@ type startError struct{ err error }
 func (e *startError) Error() string { return e.err.Error() }
 func (e *startError) Unwrap() error { return e.err }
 
-// watchStart shows what a start that takes long is busy with, until ctx ends. It
-// returns a startError if nothing can come of it.
-func (r *runner) watchStart(ctx context.Context) error {
+// starting is a program that is not up yet.
+type starting struct {
+	app  *app
+	conn *client.Client
+	// instance is the ID of the program's.
+	instance string
+	// container it is in, if events of others do not matter.
+	container string
+	// containers are those whose failure is the start's.
+	containers func(*api.InstanceStatus) []api.ContainerStatus
+}
+
+// join joins the program by a call, and shows meanwhile what a start that takes long is
+// busy with. It gives up when the start fails for good.
+func (p starting) join(ctx context.Context, s client.Streams, call func(context.Context, client.Streams) (int, error)) (int, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watching, startDone := context.WithCancel(ctx)
+	progress := make(chan struct{})
+	go func() {
+		defer close(progress)
+		if err := p.watch(watching); err != nil {
+			cancel(err)
+		}
+	}()
+	// The line about the start is gone before the program's first.
+	begin := sync.OnceFunc(func() { startDone(); <-progress })
+	defer begin()
+	onStart := s.Started
+	s.Started = func() {
+		begin()
+		if onStart != nil {
+			onStart()
+		}
+	}
+	s.Stdout, s.Stderr = after(begin, s.Stdout), after(begin, s.Stderr)
+	code, err := call(ctx, s)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	return code, err
+}
+
+// watch shows what the start is busy with, until ctx ends. It returns a startError if
+// nothing can come of it.
+func (p starting) watch(ctx context.Context) error {
 	select {
 	case <-time.After(quietStart):
 	case <-ctx.Done():
 		return nil
 	}
-	line := newStatusLine(r.app)
+	line := newStatusLine(p.app)
 	defer line.clear()
-	err := r.conn.WatchEvents(ctx, client.EventOptions{Instance: r.inst.ID}, func(e api.Event) error {
+	err := p.conn.WatchEvents(ctx, client.EventOptions{Instance: p.instance}, func(e api.Event) error {
+		if p.container != "" && e.Container != p.container {
+			return nil
+		}
 		line.event(&e)
 		if e.Type != api.EventWarning {
 			return nil
 		}
-		inst, err := r.conn.Get(ctx, r.inst.ID)
+		inst, err := p.conn.Get(ctx, p.instance)
 		if err != nil {
 			return err
 		}
-		if failure := startFailure(&inst, e.Message); failure != nil {
+		if failure := startFailure(p.containers(&inst.Status), e.Message); failure != nil {
 			return &startError{failure}
 		}
 		return nil

@@ -122,12 +122,12 @@ func imagesText(inst *api.Instance) string {
 	return strings.Join(images, ",")
 }
 
-// startFailure is the error of an instance that does not get as far as its
-// program. Nil while there is hope, and for a program that was found and tried:
+// startFailure is the error of containers that do not get as far as their
+// programs. Nil while there is hope, and for a program that was found and tried:
 // its exit code tells. What an event said, if anything, goes before the record,
 // which may tell of the next try already.
-func startFailure(inst *api.Instance, said string) *api.Error {
-	for _, c := range allContainers(&inst.Status) {
+func startFailure(containers []api.ContainerStatus, said string) *api.Error {
+	for _, c := range containers {
 		reason, message := "", ""
 		switch t := c.State.Terminated; {
 		case c.State.Waiting != nil:
