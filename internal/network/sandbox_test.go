@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"cis/internal/testbox"
 )
@@ -58,9 +59,13 @@ func (l *lab) sandbox(link Link, root, script string) *exec.Cmd {
 	check(t, err)
 	check(t, os.WriteFile(filepath.Join(bundle, "config.json"), data, 0o644))
 	runtime, id := runscPath(t), fmt.Sprintf("%s-%d", l.prefix, time.Now().UnixNano())
-	flags := []string{"--platform=systrap", "--rootless=false", "--net-raw", "--ignore-cgroups", "--root", filepath.Join(bundle, "state")}
+	state := filepath.Join(bundle, "state")
+	flags := []string{"--platform=systrap", "--rootless=false", "--net-raw", "--ignore-cgroups", "--root", state}
 	cmd := exec.Command(runtime, append(flags, "run", "--bundle", bundle, id)...)
-	t.Cleanup(func() { exec.Command(runtime, append(flags, "delete", "--force", id)...).Run() })
+	t.Cleanup(func() {
+		exec.Command(runtime, append(flags, "delete", "--force", id)...).Run()
+		unix.Unmount(filepath.Join(state, "null-netns"), 0) // runsc keeps one for all gofers of a directory
+	})
 	return cmd
 }
 
