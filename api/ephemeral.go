@@ -1,6 +1,9 @@
 package api
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // EphemeralContainer is a program that is added to an instance that runs, to look at the
 // others. It is started at once and never again, has no say in how the instance ends, and
@@ -41,6 +44,11 @@ func (e *EphemeralContainer) Validate(s InstanceSpec, d Defaults) error {
 	total := len(s.Containers) + len(s.InitContainers) + len(s.EphemeralContainers) + 1
 	c.check(total <= d.maxContainers(), "name", "an instance has at most %d containers, those that were added and have ended included", d.maxContainers())
 	return Join(c.mistakes)
+}
+
+// HasEphemeral tells whether a container of that name was added to the instance.
+func (s *InstanceSpec) HasEphemeral(name string) bool {
+	return slices.ContainsFunc(s.EphemeralContainers, func(c EphemeralContainer) bool { return c.Name == name })
 }
 
 // hasContainer tells whether the instance has had a container from its start.

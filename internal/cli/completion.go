@@ -143,7 +143,7 @@ func (a *app) completeSpecFlags(cmd *cobra.Command) {
 	fixed := func(words ...string) completeFunc { return cobra.FixedCompletions(words, none) }
 	for flag, complete := range map[string]completeFunc{
 		"restart":     fixed("no", "on-failure", "always"),
-		"pull":        fixed("always", "missing", "never"),
+		"pull":        fixed(pullWords()...),
 		"isolation":   fixed("auto", "vm", "gvisor"),
 		"mount":       cobra.FixedCompletions([]string{"type=emptyDir,dst=", "type=tmpfs,dst=", "type=secret,src="}, none|cobra.ShellCompDirectiveNoSpace),
 		"disk":        a.completeDiskPaths,

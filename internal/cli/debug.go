@@ -76,7 +76,7 @@ cis debug -d web --image nicolaka/netshoot -- tcpdump -i eth0`),
 	f.StringArrayVar(&capabilities, "cap-add", []string{"SYS_PTRACE"}, "Linux capabilities beside the usual ones (may be repeated)")
 	// The flags exist, which is all that could fail.
 	_ = cmd.RegisterFlagCompletionFunc("image", a.completeImages(-1))
-	_ = cmd.RegisterFlagCompletionFunc("pull", cobra.FixedCompletions([]string{"always", "missing", "never"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("pull", cobra.FixedCompletions(pullWords(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("target", a.completeContainers)
 	return cmd
 }

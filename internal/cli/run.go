@@ -197,11 +197,7 @@ func (r *runner) attach(ctx context.Context, s client.Streams) (int, error) {
 	defer cancel(nil)
 	go r.handleSignals(ctx, cancel)
 	start := starting{app: r.app, conn: r.conn, instance: r.inst.ID, containers: allContainers}
-	code, err := start.join(ctx, s, r.follow)
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
-	}
-	return code, err
+	return start.join(ctx, s, r.follow)
 }
 
 // handleSignals passes the first signal on as a stop, the second as a kill; the

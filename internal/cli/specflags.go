@@ -143,6 +143,11 @@ var pullPolicies = []choice[api.PullPolicy]{
 	{"Always", api.PullAlways}, {"IfNotPresent", api.PullIfNotPresent}, {"Never", api.PullNever},
 }
 
+// pullWords are those of pullPolicies to name.
+func pullWords() []string {
+	return mapText(pullPolicies[:3], func(c choice[api.PullPolicy]) string { return c.word })
+}
+
 var isolations = []choice[api.Isolation]{
 	{"auto", api.IsolationAuto}, {"vm", api.IsolationVM}, {"gvisor", api.IsolationGVisor},
 }

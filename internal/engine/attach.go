@@ -213,7 +213,7 @@ func settled(rec store.Instance, container string, next int) *api.ContainerStatu
 		return nil // its journal is about to be opened
 	}
 	policy := rec.Spec.RestartPolicy
-	if isAdded(rec.Spec, container) {
+	if rec.Spec.HasEphemeral(container) {
 		policy = api.RestartNever
 	}
 	if policy == api.RestartNever || policy == api.RestartOnFailure && s.State.Terminated.ExitCode == 0 {
@@ -231,11 +231,6 @@ func status(rec store.Instance, container string) *api.ContainerStatus {
 		}
 	}
 	return nil
-}
-
-// isAdded tells whether a container was added to the instance.
-func isAdded(spec api.InstanceSpec, name string) bool {
-	return slices.ContainsFunc(spec.EphemeralContainers, func(c api.EphemeralContainer) bool { return c.Name == name })
 }
 
 func deref(s *api.ContainerStatus) api.ContainerStatus {

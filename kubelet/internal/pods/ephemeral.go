@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -19,15 +18,11 @@ func (w *worker) addContainers(ctx context.Context, pod *corev1.Pod, in api.Inst
 	}
 	var failures []error
 	for n, c := range pod.Spec.EphemeralContainers {
-		if _, refused := w.notAdded[c.Name]; !refused && !isAdded(in, c.Name) {
+		if _, refused := w.notAdded[c.Name]; !refused && !in.Spec.HasEphemeral(c.Name) {
 			failures = append(failures, w.addContainer(ctx, pod, n, in))
 		}
 	}
 	return errors.Join(failures...)
-}
-
-func isAdded(in api.Instance, name string) bool {
-	return slices.ContainsFunc(in.Spec.EphemeralContainers, func(c api.EphemeralContainer) bool { return c.Name == name })
 }
 
 // addContainer adds one, or tells by event and status why it cannot be. That it names what
