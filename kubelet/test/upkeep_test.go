@@ -56,6 +56,9 @@ func certificates(c *cluster) {
 		return code == 0 && out == "hi\n"
 	})
 	c.kubectl("delete", "pod", "renewed")
+	if strings.Contains(c.read("kubelet.log"), "Unauthorized") {
+		c.Error("cis-kubelet used a certificate that had ended")
+	}
 }
 
 // certificate is the one that cis-kubelet uses now.

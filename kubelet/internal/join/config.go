@@ -57,11 +57,13 @@ func (o Options) signed(ctx context.Context, bootstrap *rest.Config) (*rest.Conf
 	if err != nil {
 		return nil, err
 	}
-	own := rest.AnonymousClientConfig(bootstrap)
-	own.QPS = -1
-	// client-go reads the files again when they change.
-	own.CertFile, own.KeyFile = store.CurrentPath(), store.CurrentPath()
-	manager, err := certificate.NewManager(&certificate.Config{
+	var manager certificate.Manager
+	transport, err := newRenewing(rest.AnonymousClientConfig(bootstrap), func() *tls.Certificate { return manager.Current() })
+	if err != nil {
+		return nil, err
+	}
+	own := &rest.Config{Host: bootstrap.Host, APIPath: bootstrap.APIPath, QPS: -1, UserAgent: bootstrap.UserAgent, Transport: transport}
+	manager, err = certificate.NewManager(&certificate.Config{
 		ClientsetFn: func(current *tls.Certificate) (kubernetes.Interface, error) {
 			if current == nil {
 				return kubernetes.NewForConfig(bootstrap)
