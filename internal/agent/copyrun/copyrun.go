@@ -56,16 +56,6 @@ func Out(ctx context.Context, start Starter, path string, w io.Writer) error {
 
 // In unpacks a tar from r below path.
 func In(ctx context.Context, start Starter, path string, r io.Reader) error {
-	return give(ctx, start, "unpack", path, r)
-}
-
-// Put publishes the files of a tar (package fileset) from r in the directory path.
-func Put(ctx context.Context, start Starter, path string, r io.Reader) error {
-	return give(ctx, start, "publish", path, r)
-}
-
-// give has the program read r.
-func give(ctx context.Context, start Starter, verb, path string, r io.Reader) error {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -76,7 +66,7 @@ func give(ctx context.Context, start Starter, verb, path string, r io.Reader) er
 		return err
 	}
 	defer input.Close()
-	run, err := begin(ctx, start, verb, path, theirs, null)
+	run, err := begin(ctx, start, "unpack", path, theirs, null)
 	theirs.Close()
 	if err != nil {
 		return err

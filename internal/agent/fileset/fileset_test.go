@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -153,23 +152,6 @@ func TestRefuses(t *testing.T) {
 		}
 		if entries, _ := os.ReadDir(dir); len(entries) > 0 {
 			t.Errorf("%q left %v", name, entries)
-		}
-	}
-}
-
-func TestPack(t *testing.T) {
-	want := set("a", "1", strings.Repeat("long/", 60)+"b", strings.Repeat("x", 70000))
-	var packed bytes.Buffer
-	if err := Pack(&packed, want); err != nil {
-		t.Fatal(err)
-	}
-	whole := packed.Bytes()
-	if got, err := Unpack(bytes.NewReader(whole)); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, %v", got, err)
-	}
-	for n := 0; n < len(whole)-2048; n += 512 {
-		if files, err := Unpack(bytes.NewReader(whole[:n])); err == nil || files != nil {
-			t.Errorf("of %d bytes came %v", n, files)
 		}
 	}
 }

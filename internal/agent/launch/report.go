@@ -3,7 +3,6 @@ package launch
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -28,18 +27,40 @@ func openReport(at string) (*os.File, error) {
 	return os.OpenFile(at, os.O_WRONLY, 0)
 }
 
-// Listen writes what the launcher has to say to out, and returns when it has become its
-// program, or has ended. It runs in the root container.
-func Listen(at string, out io.Writer) error {
+// Listen returns what the launcher has to say, when that has become its program or has ended,
+// or when the other end of dismissed is closed.
+func Listen(at string, dismissed *os.File) (string, error) {
 	if err := makeReport(at); err != nil {
-		return err
+		return "", err
 	}
 	defer os.Remove(at)
-	report, err := os.Open(at)
+	report, err := unix.Open(at, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return "", fmt.Errorf("open the pipe of the launch: %w", err)
 	}
-	defer report.Close()
-	_, err = io.Copy(out, io.LimitReader(report, maxReport))
-	return err
+	defer unix.Close(report)
+	words := make([]byte, 0, maxReport)
+	for len(words) < maxReport {
+		// Before the launcher has opened the pipe there is nothing to wait for but this: a read
+		// would find the pipe at its end.
+		ends := []unix.PollFd{{Fd: int32(report), Events: unix.POLLIN}, {Fd: int32(dismissed.Fd()), Events: unix.POLLIN}}
+		if _, err := unix.Poll(ends, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return "", fmt.Errorf("wait for the launch: %w", err)
+		}
+		if ends[0].Revents == 0 {
+			if ends[1].Revents != 0 {
+				break
+			}
+			continue
+		}
+		n, err := unix.Read(report, words[len(words):maxReport])
+		if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			return "", fmt.Errorf("read how the launch went: %w", err)
+		}
+		if err == nil && n == 0 {
+			break
+		}
+		words = words[:len(words)+max(n, 0)]
+	}
+	return string(words), nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/fileset"
 )
 
 // BenchmarkStart measures a container's start to its end in a ready sandbox.
@@ -33,31 +34,66 @@ func BenchmarkStart(b *testing.B) {
 }
 
 // BenchmarkFirstStart measures it in a sandbox that has run nothing before, with
-// the hostname set on the way, as an instance from the standby pool.
+// the hostname set on the way, as an instance from the standby pool: one as of
+// `cis run`, and those of pods, that have files and leave last words.
 func BenchmarkFirstStart(b *testing.B) {
-	var boots, exits []time.Duration
+	for _, kind := range []struct {
+		name         string
+		words, files bool
+	}{{"Plain", false, false}, {"Words", true, false}, {"Files", false, true}, {"Pod", true, true}} {
+		b.Run(kind.name, func(b *testing.B) { benchmarkFirst(b, kind.words, kind.files) })
+	}
+}
+
+func benchmarkFirst(b *testing.B, words, files bool) {
+	var boots, exits, processor []time.Duration
 	for b.Loop() {
 		b.StopTimer()
 		began := time.Now()
-		s := newBox(b, boxOptions{})
+		var o boxOptions
+		if files {
+			o.volumes = []agentpb.Volume{{Name: "token", Files: true}}
+		}
+		s := newBox(b, o)
 		boots = append(boots, time.Since(began))
 		c := s.Shell("main", "")
 		c.Args = []string{"/bin/echo", "hello"}
+		if words {
+			c.MessagePath = "/dev/termination-log"
+		}
 		b.StartTimer()
 		began = time.Now()
+		before := s.used()
 		s.load.Hostname = "other"
 		if err := s.Prepare(b.Context(), s.load); err != nil {
 			b.Fatal(err)
+		}
+		if files {
+			if err := s.SetFiles(b.Context(), "token", []fileset.File{{Path: "token", Mode: 0o644, Data: []byte("secret")}}); err != nil {
+				b.Fatal(err)
+			}
+			c.Mounts = []agentpb.Mount{{Volume: "token", Path: "/var/run/secrets", ReadOnly: true}}
 		}
 		if exit, _ := s.Begin(c).End(); exit.Code != 0 {
 			b.Fatal(exit)
 		}
 		exits = append(exits, time.Since(began))
-		s.hostnames.Close()
+		processor = append(processor, s.used()-before)
+		s.hold.Close()
 		<-s.Lost()
 	}
 	report(b, "exit", exits)
+	report(b, "cpu", processor)
 	report(b, "boot-and-build", boots)
+}
+
+// used is the processor time that the sandbox has had.
+func (b *box) used() time.Duration {
+	usage, err := b.groups.Usage(b.group)
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	return time.Duration(usage.CPUSeconds * float64(time.Second))
 }
 
 func BenchmarkExec(b *testing.B) {

@@ -1,7 +1,6 @@
 package runsc
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +12,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"cis/internal/agent/errand"
 )
 
 // platform is how gVisor intercepts system calls: the one that needs neither KVM
@@ -65,7 +66,7 @@ func boot(ctx context.Context, c Config) (*Sandbox, error) {
 	}
 	s := &Sandbox{
 		conf: c, control: control{c.controlSocket()}, volumes: volumes,
-		hostnames: pipes.in.write, answerPipe: pipes.out.read, answers: bufio.NewReader(pipes.out.read),
+		hold: pipes.in.write, errands: errand.NewClient(pipes.in.write, pipes.out.read),
 		containers: map[string]*container{}, files: map[string]int{}, lost: make(chan struct{}),
 	}
 	go s.watch(pid, log)

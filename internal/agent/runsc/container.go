@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -100,20 +101,20 @@ func (c *container) startWith(ctx context.Context, w *agentpb.Workload, stdio ru
 
 // launch starts a container with a launcher, and returns when that has become its program.
 func (c *container) launch(ctx context.Context, args startArgs, files []*os.File) error {
-	listener, err := c.sandbox.help(ctx, "listen", reportsDir+"/"+c.id)
-	if err != nil {
-		return err
-	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	launched := make(chan error, 1)
+	go func() {
+		words, err := c.sandbox.errands.Listen(ctx, path.Join(reportsDir, c.id))
+		if err == nil && words != "" {
+			err = errors.New(words)
+		}
+		launched <- err
+	}()
 	if err := c.sandbox.control.call(ctx, methodStart, args, nil, files...); err != nil {
-		listener.dismiss()
-		_, _ = listener.answer(ctx) // of one that was dismissed
 		return err
 	}
-	words, err := listener.answer(ctx)
-	if err == nil && words != "" {
-		err = errors.New(words)
-	}
-	return err
+	return <-launched
 }
 
 // startRequest is a call of StartSubcontainer in the making. Files are ordered as

@@ -70,9 +70,5 @@ func (c *container) launcher(r *startRequest) error {
 
 // lastWords are what the program has left.
 func (c *container) lastWords(ctx context.Context) (string, error) {
-	h, err := c.sandbox.help(ctx, "words", launch.MessageFile(reportsDir, c.id))
-	if err != nil {
-		return "", err
-	}
-	return h.answer(ctx)
+	return c.sandbox.errands.Words(ctx, launch.MessageFile(reportsDir, c.id))
 }

@@ -202,7 +202,7 @@ func TestProcessBomb(t *testing.T) {
 func TestEndsWithAgent(t *testing.T) {
 	b := newBox(t, boxOptions{})
 	b.Begin(b.Shell("main", "sleep 1000"))
-	b.hostnames.Close()
+	b.hold.Close()
 	select {
 	case <-b.Lost():
 		t.Log(b.Cause())

@@ -1,22 +1,19 @@
 package runsc
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/errand"
 	"cis/internal/agent/runtime"
 )
 
@@ -26,10 +23,10 @@ type Sandbox struct {
 	control control
 	volumes map[string]*volume
 
-	// hostnames and answers are cis-pause's standard input and output.
-	hostnames  *os.File
-	answerPipe *os.File
-	answers    *bufio.Reader
+	// hold is cis-pause's standard input, which holds the sandbox open, and where it is told
+	// errands.
+	hold    *os.File
+	errands *errand.Client
 
 	mu       sync.Mutex
 	workload *agentpb.Workload
@@ -53,7 +50,8 @@ func (s *Sandbox) Prepare(ctx context.Context, w *agentpb.Workload) error {
 			return fmt.Errorf("prepare: volume %s was not there when the sandbox booted", v.Name)
 		}
 	}
-	if err := s.setHostname(ctx, w.Hostname); err != nil {
+	// cis-pause owns the host name that all containers see.
+	if err := s.errands.SetHostname(ctx, w.Hostname); err != nil {
 		return fmt.Errorf("prepare: set hostname %q: %w", w.Hostname, err)
 	}
 	s.mu.Lock()
@@ -64,29 +62,6 @@ func (s *Sandbox) Prepare(ctx context.Context, w *agentpb.Workload) error {
 
 // Settle implements runtime.Runtime: what is written goes to the host's kernel at once.
 func (s *Sandbox) Settle() error { return nil }
-
-// setHostname asks cis-pause, which owns the host name that all containers see.
-func (s *Sandbox) setHostname(ctx context.Context, name string) error {
-	if strings.ContainsAny(name, "\n") {
-		return errors.New("not a host name")
-	}
-	stop := context.AfterFunc(ctx, func() {
-		s.hostnames.SetDeadline(time.Unix(1, 0))
-		s.answerPipe.SetDeadline(time.Unix(1, 0))
-	})
-	defer stop()
-	if _, err := io.WriteString(s.hostnames, name+"\n"); err != nil {
-		return err
-	}
-	answer, err := s.answers.ReadString('\n')
-	if err != nil {
-		return err
-	}
-	if answer = strings.TrimSpace(answer); answer != "ok" {
-		return errors.New(answer)
-	}
-	return nil
-}
 
 // Lost implements runtime.Runtime.
 func (s *Sandbox) Lost() <-chan struct{} { return s.lost }

@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
-	"cis/internal/agent/copyrun"
 	"cis/internal/agent/fileset"
-	"cis/internal/agent/runtime"
 )
 
 // Volumes with files are tmpfs that the root container has in FilesDir, by number, and
@@ -40,26 +36,13 @@ func fileMounts(annotations map[string]string) []specs.Mount {
 	return append(mounts, reportsMount(annotations))
 }
 
-// SetFiles implements runtime.Runtime: cis-pause, started once more in the root container, does
-// it.
+// SetFiles implements runtime.Runtime.
 func (s *Sandbox) SetFiles(ctx context.Context, volume string, files []fileset.File) error {
 	i, err := s.fileVolume(volume)
 	if err != nil {
 		return err
 	}
-	packed, pipe := io.Pipe()
-	go func() { pipe.CloseWithError(fileset.Pack(pipe, files)) }()
-	defer packed.Close()
-	return copyrun.Put(ctx, s.publisher, filePlace(i), packed)
-}
-
-// publisher starts cis-pause in the root container.
-func (s *Sandbox) publisher(ctx context.Context, args []string, stdin, stdout, stderr *os.File) (runtime.Process, error) {
-	caps, err := capabilitySet(copyrun.Capabilities)
-	if err != nil {
-		return nil, err
-	}
-	return s.pause(ctx, args, caps, stdin, stdout, stderr)
+	return s.errands.Publish(ctx, filePlace(i), files)
 }
 
 // fileVolume is the number of a volume, which it keeps.

@@ -20,7 +20,7 @@ const (
 // annotations with dev.gvisor.spec.mount declare the volumes that containers will
 // share; gVisor reads them of the root container only.
 func rootSpec(c Config, volumes map[string]*volume) *specs.Spec {
-	caps := []string{"CAP_SYS_ADMIN"} // to set the hostname
+	caps := []string{"CAP_SYS_ADMIN", "CAP_CHOWN"} // to set the hostname, and for files' groups
 	annotations := map[string]string{
 		"io.kubernetes.cri.container-type": "sandbox",
 		"dev.gvisor.spec.rootfs.source":    c.PauseImage,
