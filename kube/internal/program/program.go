@@ -4,6 +4,7 @@ package program
 
 import (
 	"os"
+	"runtime/debug"
 	_ "time/tzdata" // time zones of CronJobs
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,14 @@ func command(make func() *cobra.Command) func() {
 	return func() { os.Exit(cli.Run(make())) }
 }
 
+// kubectlGC is how much kubectl's memory grows, in percent, before garbage is collected: it reads the API
+// server's schema of several MB and ends.
+const kubectlGC = 400
+
 func kubectl() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(kubectlGC)
+	}
 	// What kubectl says while its commands are made depends on its verbosity too; a bad
 	// one is told when flags are parsed.
 	_, _ = logs.GlogSetter(cmd.GetLogVerbosity(os.Args))

@@ -109,6 +109,7 @@ func (w *worker) translate(ctx context.Context, pod *corev1.Pod) (translate.Outp
 	if err != nil {
 		return translate.Output{}, err
 	}
+	w.follow(ctx, pod)
 	in, err := w.input(ctx, pod, translate.NeedsOf(pod))
 	if err != nil {
 		return translate.Output{}, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,21 +14,42 @@ import (
 	"cis-kubelet/internal/translate"
 )
 
-// material gets each object by its name, as the node authorizer lets a node do.
+// material gets each object by its name, as the node authorizer lets a node do, and what is
+// watched already as it was last seen, as a kubelet does.
 func (w *worker) material(ctx context.Context, pod *corev1.Pod, needs translate.Needs) (m translate.Material, err error) {
-	k := w.k
+	k, core := w.k, w.k.Kube.CoreV1()
 	m.Services = k.servicesFor(pod.Namespace)
-	if m.ConfigMaps, err = fetch(ctx, needs.ConfigMaps, k.Kube.CoreV1().ConfigMaps(pod.Namespace).Get); err != nil {
-		return m, err
+	gets, ctx := errgroup.WithContext(ctx)
+	gets.Go(func() (err error) {
+		m.ConfigMaps, err = fetch(ctx, needs.ConfigMaps, seen(k.watches, configMap, pod.Namespace, core.ConfigMaps(pod.Namespace).Get))
+		return err
+	})
+	gets.Go(func() (err error) {
+		m.Secrets, err = fetch(ctx, needs.Secrets, seen(k.watches, secret, pod.Namespace, core.Secrets(pod.Namespace).Get))
+		return err
+	})
+	gets.Go(func() (err error) {
+		m.Claims, err = w.claims(ctx, pod, needs.Claims)
+		return err
+	})
+	gets.Go(func() (err error) {
+		m.Tokens, err = w.tokens.get(ctx, k, pod, needs.Tokens)
+		return err
+	})
+	return m, gets.Wait()
+}
+
+// getter gets an object by its name.
+type getter[T any] func(context.Context, string, metav1.GetOptions) (T, error)
+
+// seen asks only for what is not watched.
+func seen[T any](w *watches, kind objectKind, namespace string, get getter[T]) getter[T] {
+	return func(ctx context.Context, name string, opts metav1.GetOptions) (T, error) {
+		if object, ok := w.held(object{kind, namespace, name}).(T); ok {
+			return object, nil
+		}
+		return get(ctx, name, opts)
 	}
-	if m.Secrets, err = fetch(ctx, needs.Secrets, k.Kube.CoreV1().Secrets(pod.Namespace).Get); err != nil {
-		return m, err
-	}
-	if m.Claims, err = w.claims(ctx, pod, needs.Claims); err != nil {
-		return m, err
-	}
-	m.Tokens, err = w.tokens.get(ctx, k, pod, needs.Tokens)
-	return m, err
 }
 
 // claims are those with their volumes.
@@ -49,7 +71,7 @@ func (w *worker) claims(ctx context.Context, pod *corev1.Pod, names map[string]b
 }
 
 // fetch leaves out what does not exist.
-func fetch[T any](ctx context.Context, names map[string]bool, get func(context.Context, string, metav1.GetOptions) (T, error)) (map[string]T, error) {
+func fetch[T any](ctx context.Context, names map[string]bool, get getter[T]) (map[string]T, error) {
 	found := map[string]T{}
 	for name, wanted := range names {
 		if !wanted {

@@ -44,12 +44,11 @@ func (w *worker) refresh(ctx context.Context, pod *corev1.Pod, in api.Instance) 
 	if in.Status.Phase.Finished() || len(pod.Spec.Volumes) == 0 {
 		return nil
 	}
-	if !w.files.followed {
-		w.files.followed = true
+	if !w.files.followed { // another cis-kubelet made the instance
+		w.follow(ctx, pod)
 		w.files.stale.Store(true)
-		w.k.watches.follow(ctx, pod)
 	}
-	if meta := sum([]any{pod.Labels, pod.Annotations}); meta != w.files.meta {
+	if meta := metaOf(pod); meta != w.files.meta {
 		w.files.meta = meta
 		w.files.stale.Store(true)
 	}
@@ -72,6 +71,17 @@ func (w *worker) refresh(ctx context.Context, pod *corev1.Pod, in api.Instance) 
 	}
 	return err
 }
+
+// follow sees to it that a change of what the files show from now on makes them stale.
+func (w *worker) follow(ctx context.Context, pod *corev1.Pod) {
+	if w.files.followed {
+		return
+	}
+	w.files.followed, w.files.meta = true, metaOf(pod)
+	w.k.watches.follow(ctx, pod)
+}
+
+func metaOf(pod *corev1.Pod) [sha256.Size]byte { return sum([]any{pod.Labels, pod.Annotations}) }
 
 // showNow keeps the secrets as they are to be now. What an older cis-kubelet made in
 // another way stays as it is.

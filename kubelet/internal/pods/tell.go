@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,6 +21,9 @@ func (w *worker) tell(ctx context.Context, pod *corev1.Pod) error {
 	status := podstatus.Of(podstatus.Input{
 		Pod: pod, Instance: w.known(), Trouble: w.trouble, NotAdded: w.notAdded, End: w.end, HostIPs: w.k.HostIPs, Now: metav1.Now(),
 	})
+	if w.held = w.begins(pod) && podstatus.OnTheWay(status); w.held {
+		return nil // until there is better to tell, or w.beginning() comes
+	}
 	patch, err := statusPatch(pod, status)
 	if err != nil || patch == nil {
 		return err
@@ -33,6 +37,23 @@ func (w *worker) tell(ctx context.Context, pod *corev1.Pod) error {
 	}
 	w.seen = told
 	return nil
+}
+
+// beginTime is how long a pod may take to run before its status says that it is on its way. Most
+// need less, so that the API server is told once of them and not four times.
+const beginTime = time.Second
+
+// begins: the pod came a moment ago, and nothing was told of it yet.
+func (w *worker) begins(pod *corev1.Pod) bool {
+	return pod.Status.StartTime == nil && time.Since(w.began) < beginTime
+}
+
+// beginning comes when a status was held back for so long.
+func (w *worker) beginning() <-chan time.Time {
+	if !w.held {
+		return nil
+	}
+	return time.After(time.Until(w.began.Add(beginTime)))
 }
 
 // statusPatch is nil when nothing differs.

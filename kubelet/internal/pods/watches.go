@@ -43,6 +43,9 @@ type watches struct {
 type watched struct {
 	stop context.CancelFunc
 	pods map[types.UID]bool
+	// store has the object, if there is one, once informer has synced.
+	store    cache.Store
+	informer cache.Controller
 }
 
 func newWatches(kube kubernetes.Interface, changed func(types.UID)) *watches {
@@ -68,7 +71,8 @@ func (w *watches) add(ctx context.Context, o object, uid types.UID) {
 		one = &watched{pods: map[types.UID]bool{}}
 		w.all[o] = one
 		ctx, one.stop = context.WithCancel(ctx)
-		go w.run(ctx, o)
+		one.store, one.informer = w.informer(o)
+		go one.informer.RunWithContext(ctx)
 	}
 	one.pods[uid] = true
 }
@@ -86,19 +90,30 @@ func (w *watches) forget(uid types.UID) {
 	}
 }
 
-func (w *watches) run(ctx context.Context, o object) {
+// held is an object as it was last seen; nil: it is not watched yet, or there is none.
+func (w *watches) held(o object) any {
+	w.mu.Lock()
+	one := w.all[o]
+	w.mu.Unlock()
+	if one == nil || !one.informer.HasSynced() {
+		return nil
+	}
+	found, _, _ := one.store.GetByKey(o.namespace + "/" + o.name) // it fails for what is no key
+	return found
+}
+
+func (w *watches) informer(o object) (cache.Store, cache.Controller) {
 	tell := func() {
 		for _, uid := range w.podsOf(o) {
 			w.changed(uid)
 		}
 	}
-	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
+	return cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: w.source(o), ObjectType: o.kind.example(),
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc: func(any) { tell() }, UpdateFunc: func(any, any) { tell() }, DeleteFunc: func(any) { tell() },
 		},
 	})
-	informer.RunWithContext(ctx)
 }
 
 func (w *watches) podsOf(o object) (uids []types.UID) {

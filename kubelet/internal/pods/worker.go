@@ -23,11 +23,15 @@ type worker struct {
 	// instance is the name that the pod's instance has or will have.
 	instance string
 	wake     chan struct{}
+	// began is when the pod was first seen.
+	began time.Time
 	// evicted is why the pod has to go, once it has.
 	evicted atomic.Pointer[string]
 
 	// Only run uses these. seen is the pod as it was last known.
 	seen *corev1.Pod
+	// held: its status was not told, see begins.
+	held bool
 	// made: the pod had an instance already.
 	made bool
 	// refused is the generation of the pod that was refused.
@@ -45,7 +49,7 @@ type worker struct {
 
 func newWorker(k *Controller, pod *corev1.Pod) *worker {
 	return &worker{k: k, namespace: pod.Namespace, name: pod.Name, uid: pod.UID, instance: translate.InstanceName(pod),
-		wake: make(chan struct{}, 1), seen: pod, made: hadInstance(pod), refused: -1, tokens: tokens{}, notAdded: map[string]string{}}
+		wake: make(chan struct{}, 1), began: time.Now(), seen: pod, made: hadInstance(pod), refused: -1, tokens: tokens{}, notAdded: map[string]string{}}
 }
 
 // hadInstance tells it from what the API server knows.
@@ -84,6 +88,7 @@ func (w *worker) run(ctx context.Context) {
 		case <-w.wake:
 		case <-w.retry.timer():
 		case <-w.renewal():
+		case <-w.beginning():
 		case <-ctx.Done():
 			return
 		}
@@ -128,6 +133,7 @@ func (r *retry) timer() <-chan time.Time {
 
 // step does what is next. It is done when nothing of the pod is left.
 func (w *worker) step(ctx context.Context) (done bool, err error) {
+	w.held = false
 	pod, exists := w.pod()
 	in, has := w.k.instances.get(w.uid)
 	w.made = w.made || has

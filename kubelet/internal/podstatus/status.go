@@ -62,6 +62,14 @@ func Of(in Input) corev1.PodStatus {
 	return status
 }
 
+// OnTheWay tells whether a status says no more than that the pod will run.
+func OnTheWay(s corev1.PodStatus) bool {
+	says := func(c corev1.ContainerStatus) bool {
+		return c.State.Waiting == nil || c.State.Waiting.Reason != api.ReasonContainerCreating && c.State.Waiting.Reason != api.ReasonPodInitializing
+	}
+	return s.Phase == corev1.PodPending && !slices.ContainsFunc(s.InitContainerStatuses, says) && !slices.ContainsFunc(s.ContainerStatuses, says)
+}
+
 // addresses stay when the instance is gone.
 func (in *Input) addresses(status *corev1.PodStatus) {
 	if in.Instance == nil || in.Instance.Status.Address == "" {
