@@ -127,11 +127,16 @@ func (c *cluster) write(name, text string) {
 	}
 }
 
+func (c *cluster) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Getenv("CIS_KUBE"), args...)
+	cmd.Env = append(os.Environ(), "CIS_KUBE_DATA_DIR="+c.dir, "CIS_HOST="+c.stage.Host)
+	return cmd
+}
+
 // kube runs cis-kube and gives its output, both streams, and its exit code.
 func (c *cluster) kube(input string, args ...string) (string, int) {
 	c.Helper()
-	cmd := exec.Command(os.Getenv("CIS_KUBE"), args...)
-	cmd.Env = append(os.Environ(), "CIS_KUBE_DATA_DIR="+c.dir, "CIS_HOST="+c.stage.Host)
+	cmd := c.command(args...)
 	cmd.Stdin = strings.NewReader(input)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
