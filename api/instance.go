@@ -72,8 +72,14 @@ type InstanceSpec struct {
 	// Process 1 is then none of theirs.
 	ShareProcessNamespace bool `json:"shareProcessNamespace,omitempty"`
 
-	// Hostname is a DNS label. Default: the name.
+	// Hostname is a DNS name of at most 64 characters. Default: the name.
 	Hostname string `json:"hostname,omitempty"`
+	// Domain is the DNS name that makes a full one of Hostname: /etc/hosts then has HOSTNAME.DOMAIN
+	// for the instance's addresses, before Hostname.
+	Domain string `json:"domain,omitempty"`
+	// SetHostnameAsFQDN: programs find the full name as their host's, which has at most 64
+	// characters then. It needs Domain.
+	SetHostnameAsFQDN bool `json:"setHostnameAsFQDN,omitempty"`
 	// Network is the instance's place on the network.
 	Network NetworkSpec `json:"network,omitzero"`
 	// DNSPolicy is Default, which is the VPC's name server, or None.

@@ -103,8 +103,7 @@ func (c *checker) spec(s *InstanceSpec, d Defaults) {
 func (c *checker) identity(s *InstanceSpec) {
 	c.check(s.Name == "" || isDNSLabel(s.Name), "name", dnsLabelRule)
 	c.check(!looksLikeID(s.Name), "name", "must not look like an instance ID (i- and hexadecimal digits)")
-	// A hostname that is the name by default is not a mistake of its own.
-	c.check(s.Hostname == s.Name || isDNSLabel(s.Hostname), "hostname", dnsLabelRule)
+	c.hostname(s)
 	c.labels(s.Labels)
 }
 

@@ -92,7 +92,8 @@ func (d *description) instance(inst *api.Instance, cost string, events []api.Eve
 	d.line("Isolation", isolationText(inst))
 	d.line("Cost so far", cost)
 	d.network(inst)
-	d.line("Hostname", spec.Hostname)
+	d.line("Hostname", spec.NodeName())
+	d.line("Full name", spec.FQDN())
 	if spec.ShareProcessNamespace {
 		d.line("Processes", "shared by the containers")
 	}

@@ -25,7 +25,7 @@ func (l *life) workload(rec store.Instance) (*agentpb.Workload, error) {
 		return nil, err
 	}
 	w := &agentpb.Workload{
-		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.Hostname, Address: rec.Status.Address,
+		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.NodeName(), Names: hostNames(spec), Address: rec.Status.Address,
 		Address6: rec.Status.Address6, HostAliases: spec.HostAliases,
 		Volumes: volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
 		ShareProcesses: spec.ShareProcessNamespace,
@@ -54,6 +54,14 @@ func (l *life) workload(rec store.Instance) (*agentpb.Workload, error) {
 		w.Containers = append(w.Containers, out)
 	}
 	return w, nil
+}
+
+// hostNames are those of the instance's addresses in /etc/hosts, the full one first.
+func hostNames(spec api.InstanceSpec) []string {
+	if full := spec.FQDN(); full != "" {
+		return []string{full, spec.Hostname}
+	}
+	return []string{spec.Hostname}
 }
 
 // resolve says what /etc/resolv.conf shall be.
@@ -149,7 +157,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // environment joins defaults, the image's and the spec's variables; later ones win.
 func environment(rec store.Instance, c api.Container, im image.Image, user image.User) []string {
-	env := []string{"PATH=" + defaultPath, "HOSTNAME=" + rec.Spec.Hostname, "HOME=" + user.Home}
+	env := []string{"PATH=" + defaultPath, "HOSTNAME=" + rec.Spec.NodeName(), "HOME=" + user.Home}
 	if c.TTY {
 		env = append(env, "TERM=xterm")
 	}

@@ -133,6 +133,19 @@ var specTests = tests{
 		e.equal("none", e.out("--cap-drop", "ALL", "--", "sh", "-c", effective), "0000000000000000")
 		e.equal("one", e.out("--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--", "sh", "-c", effective), "0000000000001000")
 	},
+	"names of the host": func(e *env) {
+		script := "hostname; echo $HOSTNAME; cat /etc/hostname; awk '/a-b/ {print $2, $3}' /etc/hosts"
+		for want, spec := range map[string]api.InstanceSpec{
+			"a-b.c\na-b.c\na-b.c\na-b.c":                         {Hostname: "a-b.c"},
+			"a-b\na-b\na-b\na-b.x.test a-b":                      {Hostname: "a-b", Domain: "x.test"},
+			"a-b.x.test\na-b.x.test\na-b.x.test\na-b.x.test a-b": {Hostname: "a-b", Domain: "x.test", SetHostnameAsFQDN: true},
+		} {
+			spec.Containers = []api.Container{{Image: e.stage.Image, Command: []string{"sh", "-c", script}}}
+			name := e.create(spec)
+			e.ended(name)
+			e.equal("names", strings.TrimSpace(e.logs(name)), want)
+		}
+	},
 	"no new privileges": func(e *env) {
 		ask := []string{"sh", "-c", "setpriv -d 2>/dev/null | grep no_new_privs"}
 		e.equal("by default", e.out(append([]string{"--"}, ask...)...), "no_new_privs: 0")

@@ -12,6 +12,8 @@ type Workload struct {
 	// ID of the run: a second Run with the same ID does nothing.
 	ID       string `json:"id"`
 	Hostname string `json:"hostname"`
+	// Names of the instance's addresses in /etc/hosts; none: Hostname.
+	Names []string `json:"names,omitempty"`
 	// Address and, where it has one, Address6 of the instance, for /etc/hosts.
 	Address  string `json:"address"`
 	Address6 string `json:"address6,omitempty"`

@@ -15,7 +15,7 @@ import (
 var honoured = map[reflect.Type]string{
 	reflect.TypeFor[corev1.PodSpec](): `volumes initContainers containers ephemeralContainers restartPolicy terminationGracePeriodSeconds
 		activeDeadlineSeconds dnsPolicy nodeSelector serviceAccountName serviceAccount automountServiceAccountToken nodeName
-		hostNetwork hostPID hostIPC shareProcessNamespace securityContext imagePullSecrets hostname subdomain affinity schedulerName tolerations
+		hostNetwork hostPID hostIPC shareProcessNamespace securityContext imagePullSecrets hostname hostnameOverride subdomain setHostnameAsFQDN affinity schedulerName tolerations
 		hostAliases priorityClassName priority dnsConfig readinessGates runtimeClassName enableServiceLinks preemptionPolicy overhead
 		topologySpreadConstraints os hostUsers schedulingGates resources schedulingGroup`,
 	reflect.TypeFor[corev1.Container](): `name image command args workingDir ports envFrom env resources volumeMounts livenessProbe readinessProbe

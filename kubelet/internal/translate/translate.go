@@ -72,8 +72,8 @@ type translation struct {
 	readOnly map[string]bool
 }
 
-// Pod translates. The error is a *Refusal, or a *Missing where something that the pod
-// names does not exist.
+// Pod translates. The error is a *Refusal, a *Missing where something that the pod
+// names does not exist, or another where a kubelet, too, makes no sandbox of it.
 func Pod(in Input) (Output, error) {
 	t := &translation{Input: in, readOnly: map[string]bool{}}
 	t.problems.unknown(in.Pod)
@@ -129,7 +129,7 @@ func (t *translation) labels() map[string]string {
 	}
 }
 
-// LabelText is as much of an object's name as a label's value can have.
+// LabelText is as much of an object's name as a label's value, or a host's name, can have.
 func LabelText(name string) string { return strings.TrimRight(cut(name, 63), "-.") }
 
 const maxGrace = 3600

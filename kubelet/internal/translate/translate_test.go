@@ -202,6 +202,33 @@ func TestClusterDNS(t *testing.T) {
 	}
 }
 
+func TestHostname(t *testing.T) {
+	long := strings.Repeat("a", 62) + ".b.c"
+	for spec, want := range map[string]api.InstanceSpec{
+		`{}`:                               {Hostname: "web.0"},
+		`{hostname: h}`:                    {Hostname: "h"},
+		`{subdomain: s}`:                   {Hostname: "web.0", Domain: "s.shop.svc.cluster.local"},
+		`{setHostnameAsFQDN: true}`:        {Hostname: "web.0"},
+		`{hostnameOverride: a.test}`:       {Hostname: "a.test"},
+		`{hostnameOverride: ` + long + `}`: {Hostname: strings.Repeat("a", 62)},
+		`{hostname: h, subdomain: s, setHostnameAsFQDN: true}`: {Hostname: "h", Domain: "s.shop.svc.cluster.local", SetHostnameAsFQDN: true},
+	} {
+		in := input(pod(t, spec))
+		in.Pod.Name, in.DNS.Domain = "web.0", "cluster.local"
+		out, err := Pod(in)
+		got := out.Request.InstanceSpec
+		if err != nil || got.Hostname != want.Hostname || got.Domain != want.Domain || got.SetHostnameAsFQDN != want.SetHostnameAsFQDN {
+			t.Errorf("%s: %q in %q, %t, %v", spec, got.Hostname, got.Domain, got.SetHostnameAsFQDN, err)
+		}
+	}
+	in := input(pod(t, `{hostname: `+strings.Repeat("h", 50)+`, subdomain: s, setHostnameAsFQDN: true}`))
+	in.DNS.Domain = "cluster.local"
+	var refusal *Refusal
+	if _, err := Pod(in); err == nil || errors.As(err, &refusal) || !strings.Contains(err.Error(), "is too long (64 characters is the max") {
+		t.Errorf("a full name that is too long: %v", err)
+	}
+}
+
 func TestPullSecrets(t *testing.T) {
 	out, err := Pod(input(pod(t, `{imagePullSecrets: [{name: absent}, {name: pull}, {name: old}], containers: [{name: a, image: i}]}`)))
 	if err != nil {
@@ -234,7 +261,6 @@ func TestRefusals(t *testing.T) {
 		`{containers: [{name: a, ports: [{containerPort: 1, protocol: SCTP}]}]}`:                                          "spec.containers[0].ports[0].protocol",
 		`{containers: [{name: a, args: ["$(IP)"], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`: "spec.containers[0].args",
 		`{terminationGracePeriodSeconds: 4000, containers: [{name: a}]}`:                                                  "spec.terminationGracePeriodSeconds",
-		`{setHostnameAsFQDN: true, containers: [{name: a}]}`:                                                              "spec.setHostnameAsFQDN",
 		`{resourceClaims: [{name: a}], containers: [{name: a}]}`:                                                          "spec.resourceClaims",
 		`{volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {path: a}}]}}], containers: [{name: a}]}`:        "spec.volumes[0].projected.sources[0].clusterTrustBundle",
 		`{securityContext: {runAsGroup: 1}, containers: [{name: a}]}`:                                                     "spec.containers[0].securityContext.runAsGroup",
