@@ -117,6 +117,9 @@ type Container struct {
 	Args []string `json:"args,omitempty"`
 	// Env is added to the image's ENV.
 	Env []EnvVar `json:"env,omitempty"`
+	// ExpandFields: in Command, Args and the values of Env, $(status.address) and
+	// $(status.address6) become these fields of the instance, and $$ a single $.
+	ExpandFields bool `json:"expandFields,omitempty"`
 	// WorkingDir is an absolute path. Default: the image's WORKDIR, else /.
 	WorkingDir string `json:"workingDir,omitempty"`
 	// User is a name or uid, optionally with :group, as in the image's USER.

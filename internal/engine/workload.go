@@ -88,7 +88,7 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 	if err != nil {
 		return agentpb.Container{}, fmt.Errorf("container %s: %w", c.Name, err)
 	}
-	args, err := command(c, im)
+	args, err := command(rec, c, im)
 	if err != nil {
 		return agentpb.Container{}, err
 	}
@@ -136,8 +136,13 @@ func mounts(spec []api.VolumeMount) (out []agentpb.Mount) {
 
 // command joins the spec's and the image's, as Kubernetes does: a command in the
 // spec drops the image's arguments too.
-func command(c api.Container, im image.Image) ([]string, error) {
-	entry, args := c.Command, c.Args
+func command(rec store.Instance, c api.Container, im image.Image) ([]string, error) {
+	entry, args := slices.Clone(c.Command), slices.Clone(c.Args)
+	for _, words := range [][]string{entry, args} {
+		for i, word := range words {
+			words[i] = expand(rec, c, word)
+		}
+	}
 	if len(entry) == 0 {
 		entry = im.Config.Entrypoint
 		if len(args) == 0 {
@@ -163,7 +168,7 @@ func environment(rec store.Instance, c api.Container, im image.Image, user image
 	}
 	env = append(env, im.Config.Env...)
 	for _, v := range c.Env {
-		env = append(env, v.Name+"="+valueOf(rec, v))
+		env = append(env, v.Name+"="+valueOf(rec, c, v))
 	}
 	last := map[string]int{}
 	for i, v := range env {
@@ -181,15 +186,25 @@ func environment(rec store.Instance, c api.Container, im image.Image, user image
 }
 
 // valueOf reads fields of the instance, which has its address by now.
-func valueOf(rec store.Instance, v api.EnvVar) string {
+func valueOf(rec store.Instance, c api.Container, v api.EnvVar) string {
 	switch {
 	case v.ValueFrom == nil:
-		return v.Value
+		return expand(rec, c, v.Value)
 	case v.ValueFrom.FieldRef.FieldPath == api.FieldAddress6:
 		return rec.Status.Address6
 	}
 	return rec.Status.Address
 }
+
+// expand puts fields of the instance into a text, where the container asks for that.
+func expand(rec store.Instance, c api.Container, text string) string {
+	if !c.ExpandFields {
+		return text
+	}
+	return strings.NewReplacer("$$", "$", reference(api.FieldAddress), rec.Status.Address, reference(api.FieldAddress6), rec.Status.Address6).Replace(text)
+}
+
+func reference(field string) string { return "$(" + field + ")" }
 
 func cwd(c api.Container, im image.Image) string {
 	switch {

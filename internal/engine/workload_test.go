@@ -25,7 +25,7 @@ func TestCommandJoinsSpecAndImage(t *testing.T) {
 		{"nothing", nil, nil, nil, nil, nil},
 	} {
 		im := image.Image{Config: ocispec.ImageConfig{Entrypoint: tt.entrypoint, Cmd: tt.cmd}}
-		got, err := command(api.Container{Name: "main", Command: tt.command, Args: tt.args}, im)
+		got, err := command(store.Instance{}, api.Container{Name: "main", Command: tt.command, Args: tt.args}, im)
 		if !slices.Equal(got, tt.is) || (err != nil) != (tt.is == nil) {
 			t.Errorf("%s: %v, %v", tt.name, got, err)
 		}
@@ -41,6 +41,25 @@ func TestEnvironmentLaterWins(t *testing.T) {
 	want := []string{"HOSTNAME=web", "TERM=xterm", "PATH=/x", "B=image", "A=spec", "HOME=/h", "E=", "IP=10.0.0.9"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestExpandFields(t *testing.T) {
+	rec := store.Instance{Instance: api.Instance{Status: api.InstanceStatus{Address: "10.0.0.9", Address6: "fd00::9"}}}
+	for text, want := range map[string]string{
+		"$(status.address):80 [$(status.address6)]": "10.0.0.9:80 [fd00::9]",
+		"$$(status.address) $$$(status.address)":    "$(status.address) $10.0.0.9",
+		"$(A) $ $":                                  "$(A) $ $",
+	} {
+		c := api.Container{Command: []string{text}, Env: []api.EnvVar{{Name: "X", Value: text}}}
+		if got := valueOf(rec, c, c.Env[0]); got != text {
+			t.Errorf("%q became %q unasked", text, got)
+		}
+		c.ExpandFields = true
+		args, err := command(rec, c, image.Image{})
+		if got := valueOf(rec, c, c.Env[0]); err != nil || got != want || args[0] != want {
+			t.Errorf("%q: %q, %q, %v", text, got, args, err)
+		}
 	}
 }
 

@@ -100,9 +100,10 @@ spec:
   containers:
   - name: a
     image: IMAGE
-    command: [sh, -c, "cat /c/k /s/p /e/x; cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; echo; echo $KUBERNETES_SERVICE_HOST; test -n \"$IP\" && echo $NAME"]
+    command: [sh, -c, "cat /c/k /s/p /e/x; cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; echo; echo $KUBERNETES_SERVICE_HOST; test \"$URL\" = http://$IP:80 && hostname -i | grep -qw $(IP) && echo $NAME"]
     env:
     - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+    - {name: URL, value: "http://$(IP):80"}
     - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
     volumeMounts: [{name: c, mountPath: /c}, {name: s, mountPath: /s}, {name: e, mountPath: /e}]
 `)

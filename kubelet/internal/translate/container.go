@@ -19,9 +19,11 @@ func (t *translation) containers(containers []corev1.Container, field string) (o
 
 func (t *translation) container(c *corev1.Container, field string) api.Container {
 	env := t.environment(c, field)
+	command, args := expandAll(c.Command, env.lookup), expandAll(c.Args, env.lookup)
+	x := textsOf(command, args, env)
 	out := api.Container{
 		Name: c.Name, Image: c.Image, ImagePullPolicy: api.PullPolicy(c.ImagePullPolicy),
-		Command: expandAll(c.Command, t.known(env.lookup, field+".command")), Args: expandAll(c.Args, t.known(env.lookup, field+".args")), Env: env.vars,
+		Command: x.words(command), Args: x.words(args), Env: x.env(env.vars), ExpandFields: x.expand,
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Resources: api.Resources{Limits: api.ResourceList{CPU: cpuOf(c.Resources.Limits), Memory: memoryOf(c.Resources.Limits)}},
 		Ports:     t.ports(c.Ports, field+".ports"),

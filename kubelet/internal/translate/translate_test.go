@@ -105,6 +105,10 @@ func TestPod(t *testing.T) {
 				resources: {requests: {cpu: 250m}}}]}`,
 			`{"containers":[{"name":"a","image":"i","env":[{"name":"C_j","value":"w"},{"name":"C_k","value":"v"},{"name":"NAME","value":"web-0"},{"name":"L","value":"web"},{"name":"H","value":"192.0.2.1"},{"name":"S","value":"word"},{"name":"M","value":"16384"},{"name":"P","value":"250"}]}],"cpu":"0.25","memory":"256Mi"}`,
 		},
+		"the address within texts": {
+			`{containers: [{name: a, image: i, command: [sh, "$(IP):$(M) $$(IP) $x $(Y)"], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}, {name: M, value: $1}, {name: U, value: "$(M)@$(IP)"}, {name: V, value: "<$(U)>"}]}, {name: b, image: i, args: [$]}]}`,
+			`{"containers":[{"name":"a","image":"i","command":["sh","$(status.address):$$1 $$(IP) $$x $$(Y)"],"env":[{"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.address"}}},{"name":"M","value":"$$1"},{"name":"U","value":"$$1@$(status.address)"},{"name":"V","value":"<$$1@$(status.address)>"}],"expandFields":true},{"name":"b","image":"i","args":["$"]}]}`,
+		},
 		"volumes": {
 			`{volumes: [{name: e, emptyDir: {medium: Memory, sizeLimit: 1Mi}}, {name: c, configMap: {name: c, defaultMode: 256, items: [{key: k, path: d/k, mode: 292}, {key: b, path: b}]}}, {name: s, secret: {secretName: s}},
 				{name: none, configMap: {name: absent, optional: true}}],
@@ -243,36 +247,36 @@ func TestPullSecrets(t *testing.T) {
 // TestRefusals: what cannot be given is refused by its name.
 func TestRefusals(t *testing.T) {
 	for spec, field := range map[string]string{
-		`{hostNetwork: true, containers: [{name: a}]}`:                                                                    "spec.hostNetwork",
-		`{hostPID: true, containers: [{name: a}]}`:                                                                        "spec.hostPID",
-		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                     "spec.volumes[0].hostPath",
-		`{volumes: [{name: v, persistentVolumeClaim: {claimName: nfs}}]}`:                                                 "spec.volumes[0]",
-		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                       "spec.containers[1].securityContext.privileged",
-		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                             "spec.securityContext.sysctls",
-		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                "spec.containers[0].securityContext.seccompProfile.type",
-		`{containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: Restart}]}]}`:                        "spec.containers[0].restartPolicyRules",
-		`{containers: [{name: a, livenessProbe: {httpGet: {port: none}}}]}`:                                               "spec.containers[0].livenessProbe.httpGet.port",
-		`{containers: [{name: a, livenessProbe: {httpGet: {port: 1, host: h}}}]}`:                                         "spec.containers[0].livenessProbe.httpGet.host",
-		`{containers: [{name: a, livenessProbe: {exec: {command: [a]}, terminationGracePeriodSeconds: 3601}}]}`:           "spec.containers[0].livenessProbe.terminationGracePeriodSeconds",
-		`{containers: [{name: a, lifecycle: {stopSignal: SIGUSR1}}]}`:                                                     "spec.containers[0].lifecycle.stopSignal",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPath: a/../../s}]}]}`:                         "spec.containers[0].volumeMounts[0].subPath",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]}]}`:            "spec.containers[0].volumeMounts[0].mountPropagation",
-		`{containers: [{name: a, resources: {limits: {nvidia.com/gpu: 1}}}]}`:                                             "spec.containers[0].resources.limits[nvidia.com/gpu]",
-		`{containers: [{name: a, ports: [{containerPort: 1, protocol: SCTP}]}]}`:                                          "spec.containers[0].ports[0].protocol",
-		`{containers: [{name: a, args: ["$(IP)"], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`: "spec.containers[0].args",
-		`{terminationGracePeriodSeconds: 4000, containers: [{name: a}]}`:                                                  "spec.terminationGracePeriodSeconds",
-		`{resourceClaims: [{name: a}], containers: [{name: a}]}`:                                                          "spec.resourceClaims",
-		`{volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {path: a}}]}}], containers: [{name: a}]}`:        "spec.volumes[0].projected.sources[0].clusterTrustBundle",
-		`{securityContext: {runAsGroup: 1}, containers: [{name: a}]}`:                                                     "spec.containers[0].securityContext.runAsGroup",
-		`{volumes: [{name: v, emptyDir: {medium: HugePages}}], containers: [{name: a}]}`:                                  "spec.volumes[0].emptyDir.medium",
-		`{containers: [{name: a, volumeDevices: [{name: d, devicePath: /d}]}]}`:                                           "spec.containers[0].volumeDevices",
-		`{containers: [{name: a, securityContext: {procMount: Unmasked}}]}`:                                               "spec.containers[0].securityContext.procMount",
-		`{containers: [{name: a, resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]}], hostIPC: true}`:       "spec.hostIPC",
-		`{containers: [{name: a, securityContext: {seLinuxOptions: {level: a}}}]}`:                                        "spec.containers[0].securityContext.seLinuxOptions",
-		`{containers: [{name: a, securityContext: {appArmorProfile: {type: Localhost, localhostProfile: x}}}]}`:           "spec.containers[0].securityContext.appArmorProfile",
-		`{containers: [{name: a, resources: {claims: [{name: a}]}}]}`:                                                     "spec.containers[0].resources.claims",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(NONE)"}]}]}`:                     "spec.containers[0].volumeMounts[0].subPathExpr",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, recursiveReadOnly: Enabled, readOnly: true}]}]}`: "spec.containers[0].volumeMounts[0].recursiveReadOnly",
+		`{hostNetwork: true, containers: [{name: a}]}`:                                                                                                                   "spec.hostNetwork",
+		`{hostPID: true, containers: [{name: a}]}`:                                                                                                                       "spec.hostPID",
+		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                                                                    "spec.volumes[0].hostPath",
+		`{volumes: [{name: v, persistentVolumeClaim: {claimName: nfs}}]}`:                                                                                                "spec.volumes[0]",
+		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                                                                      "spec.containers[1].securityContext.privileged",
+		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                                                                            "spec.securityContext.sysctls",
+		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                                                               "spec.containers[0].securityContext.seccompProfile.type",
+		`{containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: Restart}]}]}`:                                                                       "spec.containers[0].restartPolicyRules",
+		`{containers: [{name: a, livenessProbe: {httpGet: {port: none}}}]}`:                                                                                              "spec.containers[0].livenessProbe.httpGet.port",
+		`{containers: [{name: a, livenessProbe: {httpGet: {port: 1, host: h}}}]}`:                                                                                        "spec.containers[0].livenessProbe.httpGet.host",
+		`{containers: [{name: a, livenessProbe: {exec: {command: [a]}, terminationGracePeriodSeconds: 3601}}]}`:                                                          "spec.containers[0].livenessProbe.terminationGracePeriodSeconds",
+		`{containers: [{name: a, lifecycle: {stopSignal: SIGUSR1}}]}`:                                                                                                    "spec.containers[0].lifecycle.stopSignal",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPath: a/../../s}]}]}`:                                                                        "spec.containers[0].volumeMounts[0].subPath",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]}]}`:                                                           "spec.containers[0].volumeMounts[0].mountPropagation",
+		`{containers: [{name: a, resources: {limits: {nvidia.com/gpu: 1}}}]}`:                                                                                            "spec.containers[0].resources.limits[nvidia.com/gpu]",
+		`{containers: [{name: a, ports: [{containerPort: 1, protocol: SCTP}]}]}`:                                                                                         "spec.containers[0].ports[0].protocol",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(IP)"}], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`: "spec.containers[0].volumeMounts[0].subPathExpr",
+		`{terminationGracePeriodSeconds: 4000, containers: [{name: a}]}`:                                                                                                 "spec.terminationGracePeriodSeconds",
+		`{resourceClaims: [{name: a}], containers: [{name: a}]}`:                                                                                                         "spec.resourceClaims",
+		`{volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {path: a}}]}}], containers: [{name: a}]}`:                                                       "spec.volumes[0].projected.sources[0].clusterTrustBundle",
+		`{securityContext: {runAsGroup: 1}, containers: [{name: a}]}`:                                                                                                    "spec.containers[0].securityContext.runAsGroup",
+		`{volumes: [{name: v, emptyDir: {medium: HugePages}}], containers: [{name: a}]}`:                                                                                 "spec.volumes[0].emptyDir.medium",
+		`{containers: [{name: a, volumeDevices: [{name: d, devicePath: /d}]}]}`:                                                                                          "spec.containers[0].volumeDevices",
+		`{containers: [{name: a, securityContext: {procMount: Unmasked}}]}`:                                                                                              "spec.containers[0].securityContext.procMount",
+		`{containers: [{name: a, resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]}], hostIPC: true}`:                                                      "spec.hostIPC",
+		`{containers: [{name: a, securityContext: {seLinuxOptions: {level: a}}}]}`:                                                                                       "spec.containers[0].securityContext.seLinuxOptions",
+		`{containers: [{name: a, securityContext: {appArmorProfile: {type: Localhost, localhostProfile: x}}}]}`:                                                          "spec.containers[0].securityContext.appArmorProfile",
+		`{containers: [{name: a, resources: {claims: [{name: a}]}}]}`:                                                                                                    "spec.containers[0].resources.claims",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(NONE)"}]}]}`:                                                                    "spec.containers[0].volumeMounts[0].subPathExpr",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, recursiveReadOnly: Enabled, readOnly: true}]}]}`:                                                "spec.containers[0].volumeMounts[0].recursiveReadOnly",
 	} {
 		_, err := Pod(input(pod(t, spec)))
 		var refusal *Refusal
@@ -314,7 +318,11 @@ func FuzzExpand(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		none := expand(s, func(string) (string, bool) { return "", false })
+		made := expand(s, func(string) (template, bool) { return "", false })
+		none := made.plain()
+		if made.late() {
+			t.Errorf("%q has the address in it", s)
+		}
 		if !strings.Contains(s, "$$") && none != s {
 			t.Errorf("%q became %q without any variable", s, none)
 		}
