@@ -142,6 +142,9 @@ type Container struct {
 	// RestartPolicy of this container alone. Default: the instance's. Always makes a
 	// sidecar of an init container.
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
+	// RestartPolicyRules come before RestartPolicy, which has to be given with them: the first that fits
+	// the exit code of a program that ended counts. At most 20.
+	RestartPolicyRules []ContainerRestartRule `json:"restartPolicyRules,omitempty"`
 	// StartupProbe holds the other probes back until it has succeeded once.
 	StartupProbe *Probe `json:"startupProbe,omitempty"`
 	// LivenessProbe restarts the container when it fails.
@@ -429,6 +432,9 @@ type Lifecycle struct {
 	PostStart *Handler `json:"postStart,omitempty"`
 	// PreStop runs before the stop signal, within the grace period.
 	PreStop *Handler `json:"preStop,omitempty"`
+	// StopSignal asks the program to end: a signal by name, such as SIGUSR1 or SIGRTMIN+3, or
+	// number. Default: the image's, else SIGTERM.
+	StopSignal string `json:"stopSignal,omitempty"`
 }
 
 // Instance is the record of one instance.

@@ -53,6 +53,7 @@ func (c *checker) container(ct *Container, in inInstance, field string) {
 	}
 	oneOf(c, ct.ImagePullPolicy, field+".imagePullPolicy", PullAlways, PullIfNotPresent, PullNever)
 	oneOf(c, ct.RestartPolicy, field+".restartPolicy", "", RestartNever, RestartOnFailure, RestartAlways)
+	c.restartRules(ct, field)
 	c.program(ct, field)
 	c.limits(ct.Resources.Limits, in.spec, field+".resources.limits")
 	c.containerPorts(ct, in, field)
@@ -65,6 +66,8 @@ func (c *checker) container(ct *Container, in inInstance, field string) {
 	if l := ct.Lifecycle; l != nil {
 		c.hook(l.PostStart, field+".lifecycle.postStart")
 		c.hook(l.PreStop, field+".lifecycle.preStop")
+		_, ok := SignalNumber(l.StopSignal)
+		c.check(l.StopSignal == "" || ok, field+".lifecycle.stopSignal", "must be a signal, such as SIGUSR1, SIGRTMIN+3 or 10, not %q", clip(l.StopSignal))
 	}
 }
 

@@ -1,13 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
@@ -92,7 +90,7 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 	if err != nil {
 		return agentpb.Container{}, err
 	}
-	stop, err := stopSignal(im.Config.StopSignal)
+	stop, err := stopSignal(c, im)
 	if err != nil {
 		return agentpb.Container{}, fmt.Errorf("container %s: %w", c.Name, err)
 	}
@@ -100,7 +98,7 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 		Name: c.Name, Rootfs: im.Rootfs, Args: args, Env: environment(rec, c, im, user), Cwd: cwd(c, im),
 		UID: user.UID, GID: user.GID, Groups: user.AdditionalGIDs, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		StopSignal: stop, StartupProbe: c.StartupProbe, LivenessProbe: c.LivenessProbe, ReadinessProbe: c.ReadinessProbe,
-		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy,
+		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy, RestartRules: c.RestartPolicyRules,
 		MessagePath: c.TerminationMessagePath, MessageFromLogs: c.TerminationMessagePolicy == api.MessageFallbackToLogs,
 	}
 	if group := fsGroup(rec.Spec); group != nil {
@@ -216,27 +214,17 @@ func cwd(c api.Container, im image.Image) string {
 	return "/"
 }
 
-// stopSignal reads an image's STOPSIGNAL: a name, with or without SIG, or a number.
-func stopSignal(s string) (int, error) {
-	if s == "" {
-		return int(unix.SIGTERM), nil
+// stopSignal is the container's, else the image's.
+func stopSignal(c api.Container, im image.Image) (int, error) {
+	name := cmp.Or(im.Config.StopSignal, "SIGTERM")
+	if l := c.Lifecycle; l != nil && l.StopSignal != "" {
+		name = l.StopSignal
 	}
-	if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 64 {
-		return n, nil
+	n, ok := api.SignalNumber(name)
+	if !ok {
+		return 0, api.Errorf(api.Invalid, "the image's stop signal %q is none", name)
 	}
-	name := strings.ToUpper(s)
-	if !strings.HasPrefix(name, "SIG") {
-		name = "SIG" + name
-	}
-	if n := unix.SignalNum(name); n != 0 {
-		return int(n), nil
-	}
-	if rest, ok := strings.CutPrefix(name, "SIGRTMIN+"); ok {
-		if n, err := strconv.Atoi(rest); err == nil && n >= 0 && n <= 30 {
-			return 34 + n, nil
-		}
-	}
-	return 0, api.Errorf(api.Invalid, "the image's stop signal %q is none", s)
+	return n, nil
 }
 
 // defaultCapabilities are docker's (moby, oci/caps/defaults.go).

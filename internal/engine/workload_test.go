@@ -64,15 +64,14 @@ func TestExpandFields(t *testing.T) {
 }
 
 func TestStopSignal(t *testing.T) {
-	for in, want := range map[string]int{"": 15, "SIGTERM": 15, "quit": 3, "9": 9, "SIGRTMIN+3": 37, "SIGUSR1": 10} {
-		if got, err := stopSignal(in); err != nil || got != want {
-			t.Errorf("%q: %d, %v", in, got, err)
+	for want, of := range map[int]struct{ spec, image string }{15: {}, 3: {image: "quit"}, 10: {"SIGUSR1", "SIGQUIT"}, 37: {"SIGRTMIN+3", "SIGNOPE"}} {
+		im := image.Image{Config: ocispec.ImageConfig{StopSignal: of.image}}
+		if got, err := stopSignal(api.Container{Lifecycle: &api.Lifecycle{StopSignal: of.spec}}, im); err != nil || got != want {
+			t.Errorf("%v: %d, %v", of, got, err)
 		}
 	}
-	for _, in := range []string{"0", "65", "-1", "SIGNOPE", "SIGRTMIN+99"} {
-		if got, err := stopSignal(in); err == nil {
-			t.Errorf("%q: %d", in, got)
-		}
+	if got, err := stopSignal(api.Container{}, image.Image{Config: ocispec.ImageConfig{StopSignal: "SIGNOPE"}}); err == nil {
+		t.Errorf("an image's SIGNOPE is %d", got)
 	}
 }
 

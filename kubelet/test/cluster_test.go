@@ -30,7 +30,8 @@ func open(t *testing.T) *cluster {
 	t.Helper()
 	c := prepare(t)
 	c.must("up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port),
-		"--extra", fmt.Sprintf("kube-controller-manager=--cluster-signing-duration=%s", certificateLife))
+		"--extra", fmt.Sprintf("kube-controller-manager=--cluster-signing-duration=%s", certificateLife),
+		"--extra", "kube-apiserver=--feature-gates=ContainerStopSignals=true")
 	c.kubectl("apply", "-f", "../deploy/rbac.yaml", "-f", "../deploy/disks.yaml")
 	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
 	c.startKubelet()

@@ -67,6 +67,8 @@ type Container struct {
 	// RestartPolicy, where it is not the workload's. Always makes a sidecar of an init
 	// container: it goes on until all main containers have ended.
 	RestartPolicy api.RestartPolicy `json:"restartPolicy,omitempty"`
+	// RestartRules come before the policy.
+	RestartRules []api.ContainerRestartRule `json:"restartRules,omitempty"`
 	// StopSignal is the number of the signal that asks the program to end.
 	StopSignal int `json:"stopSignal"`
 	// Mounts in the order in which they are made: what lies in another comes after it.

@@ -33,6 +33,7 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 	if c.RestartPolicy != nil {
 		out.RestartPolicy = api.RestartPolicy(*c.RestartPolicy)
 	}
+	out.RestartPolicyRules = t.restartRules(c.RestartPolicyRules, field+".restartPolicyRules")
 	t.security(c, &out, field+".securityContext")
 	for i, m := range c.VolumeMounts {
 		out.VolumeMounts = append(out.VolumeMounts, t.mount(m, env, fmt.Sprintf("%s.volumeMounts[%d]", field, i)))
@@ -45,6 +46,27 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 			PostStart: t.hook(c, l.PostStart, field+".lifecycle.postStart"),
 			PreStop:   t.hook(c, l.PreStop, field+".lifecycle.preStop"),
 		}
+		if l.StopSignal != nil {
+			out.Lifecycle.StopSignal = string(*l.StopSignal)
+		}
+	}
+	return out
+}
+
+func (t *translation) restartRules(rules []corev1.ContainerRestartRule, field string) (out []api.ContainerRestartRule) {
+	for i, r := range rules {
+		if r.Action != corev1.ContainerRestartRuleActionRestart {
+			t.problems.refuse(fmt.Sprintf("%s[%d].action", field, i), "only Restart is accepted")
+			continue
+		}
+		rule := api.ContainerRestartRule{Action: api.ActionRestart}
+		if e := r.ExitCodes; e != nil {
+			rule.ExitCodes = &api.RestartRuleExitCodes{Operator: api.RestartRuleOperator(e.Operator)}
+			for _, code := range e.Values {
+				rule.ExitCodes.Values = append(rule.ExitCodes.Values, int(code))
+			}
+		}
+		out = append(out, rule)
 	}
 	return out
 }
@@ -84,7 +106,7 @@ func (t *translation) hook(c *corev1.Container, h *corev1.LifecycleHandler, fiel
 		return nil
 	}
 	if h.TCPSocket != nil {
-		t.problems.refuse(field+".tcpSocket", "is for probes only")
+		t.problems.refuse(field+".tcpSocket", "a kubelet only ever fails it; use exec or httpGet")
 	}
 	out := t.handler(c, h.Exec, h.HTTPGet, nil, field)
 	if h.Sleep != nil {
