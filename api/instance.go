@@ -229,7 +229,19 @@ type InstanceSecurityContext struct {
 	// read and write them (files and secrets: read), and what is made in them is its
 	// own. A disk is gone through when its root is not the group's yet. 0 to 4294967294.
 	FSGroup *int64 `json:"fsGroup,omitempty"`
+	// FSGroupChangePolicy Always has a disk gone through at every start of the sandbox.
+	// Default OnRootMismatch.
+	FSGroupChangePolicy FSGroupChangePolicy `json:"fsGroupChangePolicy,omitempty"`
 }
+
+// FSGroupChangePolicy says when a disk's files are given to the group.
+type FSGroupChangePolicy string
+
+// The policies, as in Kubernetes.
+const (
+	FSGroupOnRootMismatch FSGroupChangePolicy = "OnRootMismatch"
+	FSGroupAlways         FSGroupChangePolicy = "Always"
+)
 
 // SecurityContext of one container.
 type SecurityContext struct {
@@ -246,7 +258,25 @@ type SecurityContext struct {
 	// SupplementalGroups are added to the groups that the user has in the image; at
 	// most 64, each 0 to 4294967294.
 	SupplementalGroups []int64 `json:"supplementalGroups,omitempty"`
+	// SeccompProfile is the filter of system calls before the kernel inside.
+	SeccompProfile *SeccompProfile `json:"seccompProfile,omitempty"`
 }
+
+// SeccompProfile is a filter of system calls.
+type SeccompProfile struct {
+	// Type is RuntimeDefault, which every container has, or Unconfined. With gVisor both are
+	// the same: its kernel has no calls to filter out.
+	Type SeccompProfileType `json:"type"`
+}
+
+// SeccompProfileType names a filter of system calls.
+type SeccompProfileType string
+
+// The profiles, as in Kubernetes.
+const (
+	SeccompRuntimeDefault SeccompProfileType = "RuntimeDefault"
+	SeccompUnconfined     SeccompProfileType = "Unconfined"
+)
 
 // Capabilities are Linux capabilities by name, without CAP_; ALL is allowed.
 type Capabilities struct {

@@ -93,9 +93,7 @@ func (c *checker) spec(s *InstanceSpec, d Defaults) {
 	c.network(&s.Network)
 	c.dns(s.DNSPolicy, s.DNSConfig)
 	c.hostAliases(s.HostAliases)
-	if sc := s.SecurityContext; sc != nil && sc.FSGroup != nil {
-		c.between(*sc.FSGroup, 0, maxGroup, "securityContext.fsGroup")
-	}
+	c.instanceSecurity(s.SecurityContext)
 	volumes := c.volumes(s)
 	c.containers(s, d, volumes)
 }

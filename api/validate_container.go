@@ -135,6 +135,16 @@ const (
 	maxGroup = 1<<32 - 2
 )
 
+func (c *checker) instanceSecurity(sc *InstanceSecurityContext) {
+	if sc == nil {
+		return
+	}
+	if sc.FSGroup != nil {
+		c.between(*sc.FSGroup, 0, maxGroup, "securityContext.fsGroup")
+	}
+	oneOf(c, sc.FSGroupChangePolicy, "securityContext.fsGroupChangePolicy", "", FSGroupOnRootMismatch, FSGroupAlways)
+}
+
 func (c *checker) securityContext(sc *SecurityContext, field string) {
 	if sc == nil {
 		return
@@ -142,6 +152,9 @@ func (c *checker) securityContext(sc *SecurityContext, field string) {
 	c.check(len(sc.SupplementalGroups) <= maxSupplementalGroups, field+".supplementalGroups", "must be at most %d", maxSupplementalGroups)
 	for i, group := range sc.SupplementalGroups {
 		c.between(group, 0, maxGroup, fmt.Sprintf("%s.supplementalGroups[%d]", field, i))
+	}
+	if p := sc.SeccompProfile; p != nil {
+		oneOf(c, p.Type, field+".seccompProfile.type", SeccompRuntimeDefault, SeccompUnconfined)
 	}
 	if sc.Capabilities == nil {
 		return

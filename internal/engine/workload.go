@@ -106,6 +106,7 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 	}
 	if s := c.SecurityContext; s != nil {
 		out.ReadOnly, out.Capabilities = s.ReadOnlyRootFilesystem, capabilities(s.Capabilities)
+		out.Unconfined = s.SeccompProfile != nil && s.SeccompProfile.Type == api.SeccompUnconfined
 		out.NoNewPrivileges = s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation
 		for _, group := range s.SupplementalGroups {
 			out.Groups = append(out.Groups, uint32(group))

@@ -137,8 +137,8 @@ spec:
   containers:
   - name: a
     image: IMAGE
-    command: [sh, -c, "id -G; stat -c '%a %g' /e /e/up; setpriv -d 2>/dev/null | grep no_new_privs; while ! test -e /e/go; do sleep 0.1; done"]
-    securityContext: {allowPrivilegeEscalation: false}
+    command: [sh, -c, "unshare -U true && echo unconfined; id -G; stat -c '%a %g' /e /e/up; setpriv -d 2>/dev/null | grep no_new_privs; while ! test -e /e/go; do sleep 0.1; done"]
+    securityContext: {allowPrivilegeEscalation: false, seccompProfile: {type: Unconfined}, appArmorProfile: {type: Unconfined}, seLinuxOptions: {}, procMount: Default}
     volumeMounts: [{name: e, mountPath: /e}]
 `)
 	c.kubectl("wait", "--for=condition=Ready", "pod/"+name, "--timeout=120s")
@@ -147,7 +147,7 @@ spec:
 	c.kubectl("exec", name, "-c", "side", "--", "touch", "/e/go")
 	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout=60s")
 	c.equal("the sidecar's end", c.get("pod/"+name, ".status.initContainerStatuses[0].state.terminated.exitCode"), "3")
-	c.equal("what the program saw", c.kubectl("logs", name, "-c", "a"), "1000 2000\n2777 2000\n644 2000\nno_new_privs: 1")
+	c.equal("what the program saw", c.kubectl("logs", name, "-c", "a"), "unconfined\n1000 2000\n2777 2000\n644 2000\nno_new_privs: 1")
 	c.kubectl("delete", "pod", name)
 }
 

@@ -146,6 +146,18 @@ var specTests = tests{
 			e.equal("names", strings.TrimSpace(e.logs(name)), want)
 		}
 	},
+	"system calls without a filter": func(e *env) {
+		for _, kind := range []api.SeccompProfileType{api.SeccompRuntimeDefault, api.SeccompUnconfined} {
+			name := e.create(api.InstanceSpec{Containers: []api.Container{{Image: e.stage.Image, User: "1000", Command: []string{"sh", "-c", "unshare -U true 2>/dev/null && echo made"},
+				SecurityContext: &api.SecurityContext{SeccompProfile: &api.SeccompProfile{Type: kind}}}}})
+			e.ended(name)
+			want := "made\n"
+			if kind == api.SeccompRuntimeDefault && e.isolation == "vm" {
+				want = ""
+			}
+			e.equal("a namespace of users, "+string(kind), e.logs(name), want)
+		}
+	},
 	"no new privileges": func(e *env) {
 		ask := []string{"sh", "-c", "setpriv -d 2>/dev/null | grep no_new_privs"}
 		e.equal("by default", e.out(append([]string{"--"}, ask...)...), "no_new_privs: 0")

@@ -61,9 +61,11 @@ type Container struct {
 	Capabilities []string `json:"capabilities,omitempty"`
 	// NoNewPrivileges is Linux's no_new_privs, see prctl(2).
 	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
-	TTY             bool `json:"tty,omitempty"`
-	Stdin           bool `json:"stdin,omitempty"`
-	StdinOnce       bool `json:"stdinOnce,omitempty"`
+	// Unconfined: the kernel inside has all system calls to try.
+	Unconfined bool `json:"unconfined,omitempty"`
+	TTY        bool `json:"tty,omitempty"`
+	Stdin      bool `json:"stdin,omitempty"`
+	StdinOnce  bool `json:"stdinOnce,omitempty"`
 	// RestartPolicy, where it is not the workload's. Always makes a sidecar of an init
 	// container: it goes on until all main containers have ended.
 	RestartPolicy api.RestartPolicy `json:"restartPolicy,omitempty"`
@@ -115,6 +117,8 @@ type Volume struct {
 	SizeLimit api.Bytes `json:"sizeLimit,omitempty"`
 	// Group owns what is in it, see package fsgroup; nil: whoever made it.
 	Group *uint32 `json:"group,omitempty"`
+	// Regroup gives all of a disk to Group, even if its root is the group's already.
+	Regroup bool `json:"regroup,omitempty"`
 }
 
 // State is what an agent tells of its workload.

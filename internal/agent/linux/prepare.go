@@ -37,7 +37,7 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 		}
 		dir, err := r.makeVolume(v)
 		if err == nil && v.Group != nil {
-			err = fsgroup.Apply(dir, *v.Group)
+			err = fsgroup.Apply(dir, *v.Group, v.Regroup)
 		}
 		if err != nil {
 			return fmt.Errorf("prepare: make volume %s: %w", v.Name, err)

@@ -38,10 +38,9 @@ var honoured = map[reflect.Type]string{
 	reflect.TypeFor[corev1.TCPSocketAction]():    "port host",
 	reflect.TypeFor[corev1.GRPCAction]():         "port service",
 	reflect.TypeFor[corev1.SleepAction]():        "seconds",
-	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile supplementalGroups supplementalGroupsPolicy fsGroup fsGroupChangePolicy",
+	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile appArmorProfile seLinuxOptions supplementalGroups supplementalGroupsPolicy fsGroup fsGroupChangePolicy",
 	reflect.TypeFor[corev1.SecurityContext](): `capabilities privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem procMount
-		allowPrivilegeEscalation seccompProfile`,
-	reflect.TypeFor[corev1.SeccompProfile](): "type",
+		allowPrivilegeEscalation seccompProfile appArmorProfile seLinuxOptions`,
 
 	reflect.TypeFor[corev1.Volume]():                        "name emptyDir secret configMap downwardAPI projected persistentVolumeClaim ephemeral",
 	reflect.TypeFor[corev1.EmptyDirVolumeSource]():          "medium sizeLimit",

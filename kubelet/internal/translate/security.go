@@ -22,7 +22,12 @@ func (t *translation) security(c *corev1.Container, out *api.Container, field st
 	t.privileges(sc, field)
 	t.seccomp(pod.SeccompProfile, "spec.securityContext.seccompProfile")
 	t.seccomp(sc.SeccompProfile, field+".seccompProfile")
+	t.modules(pod.AppArmorProfile, pod.SELinuxOptions, "spec.securityContext")
+	t.modules(sc.AppArmorProfile, sc.SELinuxOptions, field)
 	made := api.SecurityContext{ReadOnlyRootFilesystem: is(sc.ReadOnlyRootFilesystem)}
+	if p := or(sc.SeccompProfile, pod.SeccompProfile); p != nil && p.Type == corev1.SeccompProfileTypeUnconfined {
+		made.SeccompProfile = &api.SeccompProfile{Type: api.SeccompUnconfined}
+	}
 	if e := sc.AllowPrivilegeEscalation; e != nil && !*e {
 		made.AllowPrivilegeEscalation = e
 	}
@@ -61,11 +66,34 @@ func (t *translation) privileges(sc *corev1.SecurityContext, field string) {
 	}
 }
 
-// seccomp accepts the profile that every container has anyway.
+// seccomp accepts what needs no file of the node.
 func (t *translation) seccomp(p *corev1.SeccompProfile, field string) {
-	if p != nil && p.Type != corev1.SeccompProfileTypeRuntimeDefault {
-		t.problems.refuse(field+".type", "only RuntimeDefault is accepted")
+	if p != nil && p.Type == corev1.SeccompProfileTypeLocalhost {
+		t.problems.refuse(field+".type", "only RuntimeDefault and Unconfined are accepted")
 	}
+}
+
+// modules accepts what asks for no security module: the kernels inside have none.
+func (t *translation) modules(armor *corev1.AppArmorProfile, linux *corev1.SELinuxOptions, field string) {
+	if armor != nil && armor.Type != corev1.AppArmorProfileTypeUnconfined {
+		t.problems.refuse(field+".appArmorProfile.type", "there is no AppArmor in an instance; only Unconfined is accepted")
+	}
+	if linux != nil && *linux != (corev1.SELinuxOptions{}) {
+		t.problems.refuse(field+".seLinuxOptions", "there is no SELinux in an instance; only an empty value is accepted")
+	}
+}
+
+// instanceSecurity is what holds for the pod as a whole. Kubernetes' policy where none is given is
+// Always.
+func instanceSecurity(sc *corev1.PodSecurityContext) *api.InstanceSecurityContext {
+	if sc == nil || sc.FSGroup == nil {
+		return nil
+	}
+	made := &api.InstanceSecurityContext{FSGroup: sc.FSGroup, FSGroupChangePolicy: api.FSGroupAlways}
+	if sc.FSGroupChangePolicy != nil {
+		made.FSGroupChangePolicy = api.FSGroupChangePolicy(*sc.FSGroupChangePolicy)
+	}
+	return made
 }
 
 func capabilities(names []corev1.Capability) (out []string) {

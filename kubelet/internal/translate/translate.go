@@ -87,9 +87,7 @@ func Pod(in Input) (Output, error) {
 	t.network(s)
 	t.size(s)
 	s.Volumes = t.volumes()
-	if sc := spec.SecurityContext; sc != nil && sc.FSGroup != nil {
-		s.SecurityContext = &api.InstanceSecurityContext{FSGroup: sc.FSGroup}
-	}
+	s.SecurityContext = instanceSecurity(spec.SecurityContext)
 	s.InitContainers = t.containers(spec.InitContainers, "spec.initContainers")
 	s.Containers = t.containers(spec.Containers, "spec.containers")
 	t.pullSecrets(s)

@@ -90,7 +90,15 @@ func TestPod(t *testing.T) {
 		},
 		"the group of volumes": {
 			`{securityContext: {fsGroup: 2000, fsGroupChangePolicy: OnRootMismatch}, volumes: [{name: e, emptyDir: {}}], containers: [{name: a, image: i}]}`,
-			`{"containers":[{"name":"a","image":"i"}],"volumes":[{"name":"e","emptyDir":{}}],"securityContext":{"fsGroup":2000}}`,
+			`{"containers":[{"name":"a","image":"i"}],"volumes":[{"name":"e","emptyDir":{}}],"securityContext":{"fsGroup":2000,"fsGroupChangePolicy":"OnRootMismatch"}}`,
+		},
+		"the group of volumes, always": {
+			`{securityContext: {fsGroup: 2000}, containers: [{name: a, image: i}]}`,
+			`{"containers":[{"name":"a","image":"i"}],"securityContext":{"fsGroup":2000,"fsGroupChangePolicy":"Always"}}`,
+		},
+		"nothing confines it": {
+			`{securityContext: {seccompProfile: {type: Unconfined}, appArmorProfile: {type: Unconfined}, seLinuxOptions: {}}, containers: [{name: a, image: i, securityContext: {appArmorProfile: {type: Unconfined}, seLinuxOptions: {}, procMount: Default}}, {name: b, image: i, securityContext: {seccompProfile: {type: RuntimeDefault}}}]}`,
+			`{"containers":[{"name":"a","image":"i","securityContext":{"seccompProfile":{"type":"Unconfined"}}},{"name":"b","image":"i"}]}`,
 		},
 		"no new privileges": {
 			`{containers: [{name: a, image: i, securityContext: {allowPrivilegeEscalation: false}}, {name: b, image: i, securityContext: {allowPrivilegeEscalation: true}}]}`,
@@ -257,7 +265,7 @@ func TestRefusals(t *testing.T) {
 		`{volumes: [{name: v, persistentVolumeClaim: {claimName: nfs}}]}`:                                                                                                "spec.volumes[0]",
 		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                                                                      "spec.containers[1].securityContext.privileged",
 		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                                                                            "spec.securityContext.sysctls",
-		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                                                               "spec.containers[0].securityContext.seccompProfile.type",
+		`{containers: [{name: a, securityContext: {seccompProfile: {type: Localhost, localhostProfile: x}}}]}`:                                                           "spec.containers[0].securityContext.seccompProfile.type",
 		`{containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: RestartAllContainers}]}]}`:                                                          "spec.containers[0].restartPolicyRules[0].action",
 		`{containers: [{name: a, livenessProbe: {httpGet: {port: none}}}]}`:                                                                                              "spec.containers[0].livenessProbe.httpGet.port",
 		`{containers: [{name: a, livenessProbe: {httpGet: {port: 1, host: h}}}]}`:                                                                                        "spec.containers[0].livenessProbe.httpGet.host",
@@ -277,7 +285,7 @@ func TestRefusals(t *testing.T) {
 		`{containers: [{name: a, securityContext: {procMount: Unmasked}}]}`:                                                                                              "spec.containers[0].securityContext.procMount",
 		`{containers: [{name: a, resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]}], hostIPC: true}`:                                                      "spec.hostIPC",
 		`{containers: [{name: a, securityContext: {seLinuxOptions: {level: a}}}]}`:                                                                                       "spec.containers[0].securityContext.seLinuxOptions",
-		`{containers: [{name: a, securityContext: {appArmorProfile: {type: Localhost, localhostProfile: x}}}]}`:                                                          "spec.containers[0].securityContext.appArmorProfile",
+		`{containers: [{name: a, securityContext: {appArmorProfile: {type: Localhost, localhostProfile: x}}}]}`:                                                          "spec.containers[0].securityContext.appArmorProfile.type",
 		`{containers: [{name: a, resources: {claims: [{name: a}]}}]}`:                                                                                                    "spec.containers[0].resources.claims",
 		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(NONE)"}]}]}`:                                                                    "spec.containers[0].volumeMounts[0].subPathExpr",
 		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, recursiveReadOnly: Enabled, readOnly: true}]}]}`:                                                "spec.containers[0].volumeMounts[0].recursiveReadOnly",
