@@ -42,7 +42,9 @@ type config struct {
 	memory      api.Bytes
 	pods        int64
 	thresholds  []pressure.Threshold
-	transition  time.Duration
+	// evictionGrace is the most that pods have which go for a soft threshold.
+	evictionGrace time.Duration
+	transition    time.Duration
 }
 
 // defaultTaint keeps pods away that were not meant for a virtual node, as every virtual
@@ -99,13 +101,24 @@ func parse(args []string) (*config, error) {
 	f.Int64Var(&c.pods, "pods", 1000, "most pods of the node")
 	eviction := f.String("eviction-hard", pressure.Default, "`SIGNAL<QUANTITY,…`: what has to be left of the host's memory and disk, else pods are evicted; empty: they never are")
 	f.DurationVar(&c.transition, "eviction-pressure-transition-period", 5*time.Minute, "for how long the node tells of a shortage that has passed")
+	soft := f.String("eviction-soft", "", "`SIGNAL<QUANTITY,…`: what pods are evicted for when it has been missing for a while")
+	softGrace := f.String("eviction-soft-grace-period", "", "`SIGNAL=DURATION,…`: that while, for each signal of -eviction-soft")
+	maxGrace := f.Int("eviction-max-pod-grace-period", 0, "most `seconds` that pods have to end which are evicted by -eviction-soft")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
-	var err error
-	if c.thresholds, err = pressure.Parse(*eviction); err != nil {
+	hard, err := pressure.Parse(*eviction)
+	if err != nil {
 		return nil, fmt.Errorf("-eviction-hard: %w", err)
 	}
+	later, err := pressure.ParseSoft(*soft, *softGrace)
+	if err != nil {
+		return nil, fmt.Errorf("-eviction-soft, -eviction-soft-grace-period: %w", err)
+	}
+	if *maxGrace < 0 {
+		return nil, fmt.Errorf("-eviction-max-pod-grace-period must be 0 or more, not %d", *maxGrace)
+	}
+	c.thresholds, c.evictionGrace = append(hard, later...), time.Duration(*maxGrace)*time.Second
 	if !tainted {
 		if err := c.taint(defaultTaint); err != nil {
 			return nil, err

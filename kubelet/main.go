@@ -122,7 +122,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	part(func() error { n.Run(ctx); return nil })
 	part(func() error { n.KeepLease(ctx); return nil })
-	shortages := pressure.New(pressure.Config{Info: cis.Info, Stats: cis.Stats, Pods: controller, Thresholds: c.thresholds, Transition: c.transition,
+	shortages := pressure.New(pressure.Config{Info: cis.Info, Stats: cis.Stats, Pods: controller, Thresholds: c.thresholds, Transition: c.transition, MaxGrace: c.evictionGrace,
 		Tell: n.Pressed, Log: logger})
 	part(func() error { shortages.Run(ctx); return nil })
 	if c.serviceCIDR.IsValid() {

@@ -23,8 +23,8 @@ type worker struct {
 	// instance is the name that the pod's instance has or will have.
 	instance string
 	wake     chan struct{}
-	// evicted is why the pod has to go, once it has.
-	evicted atomic.Pointer[string]
+	// evicted is set once the pod has to go.
+	evicted atomic.Pointer[eviction]
 
 	// Only run uses these. seen is the pod as it was last known.
 	seen *corev1.Pod
