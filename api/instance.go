@@ -258,9 +258,21 @@ type SecurityContext struct {
 	// SupplementalGroups are added to the groups that the user has in the image; at
 	// most 64, each 0 to 4294967294.
 	SupplementalGroups []int64 `json:"supplementalGroups,omitempty"`
+	// SupplementalGroupsPolicy is Merge (default), or Strict: the groups that the user has in
+	// the image do not count.
+	SupplementalGroupsPolicy SupplementalGroupsPolicy `json:"supplementalGroupsPolicy,omitempty"`
 	// SeccompProfile is the filter of system calls before the kernel inside.
 	SeccompProfile *SeccompProfile `json:"seccompProfile,omitempty"`
 }
+
+// SupplementalGroupsPolicy says which groups a program is in.
+type SupplementalGroupsPolicy string
+
+// The policies, as in Kubernetes.
+const (
+	GroupsMerge  SupplementalGroupsPolicy = "Merge"
+	GroupsStrict SupplementalGroupsPolicy = "Strict"
+)
 
 // SeccompProfile is a filter of system calls.
 type SeccompProfile struct {
@@ -564,6 +576,15 @@ type ContainerStatus struct {
 	Ready        bool           `json:"ready"`
 	Started      bool           `json:"started"`
 	RestartCount int            `json:"restartCount"`
+	// User that the program begins as; nil before it was known.
+	User *ContainerUser `json:"user,omitempty"`
+}
+
+// ContainerUser is who a program begins as.
+type ContainerUser struct {
+	UID                int64   `json:"uid"`
+	GID                int64   `json:"gid"`
+	SupplementalGroups []int64 `json:"supplementalGroups,omitempty"`
 }
 
 // ContainerState has exactly one of its members set.

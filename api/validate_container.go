@@ -153,6 +153,7 @@ func (c *checker) securityContext(sc *SecurityContext, field string) {
 	for i, group := range sc.SupplementalGroups {
 		c.between(group, 0, maxGroup, fmt.Sprintf("%s.supplementalGroups[%d]", field, i))
 	}
+	oneOf(c, sc.SupplementalGroupsPolicy, field+".supplementalGroupsPolicy", "", GroupsMerge, GroupsStrict)
 	if p := sc.SeccompProfile; p != nil {
 		oneOf(c, p.Type, field+".seccompProfile.type", SeccompRuntimeDefault, SeccompUnconfined)
 	}

@@ -111,6 +111,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"!containers: [{image: b, restartPolicy: Never, restartPolicyRules: [{action: Restart}]}]", "containers[0].restartPolicyRules[0].exitCodes", "is needed"},
 		{"!containers: [{image: b, restartPolicy: Never, restartPolicyRules: [{action: Stop, exitCodes: {operator: In}}]}]", "containers[0].restartPolicyRules[0].action", "Restart"},
 		{"!containers: [{image: b, restartPolicy: Never, restartPolicyRules: [{action: Restart, exitCodes: {operator: Is}}]}]", "containers[0].restartPolicyRules[0].exitCodes.operator", "NotIn"},
+		{"!containers: [{image: b, securityContext: {supplementalGroupsPolicy: None}}]", "containers[0].securityContext.supplementalGroupsPolicy", "Strict"},
 		{"securityContext: {fsGroupChangePolicy: Never}", "securityContext.fsGroupChangePolicy", "Always"},
 		{"!containers: [{image: b, securityContext: {seccompProfile: {type: Localhost}}}]", "containers[0].securityContext.seccompProfile.type", "Unconfined"},
 		{"hostname: a_b", "hostname", "lower-case"},

@@ -40,6 +40,7 @@ type config struct {
 	taints      []corev1.Taint
 	cpu         api.CPU
 	memory      api.Bytes
+	storage     api.Bytes
 	pods        int64
 	thresholds  []pressure.Threshold
 	// evictionGrace is the most that pods have which go for a soft threshold.
@@ -98,6 +99,7 @@ func parse(args []string) (*config, error) {
 	})
 	f.Func("cpu", "`cores` of the node; what cis tells by default", func(s string) (err error) { c.cpu, err = api.ParseCPU(s); return err })
 	f.Func("memory", "`bytes` of the node; what cis tells by default", func(s string) (err error) { c.memory, err = api.ParseBytes(s); return err })
+	f.Func("ephemeral-storage", "`bytes` of the node for what is not on disks; what cis tells by default", func(s string) (err error) { c.storage, err = api.ParseBytes(s); return err })
 	f.Int64Var(&c.pods, "pods", 1000, "most pods of the node")
 	eviction := f.String("eviction-hard", pressure.Default, "`SIGNAL<QUANTITY,…`: what has to be left of the host's memory and disk, else pods are evicted; empty: they never are")
 	f.DurationVar(&c.transition, "eviction-pressure-transition-period", 5*time.Minute, "for how long the node tells of a shortage that has passed")

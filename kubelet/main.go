@@ -81,8 +81,8 @@ func run(ctx context.Context, args []string) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	n := node.New(node.Config{
-		Kube: kube, Info: cis.Info, Log: logger, Name: c.join.Node, Addresses: []string{ip}, Port: portOf(listener),
-		Labels: c.labels, Taints: c.taints, CPU: c.cpu, Memory: c.memory, Pods: c.pods, Version: kubeletVersion + "-cis-" + version,
+		Kube: kube, Info: cis.Info, Images: cis.Images, Log: logger, Name: c.join.Node, Addresses: []string{ip}, Port: portOf(listener),
+		Labels: c.labels, Taints: c.taints, CPU: c.cpu, Memory: c.memory, Storage: c.storage, Pods: c.pods, Version: kubeletVersion + "-cis-" + version,
 	})
 	if err := n.Learn(ctx); err != nil {
 		return err

@@ -101,6 +101,9 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy, RestartRules: c.RestartPolicyRules,
 		MessagePath: c.TerminationMessagePath, MessageFromLogs: c.TerminationMessagePolicy == api.MessageFallbackToLogs,
 	}
+	if s := c.SecurityContext; s != nil && s.SupplementalGroupsPolicy == api.GroupsStrict {
+		out.Groups = nil
+	}
 	if group := fsGroup(rec.Spec); group != nil {
 		out.Groups = append(slices.Clone(out.Groups), *group)
 	}

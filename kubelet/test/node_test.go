@@ -56,6 +56,14 @@ func life(c *cluster) {
 	c.kubectl("wait", "--for=condition=Ready", "pod/life", "--timeout=60s")
 	c.equal("phase", c.get("pod/life", ".status.phase"), "Running")
 	c.equal("quality of service", c.get("pod/life", ".status.qosClass"), "BestEffort")
+	node := func(path string) string { return c.get("node/"+c.node, ".status."+path) }
+	c.equal("what runtimes are there", node("runtimeHandlers[*].name"), "cis-gvisor cis-vm")
+	c.equal("groups of pods", node("features.supplementalGroupsPolicy"), "true")
+	for _, path := range []string{"capacity.ephemeral-storage", "nodeInfo.bootID"} {
+		if text := node(path); text == "" || text == c.node {
+			c.Errorf("the node's %s is %q", path, text)
+		}
+	}
 	c.equal("generation", c.get("pod/life", ".status.observedGeneration"), c.get("pod/life", ".metadata.generation"))
 	if ip := c.get("pod/life", ".status.podIP"); ip == "" {
 		c.Error("the pod has no address")
@@ -123,7 +131,7 @@ metadata: {name: ` + name + `}
 spec:
   runtimeClassName: ` + class + `
   restartPolicy: Never
-  securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 2000}
+  securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 2000, supplementalGroups: [3000], supplementalGroupsPolicy: Strict}
   volumes:
   - {name: e, emptyDir: {}}
   initContainers:
@@ -138,16 +146,19 @@ spec:
   - name: a
     image: IMAGE
     command: [sh, -c, "unshare -U true && echo unconfined; id -G; stat -c '%a %g' /e /e/up; setpriv -d 2>/dev/null | grep no_new_privs; while ! test -e /e/go; do sleep 0.1; done"]
+    resources: {limits: {ephemeral-storage: 64Mi}}
     securityContext: {allowPrivilegeEscalation: false, seccompProfile: {type: Unconfined}, appArmorProfile: {type: Unconfined}, seLinuxOptions: {}, procMount: Default}
     volumeMounts: [{name: e, mountPath: /e}]
 `)
 	c.kubectl("wait", "--for=condition=Ready", "pod/"+name, "--timeout=120s")
 	c.equal("the sidecar is started and ready", c.get("pod/"+name, ".status.initContainerStatuses[0]['started','ready']"), "true true")
 	c.equal("initialized", c.get("pod/"+name, `.status.conditions[?(@.type=="Initialized")].status`), "True")
+	c.equal("whom a program is", c.get("pod/"+name, ".status.containerStatuses[0].user.linux['uid','gid','supplementalGroups']"), "1000 1000 [2000,3000]")
+	c.equal("its mounts", c.get("pod/"+name, ".status.containerStatuses[0].volumeMounts[0]['name','mountPath']"), "e /e")
 	c.kubectl("exec", name, "-c", "side", "--", "touch", "/e/go")
 	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout=60s")
 	c.equal("the sidecar's end", c.get("pod/"+name, ".status.initContainerStatuses[0].state.terminated.exitCode"), "3")
-	c.equal("what the program saw", c.kubectl("logs", name, "-c", "a"), "unconfined\n1000 2000\n2777 2000\n644 2000\nno_new_privs: 1")
+	c.equal("what the program saw", c.kubectl("logs", name, "-c", "a"), "unconfined\n1000 2000 3000\n2777 2000\n644 2000\nno_new_privs: 1")
 	c.kubectl("delete", "pod", name)
 }
 

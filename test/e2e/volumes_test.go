@@ -5,7 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"cis/api"
+	"cis/internal/busybox"
 )
 
 var volumeTests = tests{
@@ -156,6 +159,22 @@ var specTests = tests{
 				want = ""
 			}
 			e.equal("a namespace of users, "+string(kind), e.logs(name), want)
+		}
+	},
+	"groups of the image's user": func(e *env) {
+		image := e.stage.Registry + "/groups:1"
+		layer, err := busybox.Layer(busybox.File{Name: "etc/group", Content: []byte("root:x:0:\nuser:x:1000:\nmore:x:2000:user\n")})
+		if err == nil {
+			err = e.stage.Push(e.Context(), "groups:1", busybox.Options{Layers: []v1.Layer{layer}})
+		}
+		if err != nil {
+			e.Fatal(err)
+		}
+		for policy, want := range map[api.SupplementalGroupsPolicy]string{api.GroupsMerge: "1000 2000 3000", api.GroupsStrict: "1000 3000"} {
+			name := e.create(api.InstanceSpec{Containers: []api.Container{{Image: image, User: "user", Command: []string{"id", "-G"},
+				SecurityContext: &api.SecurityContext{SupplementalGroups: []int64{3000}, SupplementalGroupsPolicy: policy}}}})
+			e.ended(name)
+			e.equal("groups, "+string(policy), e.logs(name), want+"\n")
 		}
 	},
 	"no new privileges": func(e *env) {

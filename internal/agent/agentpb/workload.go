@@ -153,6 +153,8 @@ type ContainerStatus struct {
 	// RestartCount is the number of the latest attempt, by which Logs finds its
 	// output. A container that is to start again is Waiting: Terminated is for good.
 	RestartCount int `json:"restartCount"`
+	// User that the program begins as.
+	User *api.ContainerUser `json:"user,omitempty"`
 	// FirstOutput is when the current attempt first wrote something.
 	FirstOutput time.Time `json:"firstOutput,omitzero"`
 }

@@ -36,8 +36,8 @@ func (t *translation) security(c *corev1.Container, out *api.Container, field st
 	}
 	made.RunAsNonRoot = is(or(sc.RunAsNonRoot, pod.RunAsNonRoot))
 	made.SupplementalGroups = pod.SupplementalGroups
-	if p := pod.SupplementalGroupsPolicy; p != nil && *p != corev1.SupplementalGroupsPolicyMerge {
-		t.problems.refuse("spec.securityContext.supplementalGroupsPolicy", "only Merge is accepted")
+	if p := pod.SupplementalGroupsPolicy; p != nil && *p == corev1.SupplementalGroupsPolicyStrict {
+		made.SupplementalGroupsPolicy = api.GroupsStrict
 	}
 	if !reflect.ValueOf(made).IsZero() {
 		out.SecurityContext = &made

@@ -96,6 +96,10 @@ func TestPod(t *testing.T) {
 			`{securityContext: {fsGroup: 2000}, containers: [{name: a, image: i}]}`,
 			`{"containers":[{"name":"a","image":"i"}],"securityContext":{"fsGroup":2000,"fsGroupChangePolicy":"Always"}}`,
 		},
+		"its groups alone": {
+			`{securityContext: {supplementalGroups: [7], supplementalGroupsPolicy: Strict}, containers: [{name: a, image: i}]}`,
+			`{"containers":[{"name":"a","image":"i","securityContext":{"supplementalGroups":[7],"supplementalGroupsPolicy":"Strict"}}]}`,
+		},
 		"nothing confines it": {
 			`{securityContext: {seccompProfile: {type: Unconfined}, appArmorProfile: {type: Unconfined}, seLinuxOptions: {}}, containers: [{name: a, image: i, securityContext: {appArmorProfile: {type: Unconfined}, seLinuxOptions: {}, procMount: Default}}, {name: b, image: i, securityContext: {seccompProfile: {type: RuntimeDefault}}}]}`,
 			`{"containers":[{"name":"a","image":"i","securityContext":{"seccompProfile":{"type":"Unconfined"}}},{"name":"b","image":"i"}]}`,
