@@ -33,6 +33,7 @@ func TestNode(t *testing.T) {
 		"ephemeral disks":    func(c *cluster) { ephemeral(c, "cis-gvisor", "cis-disk") }, "ephemeral disks in a VM": func(c *cluster) { ephemeral(c, "cis-vm", "cis-disk-vm") },
 		"host names": func(c *cluster) { hostnames(c, "cis-gvisor") }, "host names in a VM": func(c *cluster) { hostnames(c, "cis-vm") },
 		"ends": func(c *cluster) { ends(c, "cis-gvisor") }, "ends in a VM": func(c *cluster) { ends(c, "cis-vm") },
+		"host ports": func(c *cluster) { hostPorts(c, "cis-gvisor") }, "host ports of a VM": func(c *cluster) { hostPorts(c, "cis-vm") },
 		"terminals": func(c *cluster) { terminals(c, "cis-gvisor") }, "terminals in a VM": func(c *cluster) { terminals(c, "cis-vm") },
 		"messages": func(c *cluster) { messages(c, "cis-gvisor") }, "messages from a VM": func(c *cluster) { messages(c, "cis-vm") },
 		"debug": func(c *cluster) { debuggers(c, "cis-gvisor") }, "debug in a VM": func(c *cluster) { debuggers(c, "cis-vm") },

@@ -94,7 +94,7 @@ func (t *translation) ports(ports []corev1.ContainerPort, field string) (out []a
 		out = append(out, api.ContainerPort{Name: p.Name, ContainerPort: int(p.ContainerPort), Protocol: string(p.Protocol)})
 		if p.HostPort != 0 {
 			n := &t.out.Request.Network
-			n.Ports = append(n.Ports, api.PublishedPort{HostAddress: p.HostIP, HostPort: int(p.HostPort), Port: int(p.ContainerPort), Protocol: string(p.Protocol)})
+			n.Ports = append(n.Ports, api.PublishedPort{HostAddress: p.HostIP, HostPort: int(p.HostPort), Port: int(p.ContainerPort), Protocol: string(p.Protocol), Guarded: true})
 		}
 	}
 	return out

@@ -110,7 +110,7 @@ func TestPod(t *testing.T) {
 		},
 		"probes and hooks": {
 			`{containers: [{name: a, image: i, ports: [{name: http, containerPort: 80, hostPort: 8080, protocol: TCP}], livenessProbe: {httpGet: {port: http, path: /x, scheme: HTTP}, periodSeconds: 3, timeoutSeconds: 1, successThreshold: 1, failureThreshold: 2}, readinessProbe: {tcpSocket: {port: 80}}, lifecycle: {preStop: {exec: {command: [a]}}}}]}`,
-			`{"containers":[{"name":"a","image":"i","ports":[{"name":"http","containerPort":80,"protocol":"TCP"}],"livenessProbe":{"httpGet":{"path":"/x","port":80,"scheme":"HTTP"},"periodSeconds":3,"timeoutSeconds":1,"successThreshold":1,"failureThreshold":2},"readinessProbe":{"tcpSocket":{"port":80}},"lifecycle":{"preStop":{"exec":{"command":["a"]}}}}],"network":{"ports":[{"hostPort":8080,"port":80,"protocol":"TCP"}]}}`,
+			`{"containers":[{"name":"a","image":"i","ports":[{"name":"http","containerPort":80,"protocol":"TCP"}],"livenessProbe":{"httpGet":{"path":"/x","port":80,"scheme":"HTTP"},"periodSeconds":3,"timeoutSeconds":1,"successThreshold":1,"failureThreshold":2},"readinessProbe":{"tcpSocket":{"port":80}},"lifecycle":{"preStop":{"exec":{"command":["a"]}}}}],"network":{"ports":[{"hostPort":8080,"port":80,"protocol":"TCP","guarded":true}]}}`,
 		},
 		"the environment": {
 			`{containers: [{name: a, image: i, envFrom: [{prefix: C_, configMapRef: {name: c}}, {secretRef: {name: absent, optional: true}}], env: [
