@@ -232,6 +232,8 @@ type InstanceSecurityContext struct {
 	// FSGroupChangePolicy Always has a disk gone through at every start of the sandbox.
 	// Default OnRootMismatch.
 	FSGroupChangePolicy FSGroupChangePolicy `json:"fsGroupChangePolicy,omitempty"`
+	// Sysctls of the kernel inside, which all containers have. With them isolation auto is vm.
+	Sysctls []Sysctl `json:"sysctls,omitempty"`
 }
 
 // FSGroupChangePolicy says when a disk's files are given to the group.

@@ -94,6 +94,7 @@ func (c *checker) spec(s *InstanceSpec, d Defaults) {
 	c.dns(s.DNSPolicy, s.DNSConfig)
 	c.hostAliases(s.HostAliases)
 	c.instanceSecurity(s.SecurityContext)
+	c.sysctls(s)
 	volumes := c.volumes(s)
 	c.containers(s, d, volumes)
 }

@@ -30,6 +30,9 @@ func (l *life) workload(rec store.Instance) (*agentpb.Workload, error) {
 		GracePeriod:    time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
 	}
 	resolve(w, spec, l.e.networks.vpcOf(l.id))
+	if sc := spec.SecurityContext; sc != nil {
+		w.Sysctls = sc.Sysctls
+	}
 	if spec.ActiveDeadlineSeconds != nil {
 		began := l.arrived
 		if rec.Status.StartedAt != nil {

@@ -234,9 +234,9 @@ func force(c *cluster) {
 }
 
 func vm(c *cluster) {
-	c.apply(pod("vm", forever, "runtimeClassName: cis-vm"))
+	c.apply(pod("vm", forever, "runtimeClassName: cis-vm\nsecurityContext: {sysctls: [{name: net.ipv4.tcp_fin_timeout, value: \"7\"}]}"))
 	c.kubectl("wait", "--for=condition=Ready", "pod/vm", "--timeout=120s")
-	c.equal("exec", c.kubectl("exec", "vm", "--", "echo", "hi"), "hi")
+	c.equal("exec, and a setting of its kernel", c.kubectl("exec", "vm", "--", "cat", "/proc/sys/net/ipv4/tcp_fin_timeout"), "7")
 	c.kubectl("delete", "pod", "vm")
 }
 

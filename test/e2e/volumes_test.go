@@ -161,6 +161,21 @@ var specTests = tests{
 			e.equal("a namespace of users, "+string(kind), e.logs(name), want)
 		}
 	},
+	"settings of the kernel": func(e *env) {
+		spec := api.InstanceSpec{Isolation: api.Isolation(e.isolation), Containers: []api.Container{{Image: e.stage.Image,
+			Command: []string{"sh", "-c", "cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_local_port_range"}}},
+			SecurityContext: &api.InstanceSecurityContext{Sysctls: []api.Sysctl{{Name: "kernel.shm_rmid_forced", Value: "1"}, {Name: "net.ipv4.ip_local_port_range", Value: "2000 3000"}}}}
+		if e.isolation == "gvisor" {
+			_, err := e.stage.Client.Create(e.Context(), api.CreateInstance{InstanceSpec: spec})
+			if api.CodeOf(err) != api.Invalid || !strings.Contains(err.Error(), "securityContext.sysctls") {
+				e.Error(err)
+			}
+			return
+		}
+		name := e.create(spec)
+		e.ended(name)
+		e.equal("settings", e.logs(name), "1\n2000\t3000\n")
+	},
 	"groups of the image's user": func(e *env) {
 		image := e.stage.Registry + "/groups:1"
 		layer, err := busybox.Layer(busybox.File{Name: "etc/group", Content: []byte("root:x:0:\nuser:x:1000:\nmore:x:2000:user\n")})

@@ -33,6 +33,8 @@ type Workload struct {
 	GracePeriod time.Duration `json:"gracePeriod"`
 	// ShareProcesses puts all containers into one PID namespace, whose process 1 is cis-pause.
 	ShareProcesses bool `json:"shareProcesses,omitempty"`
+	// Sysctls of the guest's kernel.
+	Sysctls []api.Sysctl `json:"sysctls,omitempty"`
 	// Deadline ends the workload with DeadlineExceeded; zero: none.
 	Deadline time.Time `json:"deadline,omitzero"`
 	// EphemeralStorage bounds each container's writable layer, in bytes.

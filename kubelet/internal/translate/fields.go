@@ -38,7 +38,7 @@ var honoured = map[reflect.Type]string{
 	reflect.TypeFor[corev1.TCPSocketAction]():    "port host",
 	reflect.TypeFor[corev1.GRPCAction]():         "port service",
 	reflect.TypeFor[corev1.SleepAction]():        "seconds",
-	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile appArmorProfile seLinuxOptions supplementalGroups supplementalGroupsPolicy fsGroup fsGroupChangePolicy",
+	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile appArmorProfile seLinuxOptions supplementalGroups supplementalGroupsPolicy fsGroup fsGroupChangePolicy sysctls",
 	reflect.TypeFor[corev1.SecurityContext](): `capabilities privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem procMount
 		allowPrivilegeEscalation seccompProfile appArmorProfile seLinuxOptions`,
 

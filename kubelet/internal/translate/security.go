@@ -3,6 +3,7 @@ package translate
 import (
 	"reflect"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -85,13 +86,22 @@ func (t *translation) modules(armor *corev1.AppArmorProfile, linux *corev1.SELin
 
 // instanceSecurity is what holds for the pod as a whole. Kubernetes' policy where none is given is
 // Always.
-func instanceSecurity(sc *corev1.PodSecurityContext) *api.InstanceSecurityContext {
-	if sc == nil || sc.FSGroup == nil {
+func (t *translation) instanceSecurity(sc *corev1.PodSecurityContext) *api.InstanceSecurityContext {
+	if sc == nil || sc.FSGroup == nil && len(sc.Sysctls) == 0 {
 		return nil
 	}
-	made := &api.InstanceSecurityContext{FSGroup: sc.FSGroup, FSGroupChangePolicy: api.FSGroupAlways}
-	if sc.FSGroupChangePolicy != nil {
-		made.FSGroupChangePolicy = api.FSGroupChangePolicy(*sc.FSGroupChangePolicy)
+	made := &api.InstanceSecurityContext{FSGroup: sc.FSGroup}
+	if sc.FSGroup != nil {
+		made.FSGroupChangePolicy = api.FSGroupAlways
+		if p := sc.FSGroupChangePolicy; p != nil {
+			made.FSGroupChangePolicy = api.FSGroupChangePolicy(*p)
+		}
+	}
+	if len(sc.Sysctls) > 0 && t.Isolation == api.IsolationGVisor {
+		t.problems.refuse("spec.securityContext.sysctls", "the kernel of gVisor has no such settings; a VM's has (runtimeClassName)")
+	}
+	for _, s := range sc.Sysctls {
+		made.Sysctls = append(made.Sysctls, api.Sysctl{Name: strings.ReplaceAll(s.Name, "/", "."), Value: s.Value})
 	}
 	return made
 }

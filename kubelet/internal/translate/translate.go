@@ -87,7 +87,7 @@ func Pod(in Input) (Output, error) {
 	t.network(s)
 	t.size(s)
 	s.Volumes = t.volumes()
-	s.SecurityContext = instanceSecurity(spec.SecurityContext)
+	s.SecurityContext = t.instanceSecurity(spec.SecurityContext)
 	s.InitContainers = t.containers(spec.InitContainers, "spec.initContainers")
 	s.Containers = t.containers(spec.Containers, "spec.containers")
 	t.pullSecrets(s)

@@ -96,6 +96,10 @@ func TestPod(t *testing.T) {
 			`{securityContext: {fsGroup: 2000}, containers: [{name: a, image: i}]}`,
 			`{"containers":[{"name":"a","image":"i"}],"securityContext":{"fsGroup":2000,"fsGroupChangePolicy":"Always"}}`,
 		},
+		"settings of its kernel": {
+			`{securityContext: {sysctls: [{name: net/ipv4/tcp_rmem, value: 1 2 3}]}, containers: [{name: a, image: i}]}`,
+			`{"containers":[{"name":"a","image":"i"}],"securityContext":{"sysctls":[{"name":"net.ipv4.tcp_rmem","value":"1 2 3"}]}}`,
+		},
 		"its groups alone": {
 			`{securityContext: {supplementalGroups: [7], supplementalGroupsPolicy: Strict}, containers: [{name: a, image: i}]}`,
 			`{"containers":[{"name":"a","image":"i","securityContext":{"supplementalGroups":[7],"supplementalGroupsPolicy":"Strict"}}]}`,
@@ -268,7 +272,6 @@ func TestRefusals(t *testing.T) {
 		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                                                                    "spec.volumes[0].hostPath",
 		`{volumes: [{name: v, persistentVolumeClaim: {claimName: nfs}}]}`:                                                                                                "spec.volumes[0]",
 		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                                                                      "spec.containers[1].securityContext.privileged",
-		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                                                                            "spec.securityContext.sysctls",
 		`{containers: [{name: a, securityContext: {seccompProfile: {type: Localhost, localhostProfile: x}}}]}`:                                                           "spec.containers[0].securityContext.seccompProfile.type",
 		`{containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: RestartAllContainers}]}]}`:                                                          "spec.containers[0].restartPolicyRules[0].action",
 		`{containers: [{name: a, livenessProbe: {httpGet: {port: none}}}]}`:                                                                                              "spec.containers[0].livenessProbe.httpGet.port",
@@ -299,6 +302,15 @@ func TestRefusals(t *testing.T) {
 		if !errors.As(err, &refusal) || !slices.ContainsFunc(refusal.Fields, func(p FieldProblem) bool { return p.Field == field && p.Why != "" }) {
 			t.Errorf("%s: %v; want %s to be refused", spec, err, field)
 		}
+	}
+}
+
+func TestSysctlsOfGVisor(t *testing.T) {
+	in := input(pod(t, `{securityContext: {sysctls: [{name: net.ipv4.tcp_rmem, value: 1 2 3}]}}`))
+	in.Isolation = api.IsolationGVisor
+	var refusal *Refusal
+	if _, err := Pod(in); !errors.As(err, &refusal) || refusal.Fields[0].Field != "spec.securityContext.sysctls" {
+		t.Error(err)
 	}
 }
 
