@@ -26,7 +26,7 @@ func (c *checker) hostname(s *InstanceSpec) {
 	c.check(s.Hostname == s.Name || len(s.Hostname) <= maxHostname && isDNSSubdomain(s.Hostname), "hostname", hostnameRule)
 	c.check(s.Domain == "" || isDNSSubdomain(s.Domain), "domain", dnsSubdomainRule)
 	if s.SetHostnameAsFQDN {
-		c.check(s.Domain != "", "setHostnameAsFQDN", "needs domain")
+		c.check(s.Domain != "" && s.Hostname != "", "setHostnameAsFQDN", "needs domain, and hostname or name")
 		c.check(len(s.FQDN()) <= maxHostname, "setHostnameAsFQDN", "%s has %d characters; a host's name has at most %d", clip(s.FQDN()), len(s.FQDN()), maxHostname)
 	}
 }

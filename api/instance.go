@@ -78,7 +78,7 @@ type InstanceSpec struct {
 	// for the instance's addresses, before Hostname.
 	Domain string `json:"domain,omitempty"`
 	// SetHostnameAsFQDN: programs find the full name as their host's, which has at most 64
-	// characters then. It needs Domain.
+	// characters then. It needs Domain, and Hostname or Name.
 	SetHostnameAsFQDN bool `json:"setHostnameAsFQDN,omitempty"`
 	// Network is the instance's place on the network.
 	Network NetworkSpec `json:"network,omitzero"`

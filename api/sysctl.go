@@ -18,7 +18,7 @@ type Sysctl struct {
 	Value string `json:"value"`
 }
 
-// Sysctls are the names of settings that an instance may have.
+// sysctls are the names of settings that an instance may have.
 var sysctls = []string{
 	"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ip_unprivileged_port_start",
 	"net.ipv4.ping_group_range", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",

@@ -121,6 +121,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"hostname: " + strings.Repeat("a.", 32) + "b", "hostname", "at most 64"},
 		{"domain: a..b", "domain", "lower-case"},
 		{"setHostnameAsFQDN: true", "setHostnameAsFQDN", "needs domain"},
+		{"{domain: a, setHostnameAsFQDN: true}", "setHostnameAsFQDN", "hostname or name"},
 		{"{hostname: a, setHostnameAsFQDN: true, domain: " + strings.Repeat("b", 63) + "}", "setHostnameAsFQDN", "has 65 characters"},
 		{"labels: {-a: b}", "labels[-a]", "the key"},
 		{"labels: {a: -b}", "labels[a]", "the value"},
