@@ -56,6 +56,9 @@ func (d Defaults) size(name string) (Size, bool) {
 func (s *InstanceSpec) Default(d Defaults) {
 	setDefault(&s.RestartPolicy, RestartNever)
 	setDefault(&s.Isolation, IsolationAuto)
+	if s.Isolation == IsolationAuto && s.setsKernel() {
+		s.Isolation = IsolationVM
+	}
 	setDefault(&s.Hostname, s.Name)
 	setDefault(&s.EphemeralStorage, DefaultEphemeralStorage)
 	if s.TerminationGracePeriodSeconds == nil {

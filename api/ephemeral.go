@@ -34,7 +34,7 @@ func (e *EphemeralContainer) Validate(s InstanceSpec, d Defaults) error {
 		name string
 		set  bool
 	}{
-		{"resources", e.Resources != Resources{}}, {"ports", len(e.Ports) > 0}, {"restartPolicy", e.RestartPolicy != ""}, {"lifecycle", e.Lifecycle != nil},
+		{"resources", e.Resources != Resources{}}, {"ports", len(e.Ports) > 0}, {"restartPolicy", e.RestartPolicy != ""}, {"restartPolicyRules", len(e.RestartPolicyRules) > 0}, {"lifecycle", e.Lifecycle != nil},
 		{"startupProbe", e.StartupProbe != nil}, {"livenessProbe", e.LivenessProbe != nil}, {"readinessProbe", e.ReadinessProbe != nil},
 	} {
 		c.check(!p.set, p.name, "an ephemeral container has none")

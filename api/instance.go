@@ -72,8 +72,14 @@ type InstanceSpec struct {
 	// Process 1 is then none of theirs.
 	ShareProcessNamespace bool `json:"shareProcessNamespace,omitempty"`
 
-	// Hostname is a DNS label. Default: the name.
+	// Hostname is a DNS name of at most 64 characters. Default: the name.
 	Hostname string `json:"hostname,omitempty"`
+	// Domain is the DNS name that makes a full one of Hostname: /etc/hosts then has HOSTNAME.DOMAIN
+	// for the instance's addresses, before Hostname.
+	Domain string `json:"domain,omitempty"`
+	// SetHostnameAsFQDN: programs find the full name as their host's, which has at most 64
+	// characters then. It needs Domain, and Hostname or Name.
+	SetHostnameAsFQDN bool `json:"setHostnameAsFQDN,omitempty"`
 	// Network is the instance's place on the network.
 	Network NetworkSpec `json:"network,omitzero"`
 	// DNSPolicy is Default, which is the VPC's name server, or None.
@@ -111,6 +117,9 @@ type Container struct {
 	Args []string `json:"args,omitempty"`
 	// Env is added to the image's ENV.
 	Env []EnvVar `json:"env,omitempty"`
+	// ExpandFields: in Command, Args and the values of Env, $(status.address) and
+	// $(status.address6) become these fields of the instance, and $$ a single $.
+	ExpandFields bool `json:"expandFields,omitempty"`
 	// WorkingDir is an absolute path. Default: the image's WORKDIR, else /.
 	WorkingDir string `json:"workingDir,omitempty"`
 	// User is a name or uid, optionally with :group, as in the image's USER.
@@ -133,6 +142,9 @@ type Container struct {
 	// RestartPolicy of this container alone. Default: the instance's. Always makes a
 	// sidecar of an init container.
 	RestartPolicy RestartPolicy `json:"restartPolicy,omitempty"`
+	// RestartPolicyRules come before RestartPolicy, which has to be given with them: the first that fits
+	// the exit code of a program that ended counts. At most 20.
+	RestartPolicyRules []ContainerRestartRule `json:"restartPolicyRules,omitempty"`
 	// StartupProbe holds the other probes back until it has succeeded once.
 	StartupProbe *Probe `json:"startupProbe,omitempty"`
 	// LivenessProbe restarts the container when it fails.
@@ -217,7 +229,21 @@ type InstanceSecurityContext struct {
 	// read and write them (files and secrets: read), and what is made in them is its
 	// own. A disk is gone through when its root is not the group's yet. 0 to 4294967294.
 	FSGroup *int64 `json:"fsGroup,omitempty"`
+	// FSGroupChangePolicy Always has a disk gone through at every start of the sandbox.
+	// Default OnRootMismatch.
+	FSGroupChangePolicy FSGroupChangePolicy `json:"fsGroupChangePolicy,omitempty"`
+	// Sysctls of the kernel inside, which all containers have. With them isolation auto is vm.
+	Sysctls []Sysctl `json:"sysctls,omitempty"`
 }
+
+// FSGroupChangePolicy says when a disk's files are given to the group.
+type FSGroupChangePolicy string
+
+// The policies, as in Kubernetes.
+const (
+	FSGroupOnRootMismatch FSGroupChangePolicy = "OnRootMismatch"
+	FSGroupAlways         FSGroupChangePolicy = "Always"
+)
 
 // SecurityContext of one container.
 type SecurityContext struct {
@@ -234,7 +260,37 @@ type SecurityContext struct {
 	// SupplementalGroups are added to the groups that the user has in the image; at
 	// most 64, each 0 to 4294967294.
 	SupplementalGroups []int64 `json:"supplementalGroups,omitempty"`
+	// SupplementalGroupsPolicy is Merge (default), or Strict: the groups that the user has in
+	// the image do not count.
+	SupplementalGroupsPolicy SupplementalGroupsPolicy `json:"supplementalGroupsPolicy,omitempty"`
+	// SeccompProfile is the filter of system calls before the kernel inside.
+	SeccompProfile *SeccompProfile `json:"seccompProfile,omitempty"`
 }
+
+// SupplementalGroupsPolicy says which groups a program is in.
+type SupplementalGroupsPolicy string
+
+// The policies, as in Kubernetes.
+const (
+	GroupsMerge  SupplementalGroupsPolicy = "Merge"
+	GroupsStrict SupplementalGroupsPolicy = "Strict"
+)
+
+// SeccompProfile is a filter of system calls.
+type SeccompProfile struct {
+	// Type is RuntimeDefault, which every container has, or Unconfined. With gVisor both are
+	// the same: its kernel has no calls to filter out.
+	Type SeccompProfileType `json:"type"`
+}
+
+// SeccompProfileType names a filter of system calls.
+type SeccompProfileType string
+
+// The profiles, as in Kubernetes.
+const (
+	SeccompRuntimeDefault SeccompProfileType = "RuntimeDefault"
+	SeccompUnconfined     SeccompProfileType = "Unconfined"
+)
 
 // Capabilities are Linux capabilities by name, without CAP_; ALL is allowed.
 type Capabilities struct {
@@ -420,6 +476,9 @@ type Lifecycle struct {
 	PostStart *Handler `json:"postStart,omitempty"`
 	// PreStop runs before the stop signal, within the grace period.
 	PreStop *Handler `json:"preStop,omitempty"`
+	// StopSignal asks the program to end: a signal by name, such as SIGUSR1 or SIGRTMIN+3, or
+	// number. Default: the image's, else SIGTERM.
+	StopSignal string `json:"stopSignal,omitempty"`
 }
 
 // Instance is the record of one instance.
@@ -519,6 +578,15 @@ type ContainerStatus struct {
 	Ready        bool           `json:"ready"`
 	Started      bool           `json:"started"`
 	RestartCount int            `json:"restartCount"`
+	// User that the program begins as; nil before it was known.
+	User *ContainerUser `json:"user,omitempty"`
+}
+
+// ContainerUser is who a program begins as.
+type ContainerUser struct {
+	UID                int64   `json:"uid"`
+	GID                int64   `json:"gid"`
+	SupplementalGroups []int64 `json:"supplementalGroups,omitempty"`
 }
 
 // ContainerState has exactly one of its members set.

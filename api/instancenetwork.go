@@ -58,6 +58,9 @@ type PublishedPort struct {
 	Port int `json:"port"`
 	// Protocol is TCP (default) or UDP.
 	Protocol string `json:"protocol,omitempty"`
+	// Guarded: the security groups decide who comes in by it, by the client's own address, as at
+	// a public address. Otherwise all do.
+	Guarded bool `json:"guarded,omitempty"`
 }
 
 // DNSPolicy says where an instance's /etc/resolv.conf comes from.

@@ -54,6 +54,7 @@ var networkMistakes = []struct {
 	{&api.AddressBinding{}, "{instance: a, vpc: b}", "vpc", "one of them"},
 	{&api.AddressBinding{}, "{vpc: B}", "vpc", "name or ID"},
 	{&api.Address{}, "{vpc: a}", "vpc", "bind"},
+	{&api.VPCUpdate{}, "{ports: [{hostPort: 80, guarded: true}]}", "ports[0].guarded", "no security groups"},
 	{&api.VPCUpdate{}, "{ports: [{port: 80}]}", "ports[0].hostPort", "no free one"},
 	{&api.VPCUpdate{}, "{ports: [{hostPort: 80, port: 90}, {hostPort: 90}]}", "ports[1].port", "twice"},
 	{&api.VPCUpdate{}, "{ports: [{hostPort: 80}, {hostPort: 80, port: 90}]}", "ports[1].hostPort", "80/TCP is used twice"},

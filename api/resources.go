@@ -147,6 +147,8 @@ type Info struct {
 	// What is of the host is told to who runs the service alone.
 	Host          string        `json:"host,omitempty"`
 	Kernel        string        `json:"kernel,omitempty"`
+	MachineID     string        `json:"machineID,omitempty"` // see machine-id(5)
+	BootID        string        `json:"bootID,omitempty"`    // another one each time the host starts
 	CPUs          int           `json:"cpus,omitempty"`
 	Memory        Bytes         `json:"memory,omitzero"`
 	DataDir       string        `json:"dataDir,omitempty"`

@@ -93,9 +93,8 @@ func (c *checker) spec(s *InstanceSpec, d Defaults) {
 	c.network(&s.Network)
 	c.dns(s.DNSPolicy, s.DNSConfig)
 	c.hostAliases(s.HostAliases)
-	if sc := s.SecurityContext; sc != nil && sc.FSGroup != nil {
-		c.between(*sc.FSGroup, 0, maxGroup, "securityContext.fsGroup")
-	}
+	c.instanceSecurity(s.SecurityContext)
+	c.sysctls(s)
 	volumes := c.volumes(s)
 	c.containers(s, d, volumes)
 }
@@ -103,8 +102,7 @@ func (c *checker) spec(s *InstanceSpec, d Defaults) {
 func (c *checker) identity(s *InstanceSpec) {
 	c.check(s.Name == "" || isDNSLabel(s.Name), "name", dnsLabelRule)
 	c.check(!looksLikeID(s.Name), "name", "must not look like an instance ID (i- and hexadecimal digits)")
-	// A hostname that is the name by default is not a mistake of its own.
-	c.check(s.Hostname == s.Name || isDNSLabel(s.Hostname), "hostname", dnsLabelRule)
+	c.hostname(s)
 	c.labels(s.Labels)
 }
 

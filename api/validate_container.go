@@ -53,6 +53,7 @@ func (c *checker) container(ct *Container, in inInstance, field string) {
 	}
 	oneOf(c, ct.ImagePullPolicy, field+".imagePullPolicy", PullAlways, PullIfNotPresent, PullNever)
 	oneOf(c, ct.RestartPolicy, field+".restartPolicy", "", RestartNever, RestartOnFailure, RestartAlways)
+	c.restartRules(ct, field)
 	c.program(ct, field)
 	c.limits(ct.Resources.Limits, in.spec, field+".resources.limits")
 	c.containerPorts(ct, in, field)
@@ -65,6 +66,8 @@ func (c *checker) container(ct *Container, in inInstance, field string) {
 	if l := ct.Lifecycle; l != nil {
 		c.hook(l.PostStart, field+".lifecycle.postStart")
 		c.hook(l.PreStop, field+".lifecycle.preStop")
+		_, ok := SignalNumber(l.StopSignal)
+		c.check(l.StopSignal == "" || ok, field+".lifecycle.stopSignal", "must be a signal, such as SIGUSR1, SIGRTMIN+3 or 10, not %q", clip(l.StopSignal))
 	}
 }
 
@@ -132,6 +135,16 @@ const (
 	maxGroup = 1<<32 - 2
 )
 
+func (c *checker) instanceSecurity(sc *InstanceSecurityContext) {
+	if sc == nil {
+		return
+	}
+	if sc.FSGroup != nil {
+		c.between(*sc.FSGroup, 0, maxGroup, "securityContext.fsGroup")
+	}
+	oneOf(c, sc.FSGroupChangePolicy, "securityContext.fsGroupChangePolicy", "", FSGroupOnRootMismatch, FSGroupAlways)
+}
+
 func (c *checker) securityContext(sc *SecurityContext, field string) {
 	if sc == nil {
 		return
@@ -139,6 +152,10 @@ func (c *checker) securityContext(sc *SecurityContext, field string) {
 	c.check(len(sc.SupplementalGroups) <= maxSupplementalGroups, field+".supplementalGroups", "must be at most %d", maxSupplementalGroups)
 	for i, group := range sc.SupplementalGroups {
 		c.between(group, 0, maxGroup, fmt.Sprintf("%s.supplementalGroups[%d]", field, i))
+	}
+	oneOf(c, sc.SupplementalGroupsPolicy, field+".supplementalGroupsPolicy", "", GroupsMerge, GroupsStrict)
+	if p := sc.SeccompProfile; p != nil {
+		oneOf(c, p.Type, field+".seccompProfile.type", SeccompRuntimeDefault, SeccompUnconfined)
 	}
 	if sc.Capabilities == nil {
 		return

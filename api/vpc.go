@@ -149,6 +149,7 @@ func (c *checker) routerPorts(ports []PublishedPort) {
 	seen := map[string]bool{}
 	for i, p := range ports {
 		at := fmt.Sprintf("ports[%d]", i)
+		c.check(!p.Guarded, at+".guarded", "is for ports of instances: a router has no security groups")
 		c.check(p.HostPort != 0, at+".hostPort", "must be 1 to 65535: no free one is chosen")
 		c.unique(seen, fmt.Sprintf("%d/%s", p.Port, p.Protocol), at+".port")
 	}

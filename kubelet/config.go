@@ -40,9 +40,12 @@ type config struct {
 	taints      []corev1.Taint
 	cpu         api.CPU
 	memory      api.Bytes
+	storage     api.Bytes
 	pods        int64
 	thresholds  []pressure.Threshold
-	transition  time.Duration
+	// evictionGrace is the most that pods have which go for a soft threshold.
+	evictionGrace time.Duration
+	transition    time.Duration
 }
 
 // defaultTaint keeps pods away that were not meant for a virtual node, as every virtual
@@ -96,16 +99,28 @@ func parse(args []string) (*config, error) {
 	})
 	f.Func("cpu", "`cores` of the node; what cis tells by default", func(s string) (err error) { c.cpu, err = api.ParseCPU(s); return err })
 	f.Func("memory", "`bytes` of the node; what cis tells by default", func(s string) (err error) { c.memory, err = api.ParseBytes(s); return err })
+	f.Func("ephemeral-storage", "`bytes` of the node for what is not on disks; what cis tells by default", func(s string) (err error) { c.storage, err = api.ParseBytes(s); return err })
 	f.Int64Var(&c.pods, "pods", 1000, "most pods of the node")
 	eviction := f.String("eviction-hard", pressure.Default, "`SIGNAL<QUANTITY,…`: what has to be left of the host's memory and disk, else pods are evicted; empty: they never are")
 	f.DurationVar(&c.transition, "eviction-pressure-transition-period", 5*time.Minute, "for how long the node tells of a shortage that has passed")
+	soft := f.String("eviction-soft", "", "`SIGNAL<QUANTITY,…`: what pods are evicted for when it has been missing for a while")
+	softGrace := f.String("eviction-soft-grace-period", "", "`SIGNAL=DURATION,…`: that while, for each signal of -eviction-soft")
+	maxGrace := f.Int("eviction-max-pod-grace-period", 0, "most `seconds` that pods have to end which are evicted by -eviction-soft")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
-	var err error
-	if c.thresholds, err = pressure.Parse(*eviction); err != nil {
+	hard, err := pressure.Parse(*eviction)
+	if err != nil {
 		return nil, fmt.Errorf("-eviction-hard: %w", err)
 	}
+	later, err := pressure.ParseSoft(*soft, *softGrace)
+	if err != nil {
+		return nil, fmt.Errorf("-eviction-soft, -eviction-soft-grace-period: %w", err)
+	}
+	if *maxGrace < 0 {
+		return nil, fmt.Errorf("-eviction-max-pod-grace-period must be 0 or more, not %d", *maxGrace)
+	}
+	c.thresholds, c.evictionGrace = append(hard, later...), time.Duration(*maxGrace)*time.Second
 	if !tainted {
 		if err := c.taint(defaultTaint); err != nil {
 			return nil, err

@@ -81,8 +81,8 @@ func run(ctx context.Context, args []string) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	n := node.New(node.Config{
-		Kube: kube, Info: cis.Info, Log: logger, Name: c.join.Node, Addresses: []string{ip}, Port: portOf(listener),
-		Labels: c.labels, Taints: c.taints, CPU: c.cpu, Memory: c.memory, Pods: c.pods, Version: kubeletVersion + "-cis-" + version,
+		Kube: kube, Info: cis.Info, Images: cis.Images, Log: logger, Name: c.join.Node, Addresses: []string{ip}, Port: portOf(listener),
+		Labels: c.labels, Taints: c.taints, CPU: c.cpu, Memory: c.memory, Storage: c.storage, Pods: c.pods, Version: kubeletVersion + "-cis-" + version,
 	})
 	if err := n.Learn(ctx); err != nil {
 		return err
@@ -122,7 +122,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	part(func() error { n.Run(ctx); return nil })
 	part(func() error { n.KeepLease(ctx); return nil })
-	shortages := pressure.New(pressure.Config{Info: cis.Info, Stats: cis.Stats, Pods: controller, Thresholds: c.thresholds, Transition: c.transition,
+	shortages := pressure.New(pressure.Config{Info: cis.Info, Stats: cis.Stats, Pods: controller, Thresholds: c.thresholds, Transition: c.transition, MaxGrace: c.evictionGrace,
 		Tell: n.Pressed, Log: logger})
 	part(func() error { shortages.Run(ctx); return nil })
 	if c.serviceCIDR.IsValid() {

@@ -92,7 +92,8 @@ func (d *description) instance(inst *api.Instance, cost string, events []api.Eve
 	d.line("Isolation", isolationText(inst))
 	d.line("Cost so far", cost)
 	d.network(inst)
-	d.line("Hostname", spec.Hostname)
+	d.line("Hostname", spec.NodeName())
+	d.line("Full name", spec.FQDN())
 	if spec.ShareProcessNamespace {
 		d.line("Processes", "shared by the containers")
 	}
@@ -181,13 +182,19 @@ func (d *description) container(c *api.Container, s *api.ContainerStatus) {
 		}
 	}
 	d.line("Restart policy", string(c.RestartPolicy))
+	d.lines("Restart rules", mapText(c.RestartPolicyRules, restartRuleText))
 	d.line("Startup", probeText(c.StartupProbe))
 	d.line("Liveness", probeText(c.LivenessProbe))
 	d.line("Readiness", probeText(c.ReadinessProbe))
 	if c.Lifecycle != nil {
 		d.line("Post start", handlerText(c.Lifecycle.PostStart))
 		d.line("Pre stop", handlerText(c.Lifecycle.PreStop))
+		d.line("Stop signal", c.Lifecycle.StopSignal)
 	}
+}
+
+func restartRuleText(r api.ContainerRestartRule) string {
+	return fmt.Sprintf("%s if the exit code is %s %v", r.Action, r.ExitCodes.Operator, r.ExitCodes.Values)
 }
 
 func (d *description) state(label string, s *api.ContainerState) {

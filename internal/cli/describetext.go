@@ -113,7 +113,11 @@ func publishedText(p api.PublishedPort) string {
 	if host == "" {
 		host = "*"
 	}
-	return fmt.Sprintf("%s->%d/%s", net.JoinHostPort(host, strconv.Itoa(p.HostPort)), p.Port, strings.ToLower(p.Protocol))
+	text := fmt.Sprintf("%s->%d/%s", net.JoinHostPort(host, strconv.Itoa(p.HostPort)), p.Port, strings.ToLower(p.Protocol))
+	if p.Guarded {
+		text += " (guarded)"
+	}
+	return text
 }
 
 func bandwidthText(b api.Bandwidth) string {

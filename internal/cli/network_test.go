@@ -37,7 +37,7 @@ func TestVPCs(t *testing.T) {
 	}
 	l.want(l.cis("", "vpc", "update", "shop", "-p", "30080", "-p", "8053:53/udp", "--route", "10.96.0.0/16"), 0, "shop\n", "")
 	l.want(l.cis("", "vpc", "update", "shop", "--egress", "on"), 0, "shop\n", "")
-	if v := inspected[api.VPC](t, l, "vpc", "shop"); fmt.Sprint(v.Ports, v.Routes) != "[{ 30080 30080 TCP} { 8053 53 UDP}] [10.96.0.0/16]" {
+	if v := inspected[api.VPC](t, l, "vpc", "shop"); fmt.Sprint(v.Ports, v.Routes) != "[{ 30080 30080 TCP false} { 8053 53 UDP false}] [10.96.0.0/16]" {
 		t.Errorf("%+v", v)
 	}
 	l.want(l.cis("", "vpc", "update", "shop", "--publish", "none", "--route", "none"), 0, "shop\n", "")

@@ -36,7 +36,7 @@ func (e *Engine) placeDisks(owner string, spec *api.InstanceSpec) error {
 func (e *Engine) kept(in api.Instance) (volumes []machine.Volume) {
 	for _, v := range in.Spec.Volumes {
 		if v.Disk != nil {
-			volumes = append(volumes, machine.Volume{Name: v.Name, Disk: e.diskPath(in.Account, v.Disk), Group: fsGroup(in.Spec)})
+			volumes = append(volumes, machine.Volume{Name: v.Name, Disk: e.diskPath(in.Account, v.Disk), Group: fsGroup(in.Spec), Regroup: regroups(in.Spec)})
 		}
 	}
 	return volumes

@@ -153,6 +153,7 @@ func merge(have []api.ContainerStatus, news []agentpb.ContainerStatus) []api.Con
 			if n.Name == next[i].Name {
 				next[i].State, next[i].LastState = n.State, n.LastState
 				next[i].Ready, next[i].Started, next[i].RestartCount = n.Ready, n.Started, n.RestartCount
+				next[i].User = n.User
 			}
 		}
 	}

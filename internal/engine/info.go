@@ -36,6 +36,7 @@ func (e *Engine) Info(ctx context.Context) (api.Info, error) {
 		return info, nil
 	}
 	info.Host, _ = os.Hostname()
+	info.MachineID, info.BootID = firstLine("/etc/machine-id"), firstLine("/proc/sys/kernel/random/boot_id")
 	info.Kernel, info.CPUs, info.Memory, info.DataDir = kernelRelease(), l.CPUs, l.Memory, e.cfg.DataDir
 	info.Capacity, info.Standby, info.ImagesMaxSize = e.capacity.info(), e.pool.info(), l.ImagesMaxSize
 	info.HostUsage, err = hostUsage(e.cfg.DataDir)
@@ -67,6 +68,13 @@ func (e *Engine) isolations(ctx context.Context) (all []api.IsolationInfo) {
 		all = append(all, i)
 	}
 	return all
+}
+
+// firstLine of a file; empty if there is none.
+func firstLine(file string) string {
+	data, _ := os.ReadFile(file)
+	line, _, _ := strings.Cut(string(data), "\n")
+	return line
 }
 
 func kernelRelease() string {

@@ -178,7 +178,7 @@ func (n *networks) nic(b store.Sandbox) network.NIC {
 // portsOf turns published ports into the network's.
 func portsOf(ports []api.PublishedPort) (out []network.Port) {
 	for _, p := range ports {
-		to := network.Port{Protocol: protocolOf(p.Protocol), HostPort: uint16(p.HostPort), Target: uint16(p.Port)}
+		to := network.Port{Protocol: protocolOf(p.Protocol), HostPort: uint16(p.HostPort), Target: uint16(p.Port), Guarded: p.Guarded}
 		if ip, err := netip.ParseAddr(p.HostAddress); err == nil && !ip.IsUnspecified() {
 			to.Host = ip.Unmap()
 		}

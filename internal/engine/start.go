@@ -116,7 +116,7 @@ func (l *life) prepare(ctx context.Context, w want) (*sandbox, error) {
 // want says what sandbox the instance needs.
 func (l *life) want(rec store.Instance) want {
 	w := want{instance: l.id, iso: rec.Spec.Isolation, cpu: rec.Spec.CPU, memory: rec.Spec.Memory,
-		hostname: rec.Spec.Hostname, subnet: l.e.networks.subnetOf(l.id), volumes: append(scratch(rec.Spec), l.e.kept(rec.Instance)...)}
+		hostname: rec.Spec.NodeName(), subnet: l.e.networks.subnetOf(l.id), volumes: append(scratch(rec.Spec), l.e.kept(rec.Instance)...)}
 	if w.subnet.addresses.contains(rec.Status.Address) {
 		w.address = rec.Status.Address
 	}

@@ -31,7 +31,7 @@ func (l *life) volumes(in api.Instance) ([]agentpb.Volume, error) {
 			continue
 		}
 		if v.Disk != nil {
-			out = append(out, agentpb.Volume{Name: v.Name, Disk: l.e.diskPath(in.Account, v.Disk), Group: group})
+			out = append(out, agentpb.Volume{Name: v.Name, Disk: l.e.diskPath(in.Account, v.Disk), Group: group, Regroup: regroups(in.Spec)})
 			continue
 		}
 		if v.Files == nil {
@@ -57,6 +57,12 @@ func fsGroup(spec api.InstanceSpec) *uint32 {
 		return new(uint32(*sc.FSGroup))
 	}
 	return nil
+}
+
+// regroups tells whether disks are given to that group at every start.
+func regroups(spec api.InstanceSpec) bool {
+	sc := spec.SecurityContext
+	return sc != nil && sc.FSGroupChangePolicy == api.FSGroupAlways
 }
 
 // inlineFiles are those of a volume that are in its spec.

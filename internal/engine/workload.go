@@ -1,13 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
@@ -25,13 +23,16 @@ func (l *life) workload(rec store.Instance) (*agentpb.Workload, error) {
 		return nil, err
 	}
 	w := &agentpb.Workload{
-		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.Hostname, Address: rec.Status.Address,
+		ID: fmt.Sprintf("%s/%d", rec.ID, rec.Run.Number), Hostname: spec.NodeName(), Names: hostNames(spec), Address: rec.Status.Address,
 		Address6: rec.Status.Address6, HostAliases: spec.HostAliases,
 		Volumes: volumes, RestartPolicy: spec.RestartPolicy, EphemeralStorage: spec.EphemeralStorage, Pids: l.e.cfg.Limits.Pids, Memory: spec.Memory,
 		ShareProcesses: spec.ShareProcessNamespace,
 		GracePeriod:    time.Duration(*spec.TerminationGracePeriodSeconds) * time.Second,
 	}
 	resolve(w, spec, l.e.networks.vpcOf(l.id))
+	if sc := spec.SecurityContext; sc != nil {
+		w.Sysctls = sc.Sysctls
+	}
 	if spec.ActiveDeadlineSeconds != nil {
 		began := l.arrived
 		if rec.Status.StartedAt != nil {
@@ -54,6 +55,14 @@ func (l *life) workload(rec store.Instance) (*agentpb.Workload, error) {
 		w.Containers = append(w.Containers, out)
 	}
 	return w, nil
+}
+
+// hostNames are those of the instance's addresses in /etc/hosts, the full one first.
+func hostNames(spec api.InstanceSpec) []string {
+	if full := spec.FQDN(); full != "" {
+		return []string{full, spec.Hostname}
+	}
+	return []string{spec.Hostname}
 }
 
 // resolve says what /etc/resolv.conf shall be.
@@ -80,11 +89,11 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 	if err != nil {
 		return agentpb.Container{}, fmt.Errorf("container %s: %w", c.Name, err)
 	}
-	args, err := command(c, im)
+	args, err := command(rec, c, im)
 	if err != nil {
 		return agentpb.Container{}, err
 	}
-	stop, err := stopSignal(im.Config.StopSignal)
+	stop, err := stopSignal(c, im)
 	if err != nil {
 		return agentpb.Container{}, fmt.Errorf("container %s: %w", c.Name, err)
 	}
@@ -92,14 +101,18 @@ func (l *life) container(rec store.Instance, c api.Container) (agentpb.Container
 		Name: c.Name, Rootfs: im.Rootfs, Args: args, Env: environment(rec, c, im, user), Cwd: cwd(c, im),
 		UID: user.UID, GID: user.GID, Groups: user.AdditionalGIDs, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		StopSignal: stop, StartupProbe: c.StartupProbe, LivenessProbe: c.LivenessProbe, ReadinessProbe: c.ReadinessProbe,
-		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy,
+		Lifecycle: c.Lifecycle, Capabilities: capabilities(nil), RestartPolicy: c.RestartPolicy, RestartRules: c.RestartPolicyRules,
 		MessagePath: c.TerminationMessagePath, MessageFromLogs: c.TerminationMessagePolicy == api.MessageFallbackToLogs,
+	}
+	if s := c.SecurityContext; s != nil && s.SupplementalGroupsPolicy == api.GroupsStrict {
+		out.Groups = nil
 	}
 	if group := fsGroup(rec.Spec); group != nil {
 		out.Groups = append(slices.Clone(out.Groups), *group)
 	}
 	if s := c.SecurityContext; s != nil {
 		out.ReadOnly, out.Capabilities = s.ReadOnlyRootFilesystem, capabilities(s.Capabilities)
+		out.Unconfined = s.SeccompProfile != nil && s.SeccompProfile.Type == api.SeccompUnconfined
 		out.NoNewPrivileges = s.AllowPrivilegeEscalation != nil && !*s.AllowPrivilegeEscalation
 		for _, group := range s.SupplementalGroups {
 			out.Groups = append(out.Groups, uint32(group))
@@ -128,8 +141,13 @@ func mounts(spec []api.VolumeMount) (out []agentpb.Mount) {
 
 // command joins the spec's and the image's, as Kubernetes does: a command in the
 // spec drops the image's arguments too.
-func command(c api.Container, im image.Image) ([]string, error) {
-	entry, args := c.Command, c.Args
+func command(rec store.Instance, c api.Container, im image.Image) ([]string, error) {
+	entry, args := slices.Clone(c.Command), slices.Clone(c.Args)
+	for _, words := range [][]string{entry, args} {
+		for i, word := range words {
+			words[i] = expand(rec, c, word)
+		}
+	}
 	if len(entry) == 0 {
 		entry = im.Config.Entrypoint
 		if len(args) == 0 {
@@ -149,13 +167,13 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // environment joins defaults, the image's and the spec's variables; later ones win.
 func environment(rec store.Instance, c api.Container, im image.Image, user image.User) []string {
-	env := []string{"PATH=" + defaultPath, "HOSTNAME=" + rec.Spec.Hostname, "HOME=" + user.Home}
+	env := []string{"PATH=" + defaultPath, "HOSTNAME=" + rec.Spec.NodeName(), "HOME=" + user.Home}
 	if c.TTY {
 		env = append(env, "TERM=xterm")
 	}
 	env = append(env, im.Config.Env...)
 	for _, v := range c.Env {
-		env = append(env, v.Name+"="+valueOf(rec, v))
+		env = append(env, v.Name+"="+valueOf(rec, c, v))
 	}
 	last := map[string]int{}
 	for i, v := range env {
@@ -173,15 +191,25 @@ func environment(rec store.Instance, c api.Container, im image.Image, user image
 }
 
 // valueOf reads fields of the instance, which has its address by now.
-func valueOf(rec store.Instance, v api.EnvVar) string {
+func valueOf(rec store.Instance, c api.Container, v api.EnvVar) string {
 	switch {
 	case v.ValueFrom == nil:
-		return v.Value
+		return expand(rec, c, v.Value)
 	case v.ValueFrom.FieldRef.FieldPath == api.FieldAddress6:
 		return rec.Status.Address6
 	}
 	return rec.Status.Address
 }
+
+// expand puts fields of the instance into a text, where the container asks for that.
+func expand(rec store.Instance, c api.Container, text string) string {
+	if !c.ExpandFields {
+		return text
+	}
+	return strings.NewReplacer("$$", "$", reference(api.FieldAddress), rec.Status.Address, reference(api.FieldAddress6), rec.Status.Address6).Replace(text)
+}
+
+func reference(field string) string { return "$(" + field + ")" }
 
 func cwd(c api.Container, im image.Image) string {
 	switch {
@@ -193,27 +221,17 @@ func cwd(c api.Container, im image.Image) string {
 	return "/"
 }
 
-// stopSignal reads an image's STOPSIGNAL: a name, with or without SIG, or a number.
-func stopSignal(s string) (int, error) {
-	if s == "" {
-		return int(unix.SIGTERM), nil
+// stopSignal is the container's, else the image's.
+func stopSignal(c api.Container, im image.Image) (int, error) {
+	name := cmp.Or(im.Config.StopSignal, "SIGTERM")
+	if l := c.Lifecycle; l != nil && l.StopSignal != "" {
+		name = l.StopSignal
 	}
-	if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= 64 {
-		return n, nil
+	n, ok := api.SignalNumber(name)
+	if !ok {
+		return 0, api.Errorf(api.Invalid, "the image's stop signal %q is none", name)
 	}
-	name := strings.ToUpper(s)
-	if !strings.HasPrefix(name, "SIG") {
-		name = "SIG" + name
-	}
-	if n := unix.SignalNum(name); n != 0 {
-		return int(n), nil
-	}
-	if rest, ok := strings.CutPrefix(name, "SIGRTMIN+"); ok {
-		if n, err := strconv.Atoi(rest); err == nil && n >= 0 && n <= 30 {
-			return 34 + n, nil
-		}
-	}
-	return 0, api.Errorf(api.Invalid, "the image's stop signal %q is none", s)
+	return n, nil
 }
 
 // defaultCapabilities are docker's (moby, oci/caps/defaults.go).

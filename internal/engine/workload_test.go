@@ -25,7 +25,7 @@ func TestCommandJoinsSpecAndImage(t *testing.T) {
 		{"nothing", nil, nil, nil, nil, nil},
 	} {
 		im := image.Image{Config: ocispec.ImageConfig{Entrypoint: tt.entrypoint, Cmd: tt.cmd}}
-		got, err := command(api.Container{Name: "main", Command: tt.command, Args: tt.args}, im)
+		got, err := command(store.Instance{}, api.Container{Name: "main", Command: tt.command, Args: tt.args}, im)
 		if !slices.Equal(got, tt.is) || (err != nil) != (tt.is == nil) {
 			t.Errorf("%s: %v, %v", tt.name, got, err)
 		}
@@ -44,16 +44,34 @@ func TestEnvironmentLaterWins(t *testing.T) {
 	}
 }
 
-func TestStopSignal(t *testing.T) {
-	for in, want := range map[string]int{"": 15, "SIGTERM": 15, "quit": 3, "9": 9, "SIGRTMIN+3": 37, "SIGUSR1": 10} {
-		if got, err := stopSignal(in); err != nil || got != want {
-			t.Errorf("%q: %d, %v", in, got, err)
+func TestExpandFields(t *testing.T) {
+	rec := store.Instance{Instance: api.Instance{Status: api.InstanceStatus{Address: "10.0.0.9", Address6: "fd00::9"}}}
+	for text, want := range map[string]string{
+		"$(status.address):80 [$(status.address6)]": "10.0.0.9:80 [fd00::9]",
+		"$$(status.address) $$$(status.address)":    "$(status.address) $10.0.0.9",
+		"$(A) $ $":                                  "$(A) $ $",
+	} {
+		c := api.Container{Command: []string{text}, Env: []api.EnvVar{{Name: "X", Value: text}}}
+		if got := valueOf(rec, c, c.Env[0]); got != text {
+			t.Errorf("%q became %q unasked", text, got)
+		}
+		c.ExpandFields = true
+		args, err := command(rec, c, image.Image{})
+		if got := valueOf(rec, c, c.Env[0]); err != nil || got != want || args[0] != want {
+			t.Errorf("%q: %q, %q, %v", text, got, args, err)
 		}
 	}
-	for _, in := range []string{"0", "65", "-1", "SIGNOPE", "SIGRTMIN+99"} {
-		if got, err := stopSignal(in); err == nil {
-			t.Errorf("%q: %d", in, got)
+}
+
+func TestStopSignal(t *testing.T) {
+	for want, of := range map[int]struct{ spec, image string }{15: {}, 3: {image: "quit"}, 10: {"SIGUSR1", "SIGQUIT"}, 37: {"SIGRTMIN+3", "SIGNOPE"}} {
+		im := image.Image{Config: ocispec.ImageConfig{StopSignal: of.image}}
+		if got, err := stopSignal(api.Container{Lifecycle: &api.Lifecycle{StopSignal: of.spec}}, im); err != nil || got != want {
+			t.Errorf("%v: %d, %v", of, got, err)
 		}
+	}
+	if got, err := stopSignal(api.Container{}, image.Image{Config: ocispec.ImageConfig{StopSignal: "SIGNOPE"}}); err == nil {
+		t.Errorf("an image's SIGNOPE is %d", got)
 	}
 }
 

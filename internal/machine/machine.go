@@ -142,6 +142,8 @@ type Volume struct {
 	// Group that owns what is in it; nil: whoever made it. The agent of a VM is told
 	// with the workload.
 	Group *uint32
+	// Regroup: all of a disk is given to Group, even if its root is the group's already.
+	Regroup bool
 }
 
 // Usage is what a sandbox uses on the host.

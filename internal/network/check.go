@@ -37,6 +37,7 @@ type packet struct {
 	protocol            Protocol
 	icmp                uint16 // of ICMP: the type, and in the lower byte the code
 	port                uint16
+	translated          bool // it was sent to another address
 }
 
 // Check says what would become of traffic by what the Manager was told, and by which
@@ -113,8 +114,15 @@ func (m *Manager) checkOut(v *vpc, p packet) ([]Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case m.isPublished(p, own):
+	switch o := m.publishedAt(p, own); {
+	case o != nil && o.Guarded:
+		for _, theirs := range o.vpc.verdicts(o.asHost(p)) {
+			if o.vpc != v {
+				theirs.VPC = o.vpc.ID
+			}
+			verdicts = append(verdicts, theirs)
+		}
+	case o != nil:
 		verdicts = append(verdicts, Verdict{Allowed: true, By: fmt.Sprintf("port %d/%s of %s is published", p.port, p.protocol, p.destination)})
 	case own && !v.exempts(p):
 		verdicts = append(verdicts, Verdict{By: fmt.Sprintf("%s is the host's own, and no egress rule of %s is for it alone", p.destination, v.ID)})
@@ -169,15 +177,28 @@ func (m *Manager) seenAs(v *vpc, private netip.Addr) netip.Addr {
 	return private
 }
 
-// isPublished says whether the destination, which may be the host's own, is a published
-// port.
-func (m *Manager) isPublished(p packet, own bool) bool {
+// publishedAt is the published port that the destination is, which may be the host's own;
+// nil: it is none.
+func (m *Manager) publishedAt(p packet, own bool) *publication {
 	m.edge.mu.Lock()
 	defer m.edge.mu.Unlock()
-	return slices.ContainsFunc(m.edge.bySocket[socket{p.protocol, p.port}], func(o *publication) bool {
+	for _, o := range m.edge.bySocket[socket{p.protocol, p.port}] {
 		served := func(f family) bool { return f.number == familyOf(p.destination).number }
-		return (o.Host == p.destination || own && !o.Host.IsValid()) && slices.ContainsFunc(o.families(), served)
-	})
+		if (o.Host == p.destination || own && !o.Host.IsValid()) && slices.ContainsFunc(o.families(), served) {
+			return o
+		}
+	}
+	return nil
+}
+
+// asHost is how the VPC sees a packet that an instance sends to the port: as the host's.
+func (o *publication) asHost(p packet) packet {
+	f := familyOf(p.destination)
+	p.source, p.destination, p.port, p.translated = o.vpc.slot, o.nic.addressIn(f), o.Target, true
+	if f.number == ip6.number {
+		p.source = hostEnd6(o.vpc.CIDR6)
+	}
+	return p
 }
 
 type located struct {
@@ -247,7 +268,7 @@ func (v *vpc) judge(p packet) (verdicts []Verdict) {
 	case to == nil:
 	case v.isHost(p.source) && v.HostReachable:
 		verdicts = append(verdicts, Verdict{Allowed: true, By: "the host reaches " + v.ID})
-	case v.isHost(p.source):
+	case v.isHost(p.source) && !p.translated:
 		verdicts = append(verdicts, Verdict{By: "the host does not reach " + v.ID})
 	default:
 		verdicts = append(verdicts, v.policy.judge(ingress, to, from, p.source, p))

@@ -2,7 +2,6 @@ package network
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -86,7 +85,7 @@ func TestCheckOfWhatLeadsIn(t *testing.T) {
 	l.ensure(m, one, groups...)
 	l.ensure(m, two, groups...)
 	web := nicAt("one", 2).in("web").known(publicOne)
-	web.Ports = []Port{{TCP, netip.Addr{}, 8080, 81}, {TCP, addr(hostAddr), 8081, 81}}
+	web.Ports = []Port{port(TCP, 8080, 81), {Protocol: TCP, Host: addr(hostAddr), HostPort: 8081, Target: 81}, {Protocol: TCP, HostPort: 8083, Target: 81, Guarded: true}}
 	picky := nicAt("two", 2).in("known").known(publicTwo)
 	plain, shut := nicAt("one", 3).in("web"), nicAt("one", 4).in("shut")
 	spaces := map[string]*space{}
@@ -114,6 +113,8 @@ func TestCheckOfWhatLeadsIn(t *testing.T) {
 		{plain, hostAddr, 8080, Verdict{true, "port 8080/tcp of " + hostAddr + " is published", ""}},
 		{web, hostAddr, 8081, Verdict{true, "port 8081/tcp of " + hostAddr + " is published", ""}},
 		{picky, hostAddr, 8080, Verdict{true, "port 8080/tcp of " + hostAddr + " is published", ""}},
+		{plain, hostAddr, 8083, Verdict{true, "the host reaches one", ""}},
+		{picky, hostAddr, 8083, Verdict{true, "the host reaches one", "one"}},
 		{plain, hostAddr, 8082, Verdict{false, hostAddr + " is the host's own, and no egress rule of one is for it alone", ""}},
 		{plain, Gateway.String(), 53, Verdict{true, "the gateway answers it, whatever the rules", ""}},
 		{shut, Gateway.String(), 53, Verdict{true, "the gateway answers it, whatever the rules", ""}},

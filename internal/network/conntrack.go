@@ -59,6 +59,7 @@ func opening(flow *netlink.ConntrackFlow) packet {
 	return packet{
 		source: source.Unmap(), destination: destination.Unmap(),
 		protocol: Protocol(flow.Forward.Protocol), port: flow.Reverse.SrcPort,
+		translated: !flow.Forward.DstIP.Equal(flow.Reverse.SrcIP),
 	}
 }
 

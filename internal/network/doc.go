@@ -63,7 +63,7 @@
 // same way to a published port as one from outside, and the instance sees the client's
 // address. But two kinds come as the host's end of the uplink: instances, and those that the
 // VPC could not answer (on the host's loopback, or with an address of the VPC's own
-// CIDR). A published port admits what comes by it; at a public address the security
+// CIDR). A published port admits what comes by it, unless it is guarded; then, as at a public address, the security
 // groups decide. Ports and addresses are elements of maps; a change puts the VPC's half in
 // first and takes it out last, and cuts the connections of what it takes away.
 //

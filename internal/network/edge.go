@@ -26,7 +26,7 @@ type edge struct {
 type hostNAT struct{ ports, anyPorts, public *ledger }
 
 // vpcNAT is what a VPC's maps of one family hold.
-type vpcNAT struct{ linkPorts, toPrivate, toPublic *ledger }
+type vpcNAT struct{ linkPorts, guardedPorts, toPrivate, toPublic *ledger }
 
 func newEdge() edge {
 	nat := map[byte]hostNAT{}
@@ -55,7 +55,7 @@ func (e *edge) close() {
 func newVPCNAT() map[byte]vpcNAT {
 	nat := map[byte]vpcNAT{}
 	for _, f := range families {
-		nat[f.number] = vpcNAT{newLedger(linkPortsSet(f)), newLedger(toPrivateSet(f)), newLedger(toPublicSet(f))}
+		nat[f.number] = vpcNAT{newLedger(linkPortsSet(f)), newLedger(guardedPortsSet(f)), newLedger(toPrivateSet(f)), newLedger(toPublicSet(f))}
 	}
 	return nat
 }
@@ -103,7 +103,7 @@ func (e *edge) readVPC(v *vpc) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, nat := range v.nat {
-		if err := v.rules.read(v.table, nat.linkPorts, nat.toPrivate, nat.toPublic); err != nil {
+		if err := v.rules.read(v.table, nat.linkPorts, nat.guardedPorts, nat.toPrivate, nat.toPublic); err != nil {
 			return err
 		}
 	}
@@ -255,7 +255,7 @@ func (m *Manager) sweep() error {
 	errs = append(errs, m.rules.change(m.cfg.Prefix, host...))
 	for _, v := range m.vpcs {
 		for _, nat := range v.nat {
-			errs = append(errs, v.rules.change(v.table, stale(nat.linkPorts, nat.toPrivate, nat.toPublic)...))
+			errs = append(errs, v.rules.change(v.table, stale(nat.linkPorts, nat.guardedPorts, nat.toPrivate, nat.toPublic)...))
 		}
 	}
 	return errors.Join(errs...)

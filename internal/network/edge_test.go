@@ -32,6 +32,7 @@ func (l *lab) whole(m *Manager) (all []string) {
 		for id, v := range m.vpcs {
 			check(l.t, m.edge.readVPC(v))
 			note(id, v.nat[f.number].linkPorts)
+			note(id, v.nat[f.number].guardedPorts)
 			note(id, v.nat[f.number].toPrivate)
 			note(id, v.nat[f.number].toPublic)
 		}

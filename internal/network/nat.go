@@ -31,6 +31,11 @@ func linkPortsSet(f family) *nftables.Set {
 	return endpoints("linkports", f, nftables.TypeInetProto, nftables.TypeInetService)
 }
 
+// guardedPortsSet is the same for ports at which the groups of the NIC decide who comes in.
+func guardedPortsSet(f family) *nftables.Set {
+	return endpoints("guardedports", f, nftables.TypeInetProto, nftables.TypeInetService)
+}
+
 // endpoints is a map to an address and a port.
 func endpoints(name string, f family, fields ...nftables.SetDatatype) *nftables.Set {
 	s := concatenation(name, f, fields...)
@@ -66,7 +71,7 @@ func hostNATSets() (sets []*nftables.Set) {
 
 func vpcNATSets() (sets []*nftables.Set) {
 	for _, f := range families {
-		sets = append(sets, linkPortsSet(f), toPrivateSet(f), toPublicSet(f))
+		sets = append(sets, linkPortsSet(f), guardedPortsSet(f), toPrivateSet(f), toPublicSet(f))
 	}
 	return sets
 }
@@ -145,9 +150,11 @@ func asThemselves() (rules []rule) {
 func toNICs() (rules []rule) {
 	for _, f := range families {
 		linkPort := concat().protocol().transport(offsetPort).lookup(linkPortsSet(f))
+		guarded := concat().protocol().transport(offsetPort).lookup(guardedPortsSet(f))
 		public := concat().addr(f, f.destination).lookup(toPrivateSet(f))
 		rules = append(rules,
 			when("published port", iif(uplinkName), f.matches(), local(), linkPort, markPublished(), dnatPort(f)),
+			when("guarded port", iif(uplinkName), f.matches(), local(), guarded, dnatPort(f)),
 			when("public address", f.matches(), public, nat(f, expr.NATTypeDestNAT)))
 	}
 	return rules

@@ -15,7 +15,7 @@ import (
 
 // Port is a port of the host that leads to a port of a NIC, whoever asks: the host
 // itself, other machines, other VPCs, the NIC's neighbours and the instance itself. No
-// security group need allow it.
+// security group need allow it, unless it is Guarded.
 //
 // The way has two steps, since VPCs may have equal CIDRs and the host has no route to
 // most of them: the host translates its address and port to the VPC's end of the
@@ -30,6 +30,8 @@ type Port struct {
 	Host     netip.Addr // an address of the host; the zero Addr for every one
 	HostPort uint16
 	Target   uint16 // the port of the NIC
+	// Guarded: the groups of the NIC decide who comes in.
+	Guarded bool
 }
 
 func (p Port) check() error {
@@ -106,7 +108,12 @@ func (p *publication) vpcChanges() (changes []change) {
 		return nil
 	}
 	for _, f := range p.families() {
-		changes = append(changes, p.vpc.nat[f.number].linkPorts.put(
+		nat := p.vpc.nat[f.number]
+		in := nat.linkPorts
+		if p.Guarded {
+			in = nat.guardedPorts
+		}
+		changes = append(changes, in.put(
 			portKey(p.Protocol, netip.Addr{}, p.link), endpointValue(p.nic.addressIn(f), p.Target)))
 	}
 	return changes
@@ -234,8 +241,10 @@ func (m *Manager) linkPort(v *vpc, n NIC, p Port) (uint16, error) {
 func (v *vpc) usesLink(p Protocol, port uint16) bool {
 	used := v.links[socket{p, port}] != nil
 	for _, nat := range v.nat {
-		_, left := nat.linkPorts.have[portKey(p, netip.Addr{}, port)]
-		used = used || left
+		key := portKey(p, netip.Addr{}, port)
+		_, left := nat.linkPorts.have[key]
+		_, leftGuarded := nat.guardedPorts.have[key]
+		used = used || left || leftGuarded
 	}
 	return used
 }

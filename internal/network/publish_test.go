@@ -64,6 +64,42 @@ func testPublishedPort(t *testing.T, kind NICKind) {
 	l.never(stranger, "tcp", hostAddr+":9090")
 }
 
+// At a guarded port the groups decide, by the client's own address; who comes as the host is let in
+// where the host itself is, and elsewhere judged too. What the groups forbid from then on is cut.
+func TestGuardedPort(t *testing.T) { eachKind(t, testGuardedPort) }
+
+func testGuardedPort(t *testing.T, kind NICKind) {
+	l := newLab(t)
+	m := l.open()
+	one, two := l.vpc("one"), l.vpc("two")
+	two.HostReachable = false
+	known := Group{ID: "known", Egress: []Rule{{}}, Ingress: []Rule{{Peer: netip.MustParsePrefix(outsideAddr + "/32")}}}
+	l.ensure(m, one, openGroup, shutGroup, known)
+	l.ensure(m, two, known)
+	n := nicAt("one", 2).as(kind).in(known.ID).with(Port{Protocol: TCP, HostPort: 8080, Target: 80, Guarded: true}, Port{Protocol: UDP, HostPort: 8080, Target: 80, Guarded: true})
+	hidden := nicAt("two", 2).as(kind).in(known.ID).with(Port{Protocol: TCP, HostPort: 8081, Target: 80, Guarded: true})
+	web, other, sibling := l.attach(m, n), l.attach(m, hidden), l.attach(m, nicAt("one", 3).as(kind))
+	l.serve(web, ":80")
+	l.serve(other, ":80")
+	end := m.vpcs["one"].slot.String()
+	for _, network := range []string{"tcp", "udp"} {
+		l.reaches(l.outside, network, hostAddr+":8080", outsideAddr)
+		l.reaches(l.host, network, "127.0.0.1:8080", end)
+		l.reaches(sibling, network, hostAddr+":8080", end)
+	}
+	l.reaches(l.outside, "tcp", hostAddr+":8081", outsideAddr)
+	l.never(l.host, "tcp", "127.0.0.1:8081")
+	l.never(sibling, "tcp", hostAddr+":8081")
+	flow := l.flow(l.outside, hostAddr+":8080")
+	check(t, m.UpdateNIC(ctx, n.in(shutGroup.ID)))
+	flow.dead("after its group shut it out")
+	l.never(l.outside, "tcp", hostAddr+":8080")
+	check(t, m.UpdateNIC(ctx, n.in(shutGroup.ID).with(webPorts...)))
+	l.reaches(l.outside, "tcp", hostAddr+":8080", outsideAddr)
+	check(t, m.UpdateNIC(ctx, n.in(shutGroup.ID)))
+	l.never(l.outside, "tcp", hostAddr+":8080")
+}
+
 // A client whose own address is in the VPC's CIDR comes as the host.
 func TestPublishedPortForClientOfEqualNetwork(t *testing.T) {
 	l := newLab(t)

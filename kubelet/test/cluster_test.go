@@ -30,7 +30,8 @@ func open(t *testing.T) *cluster {
 	t.Helper()
 	c := prepare(t)
 	c.must("up", "--node=false", "--listen", fmt.Sprintf("127.0.0.1:%d", c.port),
-		"--extra", fmt.Sprintf("kube-controller-manager=--cluster-signing-duration=%s", certificateLife))
+		"--extra", fmt.Sprintf("kube-controller-manager=--cluster-signing-duration=%s", certificateLife),
+		"--extra", "kube-apiserver=--feature-gates=ContainerStopSignals=true")
 	c.kubectl("apply", "-f", "../deploy/rbac.yaml", "-f", "../deploy/disks.yaml")
 	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
 	c.startKubelet()
@@ -127,11 +128,16 @@ func (c *cluster) write(name, text string) {
 	}
 }
 
+func (c *cluster) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Getenv("CIS_KUBE"), args...)
+	cmd.Env = append(os.Environ(), "CIS_KUBE_DATA_DIR="+c.dir, "CIS_HOST="+c.stage.Host)
+	return cmd
+}
+
 // kube runs cis-kube and gives its output, both streams, and its exit code.
 func (c *cluster) kube(input string, args ...string) (string, int) {
 	c.Helper()
-	cmd := exec.Command(os.Getenv("CIS_KUBE"), args...)
-	cmd.Env = append(os.Environ(), "CIS_KUBE_DATA_DIR="+c.dir, "CIS_HOST="+c.stage.Host)
+	cmd := c.command(args...)
 	cmd.Stdin = strings.NewReader(input)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

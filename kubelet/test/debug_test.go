@@ -49,10 +49,10 @@ spec:
 	c.await("the second one", func() bool { return status("1", ".state.running.startedAt") != "" })
 	c.equal("logs", c.kubectl("logs", name, "-c", "second"), "seen")
 	c.equal("exec", c.kubectl("exec", name, "-c", "second", "--", "sh", "-c", "pidof sleep | wc -w"), "1")
-	c.write("custom.json", `{"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}`)
+	c.write("custom.json", `{"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}`)
 	c.kubectl("debug", name, "--image="+c.stage.Image, "--custom="+c.stage.Dir+"/custom.json", "-c", "third", "--", "sh")
 	c.await("the third one's refusal", func() bool { return status("2", ".state.terminated.reason") == "Refused" })
-	if why := status("2", ".state.terminated.message"); !strings.Contains(why, "spec.ephemeralContainers[2].securityContext.appArmorProfile") {
+	if why := status("2", ".state.terminated.message"); !strings.Contains(why, "spec.ephemeralContainers[2].securityContext.appArmorProfile.type") {
 		c.Errorf("it was refused with %q", why)
 	}
 	c.equal("the pod is ready", c.get("pod/"+name, `.status.conditions[?(@.type=="Ready")].status`), "True")

@@ -69,6 +69,36 @@ spec:
 	c.equal("the disk of a claim that is gone", c.disk(volume), "")
 }
 
+// ephemeral: a disk that a pod brings for itself goes with it.
+func ephemeral(c *cluster, runtime, class string) {
+	name := "ephemeral-" + runtime
+	c.apply(`
+apiVersion: v1
+kind: Pod
+metadata: {name: ` + name + `}
+spec:
+  runtimeClassName: ` + runtime + `
+  terminationGracePeriodSeconds: 1
+  volumes:
+  - name: scratch
+    ephemeral:
+      volumeClaimTemplate:
+        metadata: {labels: {app: ` + name + `}}
+        spec: {storageClassName: ` + class + `, accessModes: [ReadWriteOnce], resources: {requests: {storage: 32Mi}}}
+  containers:
+  - {name: a, image: IMAGE, command: [sh, -c, "echo kept >/scratch/x; sleep 100000"], volumeMounts: [{name: scratch, mountPath: /scratch}]}
+`)
+	c.kubectl("wait", "--for=condition=Ready", "pod/"+name, "--timeout=120s")
+	claim := "pvc/" + name + "-scratch"
+	c.equal("the claim's label", c.get(claim, ".metadata.labels.app"), name)
+	volume := c.get(claim, ".spec.volumeName")
+	c.equal("its disk", c.disk(volume), "32Mi")
+	c.equal("what is on it", c.kubectl("exec", name, "--", "sh", "-c", "cat /scratch/x; df -m /scratch | awk 'END {print ($2 < 33)}'"), "kept\n1")
+	c.kubectl("delete", "pod", name)
+	c.kubectl("wait", "--for=delete", claim, "pv/"+volume, "--timeout=60s")
+	c.equal("the disk of a pod that is gone", c.disk(volume), "")
+}
+
 // disk is the size of one, empty if there is none.
 func (c *cluster) disk(name string) string {
 	c.Helper()

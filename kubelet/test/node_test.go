@@ -30,7 +30,12 @@ func TestNode(t *testing.T) {
 		"parts of volumes": func(c *cluster) { subPaths(c, "cis-gvisor") }, "parts of volumes in a VM": func(c *cluster) { subPaths(c, "cis-vm") },
 		"claims": func(c *cluster) { claims(c, "cis-gvisor", "cis-disk", 2) }, "claims in a VM": func(c *cluster) { claims(c, "cis-vm", "cis-disk-vm", 1) },
 		"disks of one's own": ownDisks,
-		"messages":           func(c *cluster) { messages(c, "cis-gvisor") }, "messages from a VM": func(c *cluster) { messages(c, "cis-vm") },
+		"ephemeral disks":    func(c *cluster) { ephemeral(c, "cis-gvisor", "cis-disk") }, "ephemeral disks in a VM": func(c *cluster) { ephemeral(c, "cis-vm", "cis-disk-vm") },
+		"host names": func(c *cluster) { hostnames(c, "cis-gvisor") }, "host names in a VM": func(c *cluster) { hostnames(c, "cis-vm") },
+		"ends": func(c *cluster) { ends(c, "cis-gvisor") }, "ends in a VM": func(c *cluster) { ends(c, "cis-vm") },
+		"host ports": func(c *cluster) { hostPorts(c, "cis-gvisor") }, "host ports of a VM": func(c *cluster) { hostPorts(c, "cis-vm") },
+		"terminals": func(c *cluster) { terminals(c, "cis-gvisor") }, "terminals in a VM": func(c *cluster) { terminals(c, "cis-vm") },
+		"messages": func(c *cluster) { messages(c, "cis-gvisor") }, "messages from a VM": func(c *cluster) { messages(c, "cis-vm") },
 		"debug": func(c *cluster) { debuggers(c, "cis-gvisor") }, "debug in a VM": func(c *cluster) { debuggers(c, "cis-vm") },
 		"sidecars": func(c *cluster) { sidecars(c, "cis-gvisor") }, "sidecars in a VM": func(c *cluster) { sidecars(c, "cis-vm") },
 		"top": func(c *cluster) { top(c, "cis-gvisor") }, "top in a VM": func(c *cluster) { top(c, "cis-vm") }, "autoscale": autoscale,
@@ -52,6 +57,14 @@ func life(c *cluster) {
 	c.kubectl("wait", "--for=condition=Ready", "pod/life", "--timeout=60s")
 	c.equal("phase", c.get("pod/life", ".status.phase"), "Running")
 	c.equal("quality of service", c.get("pod/life", ".status.qosClass"), "BestEffort")
+	node := func(path string) string { return c.get("node/"+c.node, ".status."+path) }
+	c.equal("what runtimes are there", node("runtimeHandlers[*].name"), "cis-gvisor cis-vm")
+	c.equal("groups of pods", node("features.supplementalGroupsPolicy"), "true")
+	for _, path := range []string{"capacity.ephemeral-storage", "nodeInfo.bootID"} {
+		if text := node(path); text == "" || text == c.node {
+			c.Errorf("the node's %s is %q", path, text)
+		}
+	}
 	c.equal("generation", c.get("pod/life", ".status.observedGeneration"), c.get("pod/life", ".metadata.generation"))
 	if ip := c.get("pod/life", ".status.podIP"); ip == "" {
 		c.Error("the pod has no address")
@@ -97,9 +110,10 @@ spec:
   containers:
   - name: a
     image: IMAGE
-    command: [sh, -c, "cat /c/k /s/p /e/x; cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; echo; echo $KUBERNETES_SERVICE_HOST; test -n \"$IP\" && echo $NAME"]
+    command: [sh, -c, "cat /c/k /s/p /e/x; cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; echo; echo $KUBERNETES_SERVICE_HOST; test \"$URL\" = http://$IP:80 && hostname -i | grep -qw $(IP) && echo $NAME"]
     env:
     - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+    - {name: URL, value: "http://$(IP):80"}
     - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
     volumeMounts: [{name: c, mountPath: /c}, {name: s, mountPath: /s}, {name: e, mountPath: /e}]
 `)
@@ -118,7 +132,7 @@ metadata: {name: ` + name + `}
 spec:
   runtimeClassName: ` + class + `
   restartPolicy: Never
-  securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 2000}
+  securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 2000, supplementalGroups: [3000], supplementalGroupsPolicy: Strict}
   volumes:
   - {name: e, emptyDir: {}}
   initContainers:
@@ -132,17 +146,20 @@ spec:
   containers:
   - name: a
     image: IMAGE
-    command: [sh, -c, "id -G; stat -c '%a %g' /e /e/up; setpriv -d 2>/dev/null | grep no_new_privs; while ! test -e /e/go; do sleep 0.1; done"]
-    securityContext: {allowPrivilegeEscalation: false}
+    command: [sh, -c, "unshare -U true && echo unconfined; id -G; stat -c '%a %g' /e /e/up; setpriv -d 2>/dev/null | grep no_new_privs; while ! test -e /e/go; do sleep 0.1; done"]
+    resources: {limits: {ephemeral-storage: 64Mi}}
+    securityContext: {allowPrivilegeEscalation: false, seccompProfile: {type: Unconfined}, appArmorProfile: {type: Unconfined}, seLinuxOptions: {}, procMount: Default}
     volumeMounts: [{name: e, mountPath: /e}]
 `)
 	c.kubectl("wait", "--for=condition=Ready", "pod/"+name, "--timeout=120s")
 	c.equal("the sidecar is started and ready", c.get("pod/"+name, ".status.initContainerStatuses[0]['started','ready']"), "true true")
 	c.equal("initialized", c.get("pod/"+name, `.status.conditions[?(@.type=="Initialized")].status`), "True")
+	c.equal("whom a program is", c.get("pod/"+name, ".status.containerStatuses[0].user.linux['uid','gid','supplementalGroups']"), "1000 1000 [2000,3000]")
+	c.equal("its mounts", c.get("pod/"+name, ".status.containerStatuses[0].volumeMounts[0]['name','mountPath']"), "e /e")
 	c.kubectl("exec", name, "-c", "side", "--", "touch", "/e/go")
 	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout=60s")
 	c.equal("the sidecar's end", c.get("pod/"+name, ".status.initContainerStatuses[0].state.terminated.exitCode"), "3")
-	c.equal("what the program saw", c.kubectl("logs", name, "-c", "a"), "1000 2000\n2777 2000\n644 2000\nno_new_privs: 1")
+	c.equal("what the program saw", c.kubectl("logs", name, "-c", "a"), "unconfined\n1000 2000 3000\n2777 2000\n644 2000\nno_new_privs: 1")
 	c.kubectl("delete", "pod", name)
 }
 
@@ -217,9 +234,9 @@ func force(c *cluster) {
 }
 
 func vm(c *cluster) {
-	c.apply(pod("vm", forever, "runtimeClassName: cis-vm"))
+	c.apply(pod("vm", forever, "runtimeClassName: cis-vm\nsecurityContext: {sysctls: [{name: net.ipv4.tcp_fin_timeout, value: \"7\"}]}"))
 	c.kubectl("wait", "--for=condition=Ready", "pod/vm", "--timeout=120s")
-	c.equal("exec", c.kubectl("exec", "vm", "--", "echo", "hi"), "hi")
+	c.equal("exec, and a setting of its kernel", c.kubectl("exec", "vm", "--", "cat", "/proc/sys/net/ipv4/tcp_fin_timeout"), "7")
 	c.kubectl("delete", "pod", "vm")
 }
 

@@ -3,16 +3,16 @@ package test
 import "strings"
 
 // short: a node that wants more memory than its host has left says so, takes no more pods
-// that could do without it, and evicts: first who uses what it did not ask for.
+// that could do without it, and evicts with grace: first who uses what it did not ask for.
 func short(c *cluster) {
 	c.apply(`
 apiVersion: v1
 kind: Pod
 metadata: {name: greedy}
 spec:
-  terminationGracePeriodSeconds: 0
+  terminationGracePeriodSeconds: 20
   containers:
-  - {name: main, image: IMAGE, command: [sleep, "100000"]}
+  - {name: main, image: IMAGE, command: [sh, -c, "trap 'sleep 3; exit 9' TERM; while :; do sleep 0.1; done"]}
 ---
 apiVersion: v1
 kind: Pod
@@ -26,7 +26,8 @@ spec:
 	defer c.kubectl("delete", "pod", "greedy", "modest", "--now")
 	c.kubectl("wait", "--for=condition=Ready", "pod/greedy", "pod/modest", "--timeout=60s")
 	c.stopKubelet()
-	c.startKubelet("-eviction-hard", "memory.available<10000Gi", "-eviction-pressure-transition-period", "1s")
+	c.startKubelet("-eviction-hard", "", "-eviction-soft", "memory.available<10000Gi", "-eviction-soft-grace-period", "memory.available=1s",
+		"-eviction-max-pod-grace-period", "30", "-eviction-pressure-transition-period", "1s")
 	c.kubectl("wait", "--for=condition=MemoryPressure", "node/"+c.node, "--timeout=60s")
 	c.kubectl("wait", "--for=jsonpath={.status.reason}=Evicted", "pod/greedy", "--timeout=60s")
 	c.equal("phase", c.get("pod/greedy", ".status.phase"), "Failed")
@@ -34,6 +35,7 @@ spec:
 		!strings.Contains(text, "Container main was using ") {
 		c.Errorf("message %q", text)
 	}
+	c.equal("the end that it had time for", c.get("pod/greedy", ".status.containerStatuses[0].state.terminated.exitCode"), "9")
 	c.equal("disruption", c.get("pod/greedy", `.status.conditions[?(@.type=="DisruptionTarget")].reason`), "TerminationByKubelet")
 	c.await("the event", func() bool {
 		return strings.Contains(c.kubectl("get", "events", "--field-selector", "involvedObject.name=greedy"), "Evicted")

@@ -36,7 +36,7 @@ var debugTests = tests{
 		t.sees("# ")
 		t.types("stty size; tty; exit 6\n")
 		t.sees("24 80")
-		e.equal("exit code", t.exit(), 6)
+		e.equal("exit code", t.Exit(), 6)
 		e.equal("the instance runs", e.ok("exec", name, "echo", "hi"), "hi\n")
 	},
 	"shared processes": func(e *env) {

@@ -1,81 +1,42 @@
 package e2e
 
 import (
-	"bytes"
-	"os"
-	"os/exec"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/creack/pty"
+	"cis/test/stage"
 )
 
 // terminal is a person at a command.
 type terminal struct {
-	e    *env
-	keys *os.File
-	cmd  *exec.Cmd
-
-	mu  sync.Mutex
-	out bytes.Buffer
+	e *env
+	*stage.Terminal
 }
 
-func (e *env) terminal(args ...string) *terminal {
+func (e *env) terminal(args ...string) terminal {
 	e.Helper()
-	t := &terminal{e: e, cmd: e.stage.Command(e.Context(), args...)}
-	t.cmd.Env = append(t.cmd.Env, "TERM=xterm")
-	keys, err := pty.StartWithSize(t.cmd, &pty.Winsize{Rows: 24, Cols: 80})
+	t, err := stage.OpenTerminal(e.stage.Command(e.Context(), args...))
 	if err != nil {
 		e.Fatal(err)
 	}
-	t.keys = keys
-	e.Cleanup(func() { keys.Close() })
-	go func() {
-		buf := make([]byte, 4096)
-		for {
-			n, err := keys.Read(buf)
-			t.mu.Lock()
-			t.out.Write(buf[:n])
-			t.mu.Unlock()
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return t
-}
-
-func (t *terminal) screen() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.out.String()
+	e.Cleanup(t.Close)
+	return terminal{e, t}
 }
 
 // types sends keys.
-func (t *terminal) types(keys string) {
+func (t terminal) types(keys string) {
 	t.e.Helper()
-	if _, err := t.keys.WriteString(keys); err != nil {
+	if err := t.Type(keys); err != nil {
 		t.e.Fatal(err)
 	}
 }
 
 // sees waits for a text on the screen.
-func (t *terminal) sees(text string) {
+func (t terminal) sees(text string) {
 	t.e.Helper()
-	deadline := time.Now().Add(patience)
-	for !strings.Contains(t.screen(), text) {
-		if time.Now().After(deadline) {
-			t.e.Fatalf("no %q on the screen:\n%q", text, t.screen())
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := t.Await(text); err != nil {
+		t.e.Fatal(err)
 	}
-}
-
-// exit waits for the end and gives the exit code.
-func (t *terminal) exit() int {
-	_ = t.cmd.Wait() // the exit code is what counts
-	return t.cmd.ProcessState.ExitCode()
 }
 
 var terminalTests = tests{
@@ -85,23 +46,23 @@ var terminalTests = tests{
 		t.types("test -t 0 && test -t 1 && echo is-a-$((1+1))-terminal\n")
 		t.sees("is-a-2-terminal")
 		t.types("exit 9\n")
-		e.equal("exit code", t.exit(), 9)
+		e.equal("exit code", t.Exit(), 9)
 	},
 	"the window size follows": func(e *env) {
 		t := e.terminal("run", "--rm", "-it", "--isolation", e.isolation, e.stage.Image, "sh")
 		t.sees("#")
 		t.types("stty size\n")
 		t.sees("24 80")
-		if err := pty.Setsize(t.keys, &pty.Winsize{Rows: 50, Cols: 132}); err != nil {
+		if err := t.Resize(50, 132); err != nil {
 			e.Fatal(err)
 		}
 		e.until("the size is the new one", func() bool {
 			t.types("stty size\n")
 			time.Sleep(100 * time.Millisecond)
-			return strings.Contains(t.screen(), "50 132")
+			return strings.Contains(t.Screen(), "50 132")
 		})
 		t.types("exit\n")
-		e.equal("exit code", t.exit(), 0)
+		e.equal("exit code", t.Exit(), 0)
 	},
 	"Ctrl-C is a key for the program": func(e *env) {
 		t := e.terminal("run", "--rm", "-it", "--isolation", e.isolation, e.stage.Image, "sh")
@@ -112,7 +73,7 @@ var terminalTests = tests{
 		t.types("echo still-$((2*21))\n")
 		t.sees("still-42")
 		t.types("exit 3\n")
-		e.equal("exit code", t.exit(), 3)
+		e.equal("exit code", t.Exit(), 3)
 	},
 	"detach and attach again": func(e *env) {
 		name := e.name()
@@ -120,13 +81,13 @@ var terminalTests = tests{
 		t.sees("#")
 		t.types("X=kept\n")
 		t.types("\x10\x11")
-		e.equal("exit code of a detached run", t.exit(), 0)
+		e.equal("exit code of a detached run", t.Exit(), 0)
 		e.equal("phase", string(e.get(name).Status.Phase), "Running")
 		t = e.terminal("attach", name)
 		t.types("echo $X-$((3+4))\n")
 		t.sees("kept-7")
 		t.types("exit 4\n")
-		e.equal("exit code", t.exit(), 4)
+		e.equal("exit code", t.Exit(), 4)
 	},
 	"exec with a terminal": func(e *env) {
 		name := e.start("--", "sleep", "1000")
@@ -135,7 +96,7 @@ var terminalTests = tests{
 		t.types("stty size; tty\n")
 		t.sees("24 80")
 		t.types("exit 6\n")
-		e.equal("exit code", t.exit(), 6)
+		e.equal("exit code", t.Exit(), 6)
 	},
 	"-t without a terminal is refused": func(e *env) {
 		r := e.cis("run", "--rm", "-it", e.stage.Image, "sh")

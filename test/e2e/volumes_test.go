@@ -5,7 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"cis/api"
+	"cis/internal/busybox"
 )
 
 var volumeTests = tests{
@@ -132,6 +135,62 @@ var specTests = tests{
 		e.equal("the default set", e.out("--", "sh", "-c", effective), "00000000a80425fb")
 		e.equal("none", e.out("--cap-drop", "ALL", "--", "sh", "-c", effective), "0000000000000000")
 		e.equal("one", e.out("--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--", "sh", "-c", effective), "0000000000001000")
+	},
+	"names of the host": func(e *env) {
+		script := "hostname; echo $HOSTNAME; cat /etc/hostname; awk '/a-b/ {print $2, $3}' /etc/hosts"
+		for want, spec := range map[string]api.InstanceSpec{
+			"a-b.c\na-b.c\na-b.c\na-b.c":                         {Hostname: "a-b.c"},
+			"a-b\na-b\na-b\na-b.x.test a-b":                      {Hostname: "a-b", Domain: "x.test"},
+			"a-b.x.test\na-b.x.test\na-b.x.test\na-b.x.test a-b": {Hostname: "a-b", Domain: "x.test", SetHostnameAsFQDN: true},
+		} {
+			spec.Containers = []api.Container{{Image: e.stage.Image, Command: []string{"sh", "-c", script}}}
+			name := e.create(spec)
+			e.ended(name)
+			e.equal("names", strings.TrimSpace(e.logs(name)), want)
+		}
+	},
+	"system calls without a filter": func(e *env) {
+		for _, kind := range []api.SeccompProfileType{api.SeccompRuntimeDefault, api.SeccompUnconfined} {
+			name := e.create(api.InstanceSpec{Containers: []api.Container{{Image: e.stage.Image, User: "1000", Command: []string{"sh", "-c", "unshare -U true 2>/dev/null && echo made"},
+				SecurityContext: &api.SecurityContext{SeccompProfile: &api.SeccompProfile{Type: kind}}}}})
+			e.ended(name)
+			want := "made\n"
+			if kind == api.SeccompRuntimeDefault && e.isolation == "vm" {
+				want = ""
+			}
+			e.equal("a namespace of users, "+string(kind), e.logs(name), want)
+		}
+	},
+	"settings of the kernel": func(e *env) {
+		spec := api.InstanceSpec{Isolation: api.Isolation(e.isolation), Containers: []api.Container{{Image: e.stage.Image,
+			Command: []string{"sh", "-c", "cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_local_port_range"}}},
+			SecurityContext: &api.InstanceSecurityContext{Sysctls: []api.Sysctl{{Name: "kernel.shm_rmid_forced", Value: "1"}, {Name: "net.ipv4.ip_local_port_range", Value: "2000 3000"}}}}
+		if e.isolation == "gvisor" {
+			_, err := e.stage.Client.Create(e.Context(), api.CreateInstance{InstanceSpec: spec})
+			if api.CodeOf(err) != api.Invalid || !strings.Contains(err.Error(), "securityContext.sysctls") {
+				e.Error(err)
+			}
+			return
+		}
+		name := e.create(spec)
+		e.ended(name)
+		e.equal("settings", e.logs(name), "1\n2000\t3000\n")
+	},
+	"groups of the image's user": func(e *env) {
+		image := e.stage.Registry + "/groups:1"
+		layer, err := busybox.Layer(busybox.File{Name: "etc/group", Content: []byte("root:x:0:\nuser:x:1000:\nmore:x:2000:user\n")})
+		if err == nil {
+			err = e.stage.Push(e.Context(), "groups:1", busybox.Options{Layers: []v1.Layer{layer}})
+		}
+		if err != nil {
+			e.Fatal(err)
+		}
+		for policy, want := range map[api.SupplementalGroupsPolicy]string{api.GroupsMerge: "1000 2000 3000", api.GroupsStrict: "1000 3000"} {
+			name := e.create(api.InstanceSpec{Containers: []api.Container{{Image: image, User: "user", Command: []string{"id", "-G"},
+				SecurityContext: &api.SecurityContext{SupplementalGroups: []int64{3000}, SupplementalGroupsPolicy: policy}}}})
+			e.ended(name)
+			e.equal("groups, "+string(policy), e.logs(name), want+"\n")
+		}
 	},
 	"no new privileges": func(e *env) {
 		ask := []string{"sh", "-c", "setpriv -d 2>/dev/null | grep no_new_privs"}

@@ -12,6 +12,8 @@ type Workload struct {
 	// ID of the run: a second Run with the same ID does nothing.
 	ID       string `json:"id"`
 	Hostname string `json:"hostname"`
+	// Names of the instance's addresses in /etc/hosts; none: Hostname.
+	Names []string `json:"names,omitempty"`
 	// Address and, where it has one, Address6 of the instance, for /etc/hosts.
 	Address  string `json:"address"`
 	Address6 string `json:"address6,omitempty"`
@@ -31,6 +33,8 @@ type Workload struct {
 	GracePeriod time.Duration `json:"gracePeriod"`
 	// ShareProcesses puts all containers into one PID namespace, whose process 1 is cis-pause.
 	ShareProcesses bool `json:"shareProcesses,omitempty"`
+	// Sysctls of the guest's kernel.
+	Sysctls []api.Sysctl `json:"sysctls,omitempty"`
 	// Deadline ends the workload with DeadlineExceeded; zero: none.
 	Deadline time.Time `json:"deadline,omitzero"`
 	// EphemeralStorage bounds each container's writable layer, in bytes.
@@ -59,12 +63,16 @@ type Container struct {
 	Capabilities []string `json:"capabilities,omitempty"`
 	// NoNewPrivileges is Linux's no_new_privs, see prctl(2).
 	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
-	TTY             bool `json:"tty,omitempty"`
-	Stdin           bool `json:"stdin,omitempty"`
-	StdinOnce       bool `json:"stdinOnce,omitempty"`
+	// Unconfined: the kernel inside has all system calls to try.
+	Unconfined bool `json:"unconfined,omitempty"`
+	TTY        bool `json:"tty,omitempty"`
+	Stdin      bool `json:"stdin,omitempty"`
+	StdinOnce  bool `json:"stdinOnce,omitempty"`
 	// RestartPolicy, where it is not the workload's. Always makes a sidecar of an init
 	// container: it goes on until all main containers have ended.
 	RestartPolicy api.RestartPolicy `json:"restartPolicy,omitempty"`
+	// RestartRules come before the policy.
+	RestartRules []api.ContainerRestartRule `json:"restartRules,omitempty"`
 	// StopSignal is the number of the signal that asks the program to end.
 	StopSignal int `json:"stopSignal"`
 	// Mounts in the order in which they are made: what lies in another comes after it.
@@ -111,6 +119,8 @@ type Volume struct {
 	SizeLimit api.Bytes `json:"sizeLimit,omitempty"`
 	// Group owns what is in it, see package fsgroup; nil: whoever made it.
 	Group *uint32 `json:"group,omitempty"`
+	// Regroup gives all of a disk to Group, even if its root is the group's already.
+	Regroup bool `json:"regroup,omitempty"`
 }
 
 // State is what an agent tells of its workload.
@@ -145,6 +155,8 @@ type ContainerStatus struct {
 	// RestartCount is the number of the latest attempt, by which Logs finds its
 	// output. A container that is to start again is Waiting: Terminated is for good.
 	RestartCount int `json:"restartCount"`
+	// User that the program begins as.
+	User *api.ContainerUser `json:"user,omitempty"`
 	// FirstOutput is when the current attempt first wrote something.
 	FirstOutput time.Time `json:"firstOutput,omitzero"`
 }

@@ -21,13 +21,13 @@ const (
 )
 
 // Apply gives all below a directory to a group, unless the directory is the group's
-// already: it comes last, so what a crash cut off is done again.
-func Apply(dir string, group uint32) error {
+// already and always is not set: it comes last, so what a crash cut off is done again.
+func Apply(dir string, group uint32, always bool) error {
 	var root unix.Stat_t
 	if err := unix.Stat(dir, &root); err != nil {
 		return fmt.Errorf("give %s to group %d: %w", dir, group, err)
 	}
-	if root.Gid == group && root.Mode&dirBits == dirBits {
+	if !always && root.Gid == group && root.Mode&dirBits == dirBits {
 		return nil
 	}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

@@ -15,7 +15,7 @@ func TestApply(t *testing.T) {
 		os.Mkdir(filepath.Join(dir, "sub"), 0o700),
 		os.WriteFile(filepath.Join(dir, "sub", "key"), nil, 0o600),
 		os.Symlink(outside, filepath.Join(dir, "link")),
-		Apply(dir, 2000),
+		Apply(dir, 2000, false),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -37,15 +37,19 @@ func TestApply(t *testing.T) {
 	expect(filepath.Join(dir, "link"), 0o777, 2000)
 	expect(outside, 0o600, uint32(os.Getgid()))
 
-	// What is the group's already is not gone through again.
+	// What is the group's already is not gone through again, unless that is asked for.
 	if err := os.Chmod(filepath.Join(dir, "sub", "key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Apply(dir, 2000); err != nil {
+	if err := Apply(dir, 2000, false); err != nil {
 		t.Fatal(err)
 	}
 	expect(filepath.Join(dir, "sub", "key"), 0o600, 2000)
-	if err := Apply(filepath.Join(dir, "none"), 1); err == nil {
+	if err := Apply(dir, 2000, true); err != nil {
+		t.Fatal(err)
+	}
+	expect(filepath.Join(dir, "sub", "key"), 0o660, 2000)
+	if err := Apply(filepath.Join(dir, "none"), 1, false); err == nil {
 		t.Error("a directory that is not there was given away")
 	}
 }

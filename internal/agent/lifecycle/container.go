@@ -67,6 +67,8 @@ type container struct {
 	firstOutput    time.Time
 
 	startup, liveness, readiness *probe
+
+	user *api.ContainerUser
 }
 
 func newContainer(m *Machine, spec *agentpb.Container, init bool, reason string) *container {
@@ -76,7 +78,16 @@ func newContainer(m *Machine, spec *agentpb.Container, init bool, reason string)
 		startup:   newProbe(Startup, spec.StartupProbe),
 		liveness:  newProbe(Liveness, spec.LivenessProbe),
 		readiness: newProbe(Readiness, spec.ReadinessProbe),
+		user:      userOf(spec),
 	}
+}
+
+func userOf(spec *agentpb.Container) *api.ContainerUser {
+	u := &api.ContainerUser{UID: int64(spec.UID), GID: int64(spec.GID)}
+	for _, group := range spec.Groups {
+		u.SupplementalGroups = append(u.SupplementalGroups, int64(group))
+	}
+	return u
 }
 
 func waitingState(reason, message string) api.ContainerState {

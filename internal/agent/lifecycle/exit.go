@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -82,11 +83,12 @@ func (c *container) over(now time.Time, t *api.StateTerminated) {
 // restarts tells whether a run that ended is followed by another.
 func (c *container) restarts(code int) bool {
 	failed := code != 0 || c.again
+	done := c.init && !c.sidecar() && !failed
 	switch {
-	case c.m.ending(), c.m.lost, c.added:
+	case c.m.ending(), c.m.lost, c.added, done:
 		return false
-	case c.init && !c.sidecar():
-		return failed && c.policy() != api.RestartNever
+	case slices.ContainsFunc(c.spec.RestartRules, func(r api.ContainerRestartRule) bool { return r.Fits(code) }):
+		return true
 	}
 	switch c.policy() {
 	case api.RestartAlways:

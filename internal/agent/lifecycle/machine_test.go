@@ -180,6 +180,39 @@ func TestRestartPolicies(t *testing.T) {
 	}
 }
 
+func TestRestartRules(t *testing.T) {
+	in := api.ContainerRestartRule{Action: api.ActionRestart, ExitCodes: &api.RestartRuleExitCodes{Operator: api.ExitCodeIn, Values: []int{0, 3}}}
+	notIn := in
+	notIn.ExitCodes = &api.RestartRuleExitCodes{Operator: api.ExitCodeNotIn, Values: []int{0, 3}}
+	for _, c := range []struct {
+		init     bool
+		policy   api.RestartPolicy
+		rule     api.ContainerRestartRule
+		code     int
+		restarts bool
+	}{
+		{false, api.RestartNever, in, 3, true}, {false, api.RestartNever, in, 0, true}, {false, api.RestartNever, in, 4, false},
+		{false, api.RestartNever, notIn, 3, false}, {false, api.RestartNever, notIn, 4, true},
+		{false, api.RestartOnFailure, in, 0, true}, {false, api.RestartOnFailure, in, 4, true},
+		{true, api.RestartNever, in, 3, true}, {true, api.RestartNever, in, 4, false}, {true, api.RestartNever, in, 0, false},
+	} {
+		w, one := always, agentpb.Container{Name: "a", RestartPolicy: c.policy, RestartRules: []api.ContainerRestartRule{c.rule}}
+		rest := []agentpb.Container{{Name: "b"}}
+		if c.init {
+			w.InitContainers = []agentpb.Container{one}
+		} else {
+			rest = append([]agentpb.Container{one}, rest...)
+		}
+		p := start(t, w, rest...)
+		p.runs("a")
+		p.did()
+		p.exits("a", c.code)
+		if got := strings.Contains(p.did(), "Start{{a 1}}"); got != c.restarts {
+			t.Errorf("%+v: restarts %v", c, got)
+		}
+	}
+}
+
 func TestReasons(t *testing.T) {
 	for want, e := range map[string]Exited{
 		api.ReasonCompleted: {},

@@ -64,10 +64,12 @@ func randomWorkload(r *rand.Rand) *agentpb.Workload {
 		if c.RestartPolicy == api.RestartAlways {
 			observe(r, &c)
 		}
+		c.RestartRules = randomRules(r)
 		w.InitContainers = append(w.InitContainers, c)
 	}
 	for i := range 1 + r.IntN(3) {
 		c := agentpb.Container{Name: fmt.Sprint("main", i), RestartCount: r.IntN(3), RestartPolicy: randomPolicy(r)}
+		c.RestartRules = randomRules(r)
 		observe(r, &c)
 		w.Containers = append(w.Containers, c)
 	}
@@ -77,6 +79,15 @@ func randomWorkload(r *rand.Rand) *agentpb.Workload {
 // randomPolicy of a single container: mostly none.
 func randomPolicy(r *rand.Rand) api.RestartPolicy {
 	return []api.RestartPolicy{"", "", "", api.RestartAlways, api.RestartAlways, api.RestartNever, api.RestartOnFailure}[r.IntN(7)]
+}
+
+// randomRules are mostly none.
+func randomRules(r *rand.Rand) []api.ContainerRestartRule {
+	if r.IntN(4) > 0 {
+		return nil
+	}
+	operator := []api.RestartRuleOperator{api.ExitCodeIn, api.ExitCodeNotIn}[r.IntN(2)]
+	return []api.ContainerRestartRule{{Action: api.ActionRestart, ExitCodes: &api.RestartRuleExitCodes{Operator: operator, Values: []int{r.IntN(3)}}}}
 }
 
 // observe gives a container random probes and hooks.

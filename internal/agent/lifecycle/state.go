@@ -61,7 +61,7 @@ func statuses(cs []*container) []agentpb.ContainerStatus {
 	for _, c := range cs {
 		all = append(all, agentpb.ContainerStatus{
 			Name: c.spec.Name, State: c.state, LastState: c.last, Ready: c.ready, Started: c.started,
-			RestartCount: c.attempt, FirstOutput: c.firstOutput,
+			RestartCount: c.attempt, User: c.user, FirstOutput: c.firstOutput,
 		})
 	}
 	return all

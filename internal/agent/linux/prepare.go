@@ -6,20 +6,36 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"cis/api"
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/fsgroup"
 	"cis/internal/agent/runtime"
 	"cis/internal/cgroup"
 )
 
+// setSysctl sets the VM's kernel, which has one network and one IPC namespace.
+func setSysctl(s api.Sysctl) error {
+	file := filepath.Join("/proc/sys", filepath.FromSlash(strings.ReplaceAll(s.Name, ".", "/")))
+	if err := os.WriteFile(file, []byte(s.Value), 0); err != nil {
+		return fmt.Errorf("set sysctl %s to %q: %w", s.Name, s.Value, err)
+	}
+	return nil
+}
+
 // Prepare implements runtime.Runtime. The host name is that of the UTS namespace of
 // this process, which is the VM's.
 func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 	if err := unix.Sethostname([]byte(w.Hostname)); err != nil {
 		return fmt.Errorf("prepare: set hostname %q: %w", w.Hostname, err)
+	}
+	for _, s := range w.Sysctls {
+		if err := setSysctl(s); err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
 	}
 	if err := r.groups.Create(r.conf.Cgroup, cgroup.Limits{Pids: w.Pids, Memory: w.Memory}); err != nil {
 		return fmt.Errorf("prepare: %w", err)
@@ -37,7 +53,7 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 		}
 		dir, err := r.makeVolume(v)
 		if err == nil && v.Group != nil {
-			err = fsgroup.Apply(dir, *v.Group)
+			err = fsgroup.Apply(dir, *v.Group, v.Regroup)
 		}
 		if err != nil {
 			return fmt.Errorf("prepare: make volume %s: %w", v.Name, err)

@@ -25,7 +25,7 @@ func programOf(c *agentpb.Container) (inside.Program, error) {
 	mask, err := caps.Mask(c.Capabilities)
 	return inside.Program{
 		Args: c.Args, Env: c.Env, Dir: c.Cwd, UID: c.UID, GID: c.GID, Groups: c.Groups,
-		Capabilities: mask, Filter: seccomp(c.Capabilities), NoNewPrivileges: c.NoNewPrivileges,
+		Capabilities: mask, Filter: seccomp(c.Capabilities, c.Unconfined), NoNewPrivileges: c.NoNewPrivileges,
 	}, err
 }
 

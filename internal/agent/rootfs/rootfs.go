@@ -74,10 +74,14 @@ func Resolve(image fs.ReadLinkFS, name string) (string, error) {
 }
 
 func hosts(w *agentpb.Workload) string {
+	names := w.Names
+	if len(names) == 0 {
+		names = []string{w.Hostname}
+	}
 	lines := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 	for _, address := range []string{w.Address, w.Address6} {
 		if address != "" {
-			lines += address + "\t" + w.Hostname + "\n"
+			lines += address + "\t" + strings.Join(names, "\t") + "\n"
 		}
 	}
 	for _, alias := range w.HostAliases {

@@ -23,6 +23,13 @@ func TestEtc(t *testing.T) {
 	}
 }
 
+func TestNamesInHosts(t *testing.T) {
+	hosts := Etc(&agentpb.Workload{Hostname: "web.a.test", Names: []string{"web.a.test", "web"}, Address: "10.1.2.3"})[0].Content
+	if !strings.HasSuffix(hosts, "\n10.1.2.3\tweb.a.test\tweb\n") {
+		t.Errorf("%q", hosts)
+	}
+}
+
 // FuzzResolve: whatever symlinks say, the answer is a clean path within the image.
 func FuzzResolve(f *testing.F) {
 	f.Add("../../a", "/b/../..", "a/b")

@@ -87,7 +87,7 @@ func openVolumes(c Config) (map[string]*volume, error) {
 			made.dir = filepath.Join(c.Dir, "disks", strconv.Itoa(i))
 			err := mountDisk(v.Disk, made.dir)
 			if err == nil && v.Group != nil {
-				err = fsgroup.Apply(made.dir, *v.Group)
+				err = fsgroup.Apply(made.dir, *v.Group, v.Regroup)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("use the disk of volume %s: %w", v.Name, err)

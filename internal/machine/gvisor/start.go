@@ -93,7 +93,7 @@ func (m *Machine) writeConfig(s machine.Sandbox) (string, error) {
 		Cgroup: m.box(s.ID), OOMEvents: m.cgroups.OOMEvents(m.box(s.ID)), PidsEvents: m.cgroups.PidsEvents(m.box(s.ID)),
 	}
 	for _, v := range s.Volumes {
-		c.Volumes = append(c.Volumes, agentpb.Volume{Name: v.Name, Disk: v.Disk, Memory: v.Memory, SizeLimit: v.SizeLimit, Group: v.Group})
+		c.Volumes = append(c.Volumes, agentpb.Volume{Name: v.Name, Disk: v.Disk, Memory: v.Memory, SizeLimit: v.SizeLimit, Group: v.Group, Regroup: v.Regroup})
 	}
 	data, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {

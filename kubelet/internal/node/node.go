@@ -3,6 +3,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,18 +29,22 @@ type Config struct {
 	Kube kubernetes.Interface
 	// Info asks cis for what there is.
 	Info func(context.Context) (api.Info, error)
-	Log  *slog.Logger
-	Name string
+	// Images asks cis for those that are there.
+	Images func(context.Context) ([]api.Image, error)
+	Log    *slog.Logger
+	Name   string
 	// Addresses of the node; the first is where the API server calls us.
 	Addresses []string
 	// Port of our own server.
 	Port   int32
 	Labels map[string]string
 	Taints []corev1.Taint
-	// CPU, Memory and Pods bound the node; zero cpu and memory: what cis tells.
-	CPU    api.CPU
-	Memory api.Bytes
-	Pods   int64
+	// CPU, Memory, Storage, which is ephemeral, and Pods bound the node; zero, but for Pods: what
+	// cis tells.
+	CPU     api.CPU
+	Memory  api.Bytes
+	Storage api.Bytes
+	Pods    int64
 	// Version of the kubelet that we stand for.
 	Version string
 }
@@ -50,8 +55,9 @@ type Node struct {
 	// news wakes the status.
 	news chan struct{}
 
-	mu   sync.Mutex
-	info api.Info
+	mu     sync.Mutex
+	info   api.Info
+	images []api.Image
 	// down is why cis does not answer; nil: it does.
 	down error
 	// pressed are the conditions of pressure that hold.
@@ -123,9 +129,13 @@ func (n *Node) Learn(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask cis: %w", err)
 	}
+	images, err := n.Images(ctx)
+	if err != nil {
+		return fmt.Errorf("ask cis for its images: %w", err)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.info, n.down = info, nil
+	n.info, n.images, n.down = info, images, nil
 	if cpu, memory := n.size(); cpu == 0 || memory == 0 {
 		return fmt.Errorf("cis does not tell this key what the host has: say what the node shall have with -cpu and -memory")
 	}
@@ -235,6 +245,9 @@ func (n *Node) status(s *corev1.NodeStatus) {
 		corev1.ResourceMemory: *resource.NewQuantity(int64(memory), resource.BinarySI),
 		corev1.ResourcePods:   *resource.NewQuantity(n.Pods, resource.DecimalSI),
 	}
+	if storage := cmp.Or(n.Storage, n.info.HostUsage.Disk); storage > 0 {
+		s.Capacity[corev1.ResourceEphemeralStorage] = *resource.NewQuantity(int64(storage), resource.BinarySI)
+	}
 	s.Allocatable = s.Capacity.DeepCopy()
 	s.Addresses = []corev1.NodeAddress{{Type: corev1.NodeHostName, Address: n.Name}}
 	for _, ip := range n.Addresses {
@@ -244,9 +257,15 @@ func (n *Node) status(s *corev1.NodeStatus) {
 	s.NodeInfo = corev1.NodeSystemInfo{
 		KubeletVersion: n.Version, ContainerRuntimeVersion: "cis://" + n.info.Version, KernelVersion: n.info.Kernel,
 		OperatingSystem: "linux", Architecture: runtime.GOARCH, OSImage: "cis",
-		MachineID: n.Name, SystemUUID: n.Name, BootID: n.Name,
+		MachineID: cmp.Or(n.info.MachineID, n.Name), SystemUUID: cmp.Or(n.info.MachineID, n.Name), BootID: cmp.Or(n.info.BootID, n.Name),
 	}
-	s.RuntimeHandlers = []corev1.NodeRuntimeHandler{{Name: "cis-gvisor"}, {Name: "cis-vm"}}
+	s.Images = imagesOf(n.images)
+	s.Features = &corev1.NodeFeatures{SupplementalGroupsPolicy: new(true)}
+	s.RuntimeHandlers = nil
+	for _, name := range []string{"", "cis-gvisor", "cis-vm"} {
+		s.RuntimeHandlers = append(s.RuntimeHandlers, corev1.NodeRuntimeHandler{Name: name,
+			Features: &corev1.NodeRuntimeHandlerFeatures{RecursiveReadOnlyMounts: new(false), UserNamespaces: new(false)}})
+	}
 	now := metav1.Now()
 	for _, c := range n.conditions() {
 		s.Conditions = put(s.Conditions, c, now)

@@ -38,8 +38,14 @@ func (w *worker) terminate(ctx context.Context, pod *corev1.Pod, in api.Instance
 // evictedReason is that of pods that were ended for want of something on the node.
 const evictedReason = "Evicted"
 
-// Evict ends a pod, which then has failed for that reason.
-func (k *Controller) Evict(pod *corev1.Pod, message string) {
+// eviction is why and how a pod has to go.
+type eviction struct {
+	message string
+	grace   time.Duration
+}
+
+// Evict ends a pod, which then has failed for that reason. Its programs have the grace.
+func (k *Controller) Evict(pod *corev1.Pod, message string, grace time.Duration) {
 	k.mu.Lock()
 	w := k.workers[pod.UID]
 	k.mu.Unlock()
@@ -47,20 +53,17 @@ func (k *Controller) Evict(pod *corev1.Pod, message string) {
 		return
 	}
 	k.Recorder.Event(pod, corev1.EventTypeWarning, evictedReason, message)
-	w.evicted.Store(&message)
+	w.evicted.Store(&eviction{message, grace})
 	w.poke()
 }
-
-// evictionGrace is what a kubelet leaves to pods when something has run out.
-const evictionGrace = time.Second
 
 // evict stops the programs, and tells of the pod's end when they have ended.
 func (w *worker) evict(ctx context.Context, pod *corev1.Pod, in api.Instance, has bool) error {
 	if has && !in.Status.Phase.Finished() {
-		w.stop.ask(ctx, w, in.ID, new(evictionGrace))
+		w.stop.ask(ctx, w, in.ID, &w.evicted.Load().grace)
 		return w.tell(ctx, pod)
 	}
-	w.end = &podstatus.End{Reason: evictedReason, Message: *w.evicted.Load(), Disruption: true}
+	w.end = &podstatus.End{Reason: evictedReason, Message: w.evicted.Load().message, Disruption: true}
 	return w.tell(ctx, pod)
 }
 

@@ -25,8 +25,8 @@ type worker struct {
 	wake     chan struct{}
 	// began is when the pod was first seen.
 	began time.Time
-	// evicted is why the pod has to go, once it has.
-	evicted atomic.Pointer[string]
+	// evicted is set once the pod has to go.
+	evicted atomic.Pointer[eviction]
 
 	// Only run uses these. seen is the pod as it was last known.
 	seen *corev1.Pod

@@ -72,7 +72,7 @@ func (in *Input) waiting(c *corev1.Container, init bool) corev1.ContainerStatus 
 	if wait.Reason == "" {
 		wait.Reason = in.waitReason(init)
 	}
-	return corev1.ContainerStatus{Name: c.Name, Image: c.Image, State: corev1.ContainerState{Waiting: wait}, Started: new(false)}
+	return corev1.ContainerStatus{Name: c.Name, Image: c.Image, State: corev1.ContainerState{Waiting: wait}, Started: new(false), VolumeMounts: mounts(c)}
 }
 
 // waitReason of a container that is about to start.
@@ -86,13 +86,13 @@ func (in *Input) waitReason(init bool) string {
 func (in *Input) container(c *corev1.Container, s *api.ContainerStatus, init bool) corev1.ContainerStatus {
 	id := containerID(in.Instance.ID, s.Name, s.RestartCount)
 	out := corev1.ContainerStatus{
-		Name: s.Name, Image: c.Image, ImageID: imageID(s.Image, s.ImageID), RestartCount: int32(s.RestartCount),
-		Started: new(s.Started), Ready: s.Ready,
+		Name: s.Name, Image: c.Image, ImageID: ImageID(s.Image, s.ImageID), RestartCount: int32(s.RestartCount),
+		Started: new(s.Started), Ready: s.Ready, VolumeMounts: mounts(c),
 		State:                in.state(s.State, id, init),
 		LastTerminationState: in.state(s.LastState, containerID(in.Instance.ID, s.Name, s.RestartCount-1), init),
 	}
 	if out.State.Running != nil || out.State.Terminated != nil {
-		out.ContainerID = id
+		out.ContainerID, out.User = id, user(s.User)
 	} else if out.LastTerminationState.Terminated != nil {
 		out.ContainerID = out.LastTerminationState.Terminated.ContainerID
 	}
@@ -104,6 +104,27 @@ func (in *Input) container(c *corev1.Container, s *api.ContainerStatus, init boo
 		out.Resources = c.Resources.DeepCopy()
 		out.Resources.Claims = nil
 		out.AllocatedResources = out.Resources.Requests
+	}
+	return out
+}
+
+// user that a program began as, where the instance tells it.
+func user(u *api.ContainerUser) *corev1.ContainerUser {
+	if u == nil {
+		return nil
+	}
+	return &corev1.ContainerUser{Linux: &corev1.LinuxContainerUser{UID: u.UID, GID: u.GID, SupplementalGroups: u.SupplementalGroups}}
+}
+
+// mounts are those of the spec. None is read-only recursively: that is refused where it is asked
+// for by all means.
+func mounts(c *corev1.Container) (out []corev1.VolumeMountStatus) {
+	for _, m := range c.VolumeMounts {
+		s := corev1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}
+		if m.ReadOnly {
+			s.RecursiveReadOnly = new(corev1.RecursiveReadOnlyDisabled)
+		}
+		out = append(out, s)
 	}
 	return out
 }
@@ -167,8 +188,8 @@ func containerID(instance, container string, attempt int) string {
 	return fmt.Sprintf("cis://%s/%s/%d", instance, container, attempt)
 }
 
-// imageID is the reference by digest of what runs.
-func imageID(ref, digest string) string {
+// ImageID is the reference by digest of an image that a reference leads to; empty without a digest.
+func ImageID(ref, digest string) string {
 	if digest == "" {
 		return ""
 	}

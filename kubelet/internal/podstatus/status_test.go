@@ -180,3 +180,21 @@ func TestDetails(t *testing.T) {
 		t.Errorf("the same state changed the status: %+v", twice)
 	}
 }
+
+func TestUserAndMounts(t *testing.T) {
+	a := running("a", true)
+	a.User = &api.ContainerUser{UID: 5, GID: 6, SupplementalGroups: []int64{7}}
+	b := waits("b", api.ReasonContainerCreating)
+	b.User = a.User
+	in := input(instance(api.PhaseRunning, "", a, b))
+	in.Pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "v", MountPath: "/v", ReadOnly: true}, {Name: "w", MountPath: "/w"}}
+	in.Pod.Spec.Containers = append(in.Pod.Spec.Containers, corev1.Container{Name: "b"})
+	got := Of(in).ContainerStatuses
+	if u := got[0].User; u == nil || u.Linux.UID != 5 || u.Linux.GID != 6 || u.Linux.SupplementalGroups[0] != 7 || got[1].User != nil {
+		t.Errorf("users %+v, %+v", u, got[1].User)
+	}
+	m := got[0].VolumeMounts
+	if len(m) != 2 || m[0].Name != "v" || m[0].MountPath != "/v" || m[0].RecursiveReadOnly == nil || *m[0].RecursiveReadOnly != corev1.RecursiveReadOnlyDisabled || m[1].ReadOnly || m[1].RecursiveReadOnly != nil {
+		t.Errorf("mounts %+v", m)
+	}
+}

@@ -16,8 +16,8 @@ import (
 type Pods interface {
 	Pods() []*corev1.Pod
 	Instance(pod *corev1.Pod) (api.Instance, bool)
-	// Evict ends a pod, which then has failed for that reason.
-	Evict(pod *corev1.Pod, message string)
+	// Evict ends a pod, which then has failed for that reason. Its programs have the grace.
+	Evict(pod *corev1.Pod, message string, grace time.Duration)
 }
 
 // Config of a manager.
@@ -29,6 +29,8 @@ type Config struct {
 	Thresholds []Threshold
 	// Transition is for how long the node tells of a shortage that has passed.
 	Transition time.Duration
+	// MaxGrace bounds that of pods which go for a soft threshold.
+	MaxGrace time.Duration
 	// Tell is given the node's conditions that hold, whenever it has looked.
 	Tell func(map[corev1.NodeConditionType]bool)
 	Log  *slog.Logger
@@ -39,17 +41,19 @@ type Manager struct {
 	Config
 	// last is when a condition was seen.
 	last map[corev1.NodeConditionType]time.Time
+	// since is from when on each threshold was missed.
+	since map[Threshold]time.Time
 }
 
 // New makes a manager; Run has it look.
 func New(c Config) *Manager {
-	return &Manager{Config: c, last: map[corev1.NodeConditionType]time.Time{}}
+	return &Manager{Config: c, last: map[corev1.NodeConditionType]time.Time{}, since: map[Threshold]time.Time{}}
 }
 
 const (
 	// period is how often it looks.
 	period = 10 * time.Second
-	// patience is how long it waits for an evicted pod's end.
+	// patience is how long it waits for an evicted pod's end, beside its grace.
 	patience = 30 * time.Second
 )
 
@@ -76,9 +80,9 @@ func (m *Manager) look(ctx context.Context) (*corev1.Pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask cis: %w", err)
 	}
-	short := Met(m.Thresholds, info.HostUsage)
-	m.Tell(m.conditions(short, time.Now()))
-	for _, s := range short {
+	now, short := time.Now(), Met(m.Thresholds, info.HostUsage)
+	m.Tell(m.conditions(short, now))
+	for _, s := range m.due(short, now) {
 		ranked := Rank(s, m.candidates(ctx))
 		if len(ranked) == 0 {
 			continue
@@ -86,10 +90,41 @@ func (m *Manager) look(ctx context.Context) (*corev1.Pod, error) {
 		first := ranked[0]
 		message := Message(s, first)
 		m.Log.Warn("a pod is evicted", "namespace", first.Pod.Namespace, "pod", first.Pod.Name, "because", message)
-		m.Pods.Evict(first.Pod, message)
+		m.Pods.Evict(first.Pod, message, m.grace(s, first.Pod))
 		return first.Pod, nil
 	}
 	return nil, nil
+}
+
+// due are the shortages that have lasted for as long as they may.
+func (m *Manager) due(short []Shortage, now time.Time) (due []Shortage) {
+	since := map[Threshold]time.Time{}
+	for _, s := range short {
+		since[s.Threshold] = now
+		if first, ok := m.since[s.Threshold]; ok {
+			since[s.Threshold] = first
+		}
+		if now.Sub(since[s.Threshold]) >= s.grace {
+			due = append(due, s)
+		}
+	}
+	m.since = since
+	return due
+}
+
+// atOnce is what a kubelet leaves to pods when something has run out.
+const atOnce = time.Second
+
+// grace is what a pod has to end: its own where there is time, at most MaxGrace.
+func (m *Manager) grace(s Shortage, pod *corev1.Pod) time.Duration {
+	if !s.soft {
+		return atOnce
+	}
+	grace := m.MaxGrace
+	if own := pod.Spec.TerminationGracePeriodSeconds; own != nil {
+		grace = min(grace, time.Duration(*own)*time.Second)
+	}
+	return max(grace, atOnce)
 }
 
 // conditions are those of now, and those that have not been away for long.
@@ -133,7 +168,7 @@ func (m *Manager) candidates(ctx context.Context) (all []Candidate) {
 
 // gone waits for the end of an evicted pod.
 func (m *Manager) gone(ctx context.Context, pod *corev1.Pod) bool {
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(patience + m.MaxGrace); time.Now().Before(end); {
 		if in, ok := m.Pods.Instance(pod); !ok || in.Status.Phase.Finished() {
 			return true
 		}

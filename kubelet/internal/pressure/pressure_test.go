@@ -59,6 +59,20 @@ func TestMet(t *testing.T) {
 	}
 }
 
+func TestParseSoftRefuses(t *testing.T) {
+	for _, test := range []struct{ thresholds, graces, says string }{
+		{"memory.available<1Gi", "", "memory.available needs a grace period"},
+		{"memory.available<1Gi", "memory.available=x", "such as"},
+		{"memory.available<1Gi", "memory.available=-1s", "such as"},
+		{"memory.available<1Gi", "memory.available=1s,pid.available=1s", "soft threshold"},
+		{"memory<1Gi", "", "must be"},
+	} {
+		if _, err := ParseSoft(test.thresholds, test.graces); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%v: %v", test, err)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for _, text := range []string{"memory.available", "memory<1Gi", "memory.available<x", "memory.available<-1", "nodefs.available<101%", "nodefs.available<x%"} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "must be") {
@@ -138,7 +152,7 @@ func (f *fakeNode) Instance(pod *corev1.Pod) (api.Instance, bool) {
 	return api.Instance{ID: pod.Name, Status: api.InstanceStatus{Phase: phase}}, true
 }
 
-func (f *fakeNode) Evict(pod *corev1.Pod, _ string) {
+func (f *fakeNode) Evict(pod *corev1.Pod, _ string, _ time.Duration) {
 	f.evicted = append(f.evicted, pod.Name)
 	f.host.MemoryAvailable += 60 * api.MiB
 }
@@ -170,5 +184,44 @@ func TestLook(t *testing.T) {
 	}
 	if late := m.conditions(nil, time.Now().Add(2*time.Minute)); late[corev1.NodeMemoryPressure] {
 		t.Error("told for ever")
+	}
+}
+
+// TestSoft: the node tells of a soft shortage at once, and pods go when it has lasted, with grace.
+func TestSoft(t *testing.T) {
+	soft, err := ParseSoft("memory.available<5Gi", "memory.available=1m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(Config{Thresholds: append(parsed(t, Default), soft...), MaxGrace: 20 * time.Second})
+	now := time.Now()
+	at := func(after time.Duration, h api.HostUsage, want int) {
+		t.Helper()
+		short := Met(m.Thresholds, h)
+		if due := m.due(short, now.Add(after)); len(due) != want {
+			t.Errorf("after %s: %d are due, want %d", after, len(due), want)
+		}
+	}
+	if short := Met(m.Thresholds, calm); !m.conditions(short, now)[corev1.NodeMemoryPressure] {
+		t.Error("the node does not tell of it")
+	}
+	none := calm
+	none.MemoryAvailable = 8 * api.GiB
+	at(0, calm, 0)
+	at(59*time.Second, calm, 0)
+	at(60*time.Second, calm, 1)
+	at(61*time.Second, none, 0)
+	at(62*time.Second, calm, 0) // from the beginning
+	none.MemoryAvailable = 0
+	at(63*time.Second, none, 1) // the hard one
+	s, hard := Met(soft, calm)[0], Met(parsed(t, "memory.available<5Gi"), calm)[0]
+	for own, want := range map[int64]time.Duration{5: 5 * time.Second, 30: 20 * time.Second, 0: time.Second} {
+		pod := &corev1.Pod{Spec: corev1.PodSpec{TerminationGracePeriodSeconds: &own}}
+		if got := m.grace(s, pod); got != want {
+			t.Errorf("a pod's %d s become %s", own, got)
+		}
+		if got := m.grace(hard, pod); got != time.Second {
+			t.Errorf("a hard one leaves %s", got)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -47,6 +48,9 @@ type Threshold struct {
 	// One of them is set.
 	quantity int64
 	percent  float64
+	// soft ones may be missed for a while: grace.
+	soft  bool
+	grace time.Duration
 }
 
 // Parse reads SIGNAL<QUANTITY,…, where a quantity may be a part in percent.
@@ -64,17 +68,72 @@ func Parse(text string) (all []Threshold, err error) {
 	return all, nil
 }
 
-func parse(text string) (t Threshold, err error) {
-	name, value, ok := strings.Cut(text, "<")
+// ParseSoft reads thresholds as Parse does, and SIGNAL=DURATION,… for how long each of them may
+// be missed.
+func ParseSoft(text, graces string) ([]Threshold, error) {
+	all, err := Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		all[i].soft, all[i].grace = true, -1
+	}
+	for one := range strings.SplitSeq(graces, ",") {
+		if one == "" {
+			continue
+		}
+		if err := setGrace(all, one); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range all {
+		if t.grace < 0 {
+			return nil, fmt.Errorf("%s needs a grace period", t.signal.name)
+		}
+	}
+	return all, nil
+}
+
+func setGrace(all []Threshold, text string) error {
+	name, value, _ := strings.Cut(text, "=")
+	grace, err := time.ParseDuration(value)
+	if err != nil || grace < 0 {
+		return fmt.Errorf("%q must be SIGNAL=DURATION, such as memory.available=1m30s", text)
+	}
+	found := false
+	for i := range all {
+		if all[i].signal.name == name {
+			all[i].grace, found = grace, true
+		}
+	}
+	if !found {
+		return fmt.Errorf("%q must be of a signal with a soft threshold", text)
+	}
+	return nil
+}
+
+func signalOf(name string) *signal {
+	for _, s := range signals {
+		if s.name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+func signalNames() string {
 	var names []string
 	for _, s := range signals {
 		names = append(names, s.name)
-		if s.name == name {
-			t.signal = s
-		}
 	}
+	return strings.Join(names, ", ")
+}
+
+func parse(text string) (t Threshold, err error) {
+	name, value, ok := strings.Cut(text, "<")
+	t.signal = signalOf(name)
 	if !ok || t.signal == nil {
-		return t, fmt.Errorf("%q must be SIGNAL<QUANTITY, where SIGNAL is one of %s", text, strings.Join(names, ", "))
+		return t, fmt.Errorf("%q must be SIGNAL<QUANTITY, where SIGNAL is one of %s", text, signalNames())
 	}
 	if part, ok := strings.CutSuffix(value, "%"); ok {
 		if t.percent, err = strconv.ParseFloat(part, 64); err != nil || t.percent < 0 || t.percent > 100 {
@@ -92,7 +151,7 @@ func parse(text string) (t Threshold, err error) {
 
 // Shortage is a threshold that is not kept.
 type Shortage struct {
-	signal         *signal
+	Threshold
 	wanted, actual int64
 }
 
@@ -112,7 +171,7 @@ func Met(thresholds []Threshold, h api.HostUsage) (all []Shortage) {
 				wanted = int64(float64(whole) * t.percent / 100)
 			}
 			if left < wanted {
-				all = append(all, Shortage{s, wanted, left})
+				all = append(all, Shortage{t, wanted, left})
 			}
 		}
 	}

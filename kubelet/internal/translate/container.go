@@ -19,9 +19,11 @@ func (t *translation) containers(containers []corev1.Container, field string) (o
 
 func (t *translation) container(c *corev1.Container, field string) api.Container {
 	env := t.environment(c, field)
+	command, args := expandAll(c.Command, env.lookup), expandAll(c.Args, env.lookup)
+	x := textsOf(command, args, env)
 	out := api.Container{
 		Name: c.Name, Image: c.Image, ImagePullPolicy: api.PullPolicy(c.ImagePullPolicy),
-		Command: expandAll(c.Command, t.known(env.lookup, field+".command")), Args: expandAll(c.Args, t.known(env.lookup, field+".args")), Env: env.vars,
+		Command: x.words(command), Args: x.words(args), Env: x.env(env.vars), ExpandFields: x.expand,
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		Resources: api.Resources{Limits: api.ResourceList{CPU: cpuOf(c.Resources.Limits), Memory: memoryOf(c.Resources.Limits)}},
 		Ports:     t.ports(c.Ports, field+".ports"),
@@ -31,6 +33,7 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 	if c.RestartPolicy != nil {
 		out.RestartPolicy = api.RestartPolicy(*c.RestartPolicy)
 	}
+	out.RestartPolicyRules = t.restartRules(c.RestartPolicyRules, field+".restartPolicyRules")
 	t.security(c, &out, field+".securityContext")
 	for i, m := range c.VolumeMounts {
 		out.VolumeMounts = append(out.VolumeMounts, t.mount(m, env, fmt.Sprintf("%s.volumeMounts[%d]", field, i)))
@@ -43,6 +46,27 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 			PostStart: t.hook(c, l.PostStart, field+".lifecycle.postStart"),
 			PreStop:   t.hook(c, l.PreStop, field+".lifecycle.preStop"),
 		}
+		if l.StopSignal != nil {
+			out.Lifecycle.StopSignal = string(*l.StopSignal)
+		}
+	}
+	return out
+}
+
+func (t *translation) restartRules(rules []corev1.ContainerRestartRule, field string) (out []api.ContainerRestartRule) {
+	for i, r := range rules {
+		if r.Action != corev1.ContainerRestartRuleActionRestart {
+			t.problems.refuse(fmt.Sprintf("%s[%d].action", field, i), "only Restart is accepted")
+			continue
+		}
+		rule := api.ContainerRestartRule{Action: api.ActionRestart}
+		if e := r.ExitCodes; e != nil {
+			rule.ExitCodes = &api.RestartRuleExitCodes{Operator: api.RestartRuleOperator(e.Operator)}
+			for _, code := range e.Values {
+				rule.ExitCodes.Values = append(rule.ExitCodes.Values, int(code))
+			}
+		}
+		out = append(out, rule)
 	}
 	return out
 }
@@ -82,7 +106,7 @@ func (t *translation) hook(c *corev1.Container, h *corev1.LifecycleHandler, fiel
 		return nil
 	}
 	if h.TCPSocket != nil {
-		t.problems.refuse(field+".tcpSocket", "is for probes only")
+		t.problems.refuse(field+".tcpSocket", "a kubelet only ever fails it; use exec or httpGet")
 	}
 	out := t.handler(c, h.Exec, h.HTTPGet, nil, field)
 	if h.Sleep != nil {

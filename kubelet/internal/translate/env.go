@@ -9,8 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-
-	"cis/api"
 )
 
 // environment of a container: services, then envFrom, then env; a later one of a name
@@ -19,7 +17,7 @@ func (t *translation) environment(c *corev1.Container, field string) *environmen
 	e := &environment{at: map[string]int{}}
 	services := serviceEnv(t.Pod, t.Material.Services)
 	for _, name := range slices.Sorted(maps.Keys(services)) {
-		e.set(name, services[name])
+		e.set(name, literal(services[name]))
 	}
 	for _, from := range c.EnvFrom {
 		t.envFrom(e, from)
@@ -28,12 +26,12 @@ func (t *translation) environment(c *corev1.Container, field string) *environmen
 		at := fmt.Sprintf("%s.env[%d]", field, i)
 		switch {
 		case v.ValueFrom == nil:
-			e.set(v.Name, expand(v.Value, t.known(e.lookup, at+".value")))
+			e.set(v.Name, expand(v.Value, e.lookup))
 		case v.ValueFrom.FieldRef != nil && addressField(v.ValueFrom.FieldRef.FieldPath):
-			e.setVar(api.EnvVar{Name: v.Name, ValueFrom: &api.EnvVarSource{FieldRef: &api.FieldRef{FieldPath: api.FieldAddress}}})
+			e.set(v.Name, addressRef)
 		default:
 			if value, ok := t.valueFrom(c, v.ValueFrom, at+".valueFrom"); ok {
-				e.set(v.Name, value)
+				e.set(v.Name, literal(value))
 			}
 		}
 	}
@@ -44,40 +42,33 @@ func (t *translation) environment(c *corev1.Container, field string) *environmen
 // instance has one of IPv4, and more only where its subnet has IPv6.
 func addressField(path string) bool { return path == "status.podIP" || path == "status.podIPs" }
 
-// known looks variables up for text that is made now; the address is not known yet.
-func (t *translation) known(lookup func(string) (api.EnvVar, bool), field string) func(string) (string, bool) {
-	return func(name string) (string, bool) {
-		v, ok := lookup(name)
-		if ok && v.ValueFrom != nil {
-			t.problems.refuse(field, "$(%s) is not known before the instance is made", name)
-		}
-		return v.Value, ok
-	}
+// variable of an environment.
+type variable struct {
+	name  string
+	value template
 }
 
 // environment keeps the order in which variables were first set.
 type environment struct {
-	vars []api.EnvVar
+	vars []variable
 	at   map[string]int
 }
 
-func (e *environment) set(name, value string) { e.setVar(api.EnvVar{Name: name, Value: value}) }
-
-func (e *environment) setVar(v api.EnvVar) {
-	if i, ok := e.at[v.Name]; ok {
-		e.vars[i] = v
+func (e *environment) set(name string, value template) {
+	if i, ok := e.at[name]; ok {
+		e.vars[i].value = value
 		return
 	}
-	e.at[v.Name] = len(e.vars)
-	e.vars = append(e.vars, v)
+	e.at[name] = len(e.vars)
+	e.vars = append(e.vars, variable{name, value})
 }
 
-func (e *environment) lookup(name string) (api.EnvVar, bool) {
+func (e *environment) lookup(name string) (template, bool) {
 	i, ok := e.at[name]
 	if !ok {
-		return api.EnvVar{}, false
+		return "", false
 	}
-	return e.vars[i], true
+	return e.vars[i].value, true
 }
 
 func (t *translation) envFrom(e *environment, from corev1.EnvFromSource) {
@@ -101,7 +92,7 @@ func (t *translation) envFrom(e *environment, from corev1.EnvFromSource) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(data)) {
-		e.set(from.Prefix+key, data[key])
+		e.set(from.Prefix+key, literal(data[key]))
 	}
 }
 

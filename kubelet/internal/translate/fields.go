@@ -15,31 +15,32 @@ import (
 var honoured = map[reflect.Type]string{
 	reflect.TypeFor[corev1.PodSpec](): `volumes initContainers containers ephemeralContainers restartPolicy terminationGracePeriodSeconds
 		activeDeadlineSeconds dnsPolicy nodeSelector serviceAccountName serviceAccount automountServiceAccountToken nodeName
-		hostNetwork hostPID hostIPC shareProcessNamespace securityContext imagePullSecrets hostname subdomain affinity schedulerName tolerations
+		hostNetwork hostPID hostIPC shareProcessNamespace securityContext imagePullSecrets hostname hostnameOverride subdomain setHostnameAsFQDN affinity schedulerName tolerations
 		hostAliases priorityClassName priority dnsConfig readinessGates runtimeClassName enableServiceLinks preemptionPolicy overhead
 		topologySpreadConstraints os hostUsers schedulingGates resources schedulingGroup`,
 	reflect.TypeFor[corev1.Container](): `name image command args workingDir ports envFrom env resources volumeMounts livenessProbe readinessProbe
-		startupProbe lifecycle terminationMessagePath terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty restartPolicy`,
+		startupProbe lifecycle terminationMessagePath terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty restartPolicy restartPolicyRules`,
 	reflect.TypeFor[corev1.EphemeralContainer](): `name image command args workingDir envFrom env volumeMounts terminationMessagePath
 		terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty targetContainerName`,
-	reflect.TypeFor[corev1.ContainerPort]():        "name hostPort containerPort protocol hostIP",
-	reflect.TypeFor[corev1.VolumeMount]():          "name readOnly mountPath subPath subPathExpr recursiveReadOnly mountPropagation",
-	reflect.TypeFor[corev1.ResourceRequirements](): "limits requests",
+	reflect.TypeFor[corev1.ContainerRestartRule]():            "action exitCodes",
+	reflect.TypeFor[corev1.ContainerRestartRuleOnExitCodes](): "operator values",
+	reflect.TypeFor[corev1.ContainerPort]():                   "name hostPort containerPort protocol hostIP",
+	reflect.TypeFor[corev1.VolumeMount]():                     "name readOnly mountPath subPath subPathExpr recursiveReadOnly mountPropagation",
+	reflect.TypeFor[corev1.ResourceRequirements]():            "limits requests",
 
 	reflect.TypeFor[corev1.EnvVar]():             "name value valueFrom",
 	reflect.TypeFor[corev1.EnvVarSource]():       "fieldRef resourceFieldRef configMapKeyRef secretKeyRef",
 	reflect.TypeFor[corev1.EnvFromSource]():      "prefix configMapRef secretRef",
-	reflect.TypeFor[corev1.Lifecycle]():          "postStart preStop",
+	reflect.TypeFor[corev1.Lifecycle]():          "postStart preStop stopSignal",
 	reflect.TypeFor[corev1.LifecycleHandler]():   "exec httpGet tcpSocket sleep",
 	reflect.TypeFor[corev1.Probe]():              "exec httpGet tcpSocket grpc initialDelaySeconds timeoutSeconds periodSeconds successThreshold failureThreshold terminationGracePeriodSeconds",
 	reflect.TypeFor[corev1.HTTPGetAction]():      "path port host scheme httpHeaders",
 	reflect.TypeFor[corev1.TCPSocketAction]():    "port host",
 	reflect.TypeFor[corev1.GRPCAction]():         "port service",
 	reflect.TypeFor[corev1.SleepAction]():        "seconds",
-	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile supplementalGroups supplementalGroupsPolicy fsGroup fsGroupChangePolicy",
+	reflect.TypeFor[corev1.PodSecurityContext](): "runAsUser runAsGroup runAsNonRoot seccompProfile appArmorProfile seLinuxOptions supplementalGroups supplementalGroupsPolicy fsGroup fsGroupChangePolicy sysctls",
 	reflect.TypeFor[corev1.SecurityContext](): `capabilities privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem procMount
-		allowPrivilegeEscalation seccompProfile`,
-	reflect.TypeFor[corev1.SeccompProfile](): "type",
+		allowPrivilegeEscalation seccompProfile appArmorProfile seLinuxOptions`,
 
 	reflect.TypeFor[corev1.Volume]():                        "name emptyDir secret configMap downwardAPI projected persistentVolumeClaim ephemeral",
 	reflect.TypeFor[corev1.EmptyDirVolumeSource]():          "medium sizeLimit",

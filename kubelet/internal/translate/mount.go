@@ -28,14 +28,16 @@ func (t *translation) mount(m corev1.VolumeMount, env *environment, field string
 
 // expandPath replaces the variables of a path, all of which have to be known.
 func (t *translation) expandPath(expr string, env *environment, field string) string {
-	known := t.known(env.lookup, field)
-	return expand(expr, func(name string) (string, bool) {
-		value, ok := known(name)
-		if !ok {
+	return expand(expr, func(name string) (template, bool) {
+		value, ok := env.lookup(name)
+		switch {
+		case !ok:
 			t.problems.refuse(field, "the container has no variable %q", name)
+		case value.late():
+			t.problems.refuse(field, "$(%s) is not known before the instance is made", name)
 		}
 		return value, ok
-	})
+	}).plain()
 }
 
 // subPath is a part of a volume in the form that /v1 wants; empty: all of it.

@@ -18,18 +18,11 @@ func (t *translation) network(s *api.InstanceSpec) {
 			t.problems.refuse("spec."+field, "an instance has no part in the host's namespaces")
 		}
 	}
-	s.Hostname = hostname(t.Pod)
+	t.hostname(s)
 	t.dns(s)
 	for _, a := range spec.HostAliases {
 		s.HostAliases = append(s.HostAliases, api.HostAlias{IP: a.IP, Hostnames: a.Hostnames})
 	}
-}
-
-func hostname(pod *corev1.Pod) string {
-	if pod.Spec.Hostname != "" {
-		return pod.Spec.Hostname
-	}
-	return strings.Trim(cut(strings.ReplaceAll(pod.Name, ".", "-"), 63), "-")
 }
 
 // dns follows the kubelet: cluster names first, if there is a cluster DNS.
@@ -101,7 +94,7 @@ func (t *translation) ports(ports []corev1.ContainerPort, field string) (out []a
 		out = append(out, api.ContainerPort{Name: p.Name, ContainerPort: int(p.ContainerPort), Protocol: string(p.Protocol)})
 		if p.HostPort != 0 {
 			n := &t.out.Request.Network
-			n.Ports = append(n.Ports, api.PublishedPort{HostAddress: p.HostIP, HostPort: int(p.HostPort), Port: int(p.ContainerPort), Protocol: string(p.Protocol)})
+			n.Ports = append(n.Ports, api.PublishedPort{HostAddress: p.HostIP, HostPort: int(p.HostPort), Port: int(p.ContainerPort), Protocol: string(p.Protocol), Guarded: true})
 		}
 	}
 	return out

@@ -33,6 +33,8 @@ func (m *Missing) Error() string { return m.Message }
 type problems struct {
 	fields  []FieldProblem
 	missing *Missing
+	// failure is what a kubelet tries again and again.
+	failure error
 }
 
 func (p *problems) refuse(field, format string, args ...any) {
@@ -45,6 +47,8 @@ func (p *problems) lacks(volume, format string, args ...any) {
 	}
 }
 
+func (p *problems) fails(format string, args ...any) { p.failure = fmt.Errorf(format, args...) }
+
 func (p *problems) err() error {
 	switch {
 	case len(p.fields) > 0:
@@ -52,5 +56,5 @@ func (p *problems) err() error {
 	case p.missing != nil:
 		return p.missing
 	}
-	return nil
+	return p.failure
 }

@@ -3,6 +3,7 @@ package translate
 import (
 	"reflect"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -22,7 +23,12 @@ func (t *translation) security(c *corev1.Container, out *api.Container, field st
 	t.privileges(sc, field)
 	t.seccomp(pod.SeccompProfile, "spec.securityContext.seccompProfile")
 	t.seccomp(sc.SeccompProfile, field+".seccompProfile")
+	t.modules(pod.AppArmorProfile, pod.SELinuxOptions, "spec.securityContext")
+	t.modules(sc.AppArmorProfile, sc.SELinuxOptions, field)
 	made := api.SecurityContext{ReadOnlyRootFilesystem: is(sc.ReadOnlyRootFilesystem)}
+	if p := or(sc.SeccompProfile, pod.SeccompProfile); p != nil && p.Type == corev1.SeccompProfileTypeUnconfined {
+		made.SeccompProfile = &api.SeccompProfile{Type: api.SeccompUnconfined}
+	}
 	if e := sc.AllowPrivilegeEscalation; e != nil && !*e {
 		made.AllowPrivilegeEscalation = e
 	}
@@ -31,8 +37,8 @@ func (t *translation) security(c *corev1.Container, out *api.Container, field st
 	}
 	made.RunAsNonRoot = is(or(sc.RunAsNonRoot, pod.RunAsNonRoot))
 	made.SupplementalGroups = pod.SupplementalGroups
-	if p := pod.SupplementalGroupsPolicy; p != nil && *p != corev1.SupplementalGroupsPolicyMerge {
-		t.problems.refuse("spec.securityContext.supplementalGroupsPolicy", "only Merge is accepted")
+	if p := pod.SupplementalGroupsPolicy; p != nil && *p == corev1.SupplementalGroupsPolicyStrict {
+		made.SupplementalGroupsPolicy = api.GroupsStrict
 	}
 	if !reflect.ValueOf(made).IsZero() {
 		out.SecurityContext = &made
@@ -61,11 +67,43 @@ func (t *translation) privileges(sc *corev1.SecurityContext, field string) {
 	}
 }
 
-// seccomp accepts the profile that every container has anyway.
+// seccomp accepts what needs no file of the node.
 func (t *translation) seccomp(p *corev1.SeccompProfile, field string) {
-	if p != nil && p.Type != corev1.SeccompProfileTypeRuntimeDefault {
-		t.problems.refuse(field+".type", "only RuntimeDefault is accepted")
+	if p != nil && p.Type == corev1.SeccompProfileTypeLocalhost {
+		t.problems.refuse(field+".type", "only RuntimeDefault and Unconfined are accepted")
 	}
+}
+
+// modules accepts what asks for no security module: the kernels inside have none.
+func (t *translation) modules(armor *corev1.AppArmorProfile, linux *corev1.SELinuxOptions, field string) {
+	if armor != nil && armor.Type != corev1.AppArmorProfileTypeUnconfined {
+		t.problems.refuse(field+".appArmorProfile.type", "there is no AppArmor in an instance; only Unconfined is accepted")
+	}
+	if linux != nil && *linux != (corev1.SELinuxOptions{}) {
+		t.problems.refuse(field+".seLinuxOptions", "there is no SELinux in an instance; only an empty value is accepted")
+	}
+}
+
+// instanceSecurity is what holds for the pod as a whole. Kubernetes' policy where none is given is
+// Always.
+func (t *translation) instanceSecurity(sc *corev1.PodSecurityContext) *api.InstanceSecurityContext {
+	if sc == nil || sc.FSGroup == nil && len(sc.Sysctls) == 0 {
+		return nil
+	}
+	made := &api.InstanceSecurityContext{FSGroup: sc.FSGroup}
+	if sc.FSGroup != nil {
+		made.FSGroupChangePolicy = api.FSGroupAlways
+		if p := sc.FSGroupChangePolicy; p != nil {
+			made.FSGroupChangePolicy = api.FSGroupChangePolicy(*p)
+		}
+	}
+	if len(sc.Sysctls) > 0 && t.Isolation == api.IsolationGVisor {
+		t.problems.refuse("spec.securityContext.sysctls", "the kernel of gVisor has no such settings; a VM's has (runtimeClassName)")
+	}
+	for _, s := range sc.Sysctls {
+		made.Sysctls = append(made.Sysctls, api.Sysctl{Name: strings.ReplaceAll(s.Name, "/", "."), Value: s.Value})
+	}
+	return made
 }
 
 func capabilities(names []corev1.Capability) (out []string) {

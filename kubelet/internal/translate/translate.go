@@ -72,8 +72,8 @@ type translation struct {
 	readOnly map[string]bool
 }
 
-// Pod translates. The error is a *Refusal, or a *Missing where something that the pod
-// names does not exist.
+// Pod translates. The error is a *Refusal, a *Missing where something that the pod
+// names does not exist, or another where a kubelet, too, makes no sandbox of it.
 func Pod(in Input) (Output, error) {
 	t := &translation{Input: in, readOnly: map[string]bool{}}
 	t.problems.unknown(in.Pod)
@@ -87,9 +87,7 @@ func Pod(in Input) (Output, error) {
 	t.network(s)
 	t.size(s)
 	s.Volumes = t.volumes()
-	if sc := spec.SecurityContext; sc != nil && sc.FSGroup != nil {
-		s.SecurityContext = &api.InstanceSecurityContext{FSGroup: sc.FSGroup}
-	}
+	s.SecurityContext = t.instanceSecurity(spec.SecurityContext)
 	s.InitContainers = t.containers(spec.InitContainers, "spec.initContainers")
 	s.Containers = t.containers(spec.Containers, "spec.containers")
 	t.pullSecrets(s)
@@ -129,7 +127,7 @@ func (t *translation) labels() map[string]string {
 	}
 }
 
-// LabelText is as much of an object's name as a label's value can have.
+// LabelText is as much of an object's name as a label's value, or a host's name, can have.
 func LabelText(name string) string { return strings.TrimRight(cut(name, 63), "-.") }
 
 const maxGrace = 3600

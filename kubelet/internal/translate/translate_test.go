@@ -80,13 +80,33 @@ func TestPod(t *testing.T) {
 			`{containers: [{name: a, image: i, livenessProbe: {grpc: {port: 9, service: s}, terminationGracePeriodSeconds: 3}, readinessProbe: {grpc: {port: 9}}, startupProbe: {tcpSocket: {port: 7, host: 192.0.2.1}}, lifecycle: {preStop: {sleep: {seconds: 5}}}}]}`,
 			`{"containers":[{"name":"a","image":"i","livenessProbe":{"grpc":{"port":9,"service":"s"},"terminationGracePeriodSeconds":3},"readinessProbe":{"grpc":{"port":9}},"startupProbe":{"tcpSocket":{"port":7,"host":"192.0.2.1"}},"lifecycle":{"preStop":{"sleep":{"seconds":5}}}}]}`,
 		},
+		"ends and what follows": {
+			`{containers: [{name: a, image: i, restartPolicy: Never, restartPolicyRules: [{action: Restart, exitCodes: {operator: NotIn, values: [3, 4]}}], lifecycle: {stopSignal: SIGUSR1}}]}`,
+			`{"containers":[{"name":"a","image":"i","restartPolicy":"Never","restartPolicyRules":[{"action":"Restart","exitCodes":{"operator":"NotIn","values":[3,4]}}],"lifecycle":{"stopSignal":"SIGUSR1"}}]}`,
+		},
 		"sidecars": {
 			`{initContainers: [{name: s, image: i, restartPolicy: Always, readinessProbe: {tcpSocket: {port: 80}}, resources: {requests: {cpu: 100m, memory: 64Mi}}}, {name: i, image: i, resources: {limits: {cpu: 500m, memory: 32Mi}}}], containers: [{name: a, image: i, restartPolicy: Never, resources: {requests: {cpu: 200m, memory: 64Mi}}}]}`,
 			`{"containers":[{"name":"a","image":"i","restartPolicy":"Never"}],"initContainers":[{"name":"s","image":"i","restartPolicy":"Always","readinessProbe":{"tcpSocket":{"port":80}}},{"name":"i","image":"i","resources":{"limits":{"cpu":"0.5","memory":"32Mi"}}}],"cpu":"0.6","memory":"128Mi"}`,
 		},
 		"the group of volumes": {
 			`{securityContext: {fsGroup: 2000, fsGroupChangePolicy: OnRootMismatch}, volumes: [{name: e, emptyDir: {}}], containers: [{name: a, image: i}]}`,
-			`{"containers":[{"name":"a","image":"i"}],"volumes":[{"name":"e","emptyDir":{}}],"securityContext":{"fsGroup":2000}}`,
+			`{"containers":[{"name":"a","image":"i"}],"volumes":[{"name":"e","emptyDir":{}}],"securityContext":{"fsGroup":2000,"fsGroupChangePolicy":"OnRootMismatch"}}`,
+		},
+		"the group of volumes, always": {
+			`{securityContext: {fsGroup: 2000}, containers: [{name: a, image: i}]}`,
+			`{"containers":[{"name":"a","image":"i"}],"securityContext":{"fsGroup":2000,"fsGroupChangePolicy":"Always"}}`,
+		},
+		"settings of its kernel": {
+			`{securityContext: {sysctls: [{name: net/ipv4/tcp_rmem, value: 1 2 3}]}, containers: [{name: a, image: i}]}`,
+			`{"containers":[{"name":"a","image":"i"}],"securityContext":{"sysctls":[{"name":"net.ipv4.tcp_rmem","value":"1 2 3"}]}}`,
+		},
+		"its groups alone": {
+			`{securityContext: {supplementalGroups: [7], supplementalGroupsPolicy: Strict}, containers: [{name: a, image: i}]}`,
+			`{"containers":[{"name":"a","image":"i","securityContext":{"supplementalGroups":[7],"supplementalGroupsPolicy":"Strict"}}]}`,
+		},
+		"nothing confines it": {
+			`{securityContext: {seccompProfile: {type: Unconfined}, appArmorProfile: {type: Unconfined}, seLinuxOptions: {}}, containers: [{name: a, image: i, securityContext: {appArmorProfile: {type: Unconfined}, seLinuxOptions: {}, procMount: Default}}, {name: b, image: i, securityContext: {seccompProfile: {type: RuntimeDefault}}}]}`,
+			`{"containers":[{"name":"a","image":"i","securityContext":{"seccompProfile":{"type":"Unconfined"}}},{"name":"b","image":"i"}]}`,
 		},
 		"no new privileges": {
 			`{containers: [{name: a, image: i, securityContext: {allowPrivilegeEscalation: false}}, {name: b, image: i, securityContext: {allowPrivilegeEscalation: true}}]}`,
@@ -94,7 +114,7 @@ func TestPod(t *testing.T) {
 		},
 		"probes and hooks": {
 			`{containers: [{name: a, image: i, ports: [{name: http, containerPort: 80, hostPort: 8080, protocol: TCP}], livenessProbe: {httpGet: {port: http, path: /x, scheme: HTTP}, periodSeconds: 3, timeoutSeconds: 1, successThreshold: 1, failureThreshold: 2}, readinessProbe: {tcpSocket: {port: 80}}, lifecycle: {preStop: {exec: {command: [a]}}}}]}`,
-			`{"containers":[{"name":"a","image":"i","ports":[{"name":"http","containerPort":80,"protocol":"TCP"}],"livenessProbe":{"httpGet":{"path":"/x","port":80,"scheme":"HTTP"},"periodSeconds":3,"timeoutSeconds":1,"successThreshold":1,"failureThreshold":2},"readinessProbe":{"tcpSocket":{"port":80}},"lifecycle":{"preStop":{"exec":{"command":["a"]}}}}],"network":{"ports":[{"hostPort":8080,"port":80,"protocol":"TCP"}]}}`,
+			`{"containers":[{"name":"a","image":"i","ports":[{"name":"http","containerPort":80,"protocol":"TCP"}],"livenessProbe":{"httpGet":{"path":"/x","port":80,"scheme":"HTTP"},"periodSeconds":3,"timeoutSeconds":1,"successThreshold":1,"failureThreshold":2},"readinessProbe":{"tcpSocket":{"port":80}},"lifecycle":{"preStop":{"exec":{"command":["a"]}}}}],"network":{"ports":[{"hostPort":8080,"port":80,"protocol":"TCP","guarded":true}]}}`,
 		},
 		"the environment": {
 			`{containers: [{name: a, image: i, envFrom: [{prefix: C_, configMapRef: {name: c}}, {secretRef: {name: absent, optional: true}}], env: [
@@ -104,6 +124,10 @@ func TestPod(t *testing.T) {
 				{name: M, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}, {name: P, valueFrom: {resourceFieldRef: {resource: requests.cpu, divisor: 1m}}}],
 				resources: {requests: {cpu: 250m}}}]}`,
 			`{"containers":[{"name":"a","image":"i","env":[{"name":"C_j","value":"w"},{"name":"C_k","value":"v"},{"name":"NAME","value":"web-0"},{"name":"L","value":"web"},{"name":"H","value":"192.0.2.1"},{"name":"S","value":"word"},{"name":"M","value":"16384"},{"name":"P","value":"250"}]}],"cpu":"0.25","memory":"256Mi"}`,
+		},
+		"the address within texts": {
+			`{containers: [{name: a, image: i, command: [sh, "$(IP):$(M) $$(IP) $x $(Y)"], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}, {name: M, value: $1}, {name: U, value: "$(M)@$(IP)"}, {name: V, value: "<$(U)>"}]}, {name: b, image: i, args: [$]}]}`,
+			`{"containers":[{"name":"a","image":"i","command":["sh","$(status.address):$$1 $$(IP) $$x $$(Y)"],"env":[{"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.address"}}},{"name":"M","value":"$$1"},{"name":"U","value":"$$1@$(status.address)"},{"name":"V","value":"<$$1@$(status.address)>"}],"expandFields":true},{"name":"b","image":"i","args":["$"]}]}`,
 		},
 		"volumes": {
 			`{volumes: [{name: e, emptyDir: {medium: Memory, sizeLimit: 1Mi}}, {name: c, configMap: {name: c, defaultMode: 256, items: [{key: k, path: d/k, mode: 292}, {key: b, path: b}]}}, {name: s, secret: {secretName: s}},
@@ -202,6 +226,33 @@ func TestClusterDNS(t *testing.T) {
 	}
 }
 
+func TestHostname(t *testing.T) {
+	long := strings.Repeat("a", 62) + ".b.c"
+	for spec, want := range map[string]api.InstanceSpec{
+		`{}`:                               {Hostname: "web.0"},
+		`{hostname: h}`:                    {Hostname: "h"},
+		`{subdomain: s}`:                   {Hostname: "web.0", Domain: "s.shop.svc.cluster.local"},
+		`{setHostnameAsFQDN: true}`:        {Hostname: "web.0"},
+		`{hostnameOverride: a.test}`:       {Hostname: "a.test"},
+		`{hostnameOverride: ` + long + `}`: {Hostname: strings.Repeat("a", 62)},
+		`{hostname: h, subdomain: s, setHostnameAsFQDN: true}`: {Hostname: "h", Domain: "s.shop.svc.cluster.local", SetHostnameAsFQDN: true},
+	} {
+		in := input(pod(t, spec))
+		in.Pod.Name, in.DNS.Domain = "web.0", "cluster.local"
+		out, err := Pod(in)
+		got := out.Request.InstanceSpec
+		if err != nil || got.Hostname != want.Hostname || got.Domain != want.Domain || got.SetHostnameAsFQDN != want.SetHostnameAsFQDN {
+			t.Errorf("%s: %q in %q, %t, %v", spec, got.Hostname, got.Domain, got.SetHostnameAsFQDN, err)
+		}
+	}
+	in := input(pod(t, `{hostname: `+strings.Repeat("h", 50)+`, subdomain: s, setHostnameAsFQDN: true}`))
+	in.DNS.Domain = "cluster.local"
+	var refusal *Refusal
+	if _, err := Pod(in); err == nil || errors.As(err, &refusal) || !strings.Contains(err.Error(), "is too long (64 characters is the max") {
+		t.Errorf("a full name that is too long: %v", err)
+	}
+}
+
 func TestPullSecrets(t *testing.T) {
 	out, err := Pod(input(pod(t, `{imagePullSecrets: [{name: absent}, {name: pull}, {name: old}], containers: [{name: a, image: i}]}`)))
 	if err != nil {
@@ -216,43 +267,50 @@ func TestPullSecrets(t *testing.T) {
 // TestRefusals: what cannot be given is refused by its name.
 func TestRefusals(t *testing.T) {
 	for spec, field := range map[string]string{
-		`{hostNetwork: true, containers: [{name: a}]}`:                                                                    "spec.hostNetwork",
-		`{hostPID: true, containers: [{name: a}]}`:                                                                        "spec.hostPID",
-		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                     "spec.volumes[0].hostPath",
-		`{volumes: [{name: v, persistentVolumeClaim: {claimName: nfs}}]}`:                                                 "spec.volumes[0]",
-		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                       "spec.containers[1].securityContext.privileged",
-		`{securityContext: {sysctls: [{name: a, value: b}]}}`:                                                             "spec.securityContext.sysctls",
-		`{containers: [{name: a, securityContext: {seccompProfile: {type: Unconfined}}}]}`:                                "spec.containers[0].securityContext.seccompProfile.type",
-		`{containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: Restart}]}]}`:                        "spec.containers[0].restartPolicyRules",
-		`{containers: [{name: a, livenessProbe: {httpGet: {port: none}}}]}`:                                               "spec.containers[0].livenessProbe.httpGet.port",
-		`{containers: [{name: a, livenessProbe: {httpGet: {port: 1, host: h}}}]}`:                                         "spec.containers[0].livenessProbe.httpGet.host",
-		`{containers: [{name: a, livenessProbe: {exec: {command: [a]}, terminationGracePeriodSeconds: 3601}}]}`:           "spec.containers[0].livenessProbe.terminationGracePeriodSeconds",
-		`{containers: [{name: a, lifecycle: {stopSignal: SIGUSR1}}]}`:                                                     "spec.containers[0].lifecycle.stopSignal",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPath: a/../../s}]}]}`:                         "spec.containers[0].volumeMounts[0].subPath",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]}]}`:            "spec.containers[0].volumeMounts[0].mountPropagation",
-		`{containers: [{name: a, resources: {limits: {nvidia.com/gpu: 1}}}]}`:                                             "spec.containers[0].resources.limits[nvidia.com/gpu]",
-		`{containers: [{name: a, ports: [{containerPort: 1, protocol: SCTP}]}]}`:                                          "spec.containers[0].ports[0].protocol",
-		`{containers: [{name: a, args: ["$(IP)"], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`: "spec.containers[0].args",
-		`{terminationGracePeriodSeconds: 4000, containers: [{name: a}]}`:                                                  "spec.terminationGracePeriodSeconds",
-		`{setHostnameAsFQDN: true, containers: [{name: a}]}`:                                                              "spec.setHostnameAsFQDN",
-		`{resourceClaims: [{name: a}], containers: [{name: a}]}`:                                                          "spec.resourceClaims",
-		`{volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {path: a}}]}}], containers: [{name: a}]}`:        "spec.volumes[0].projected.sources[0].clusterTrustBundle",
-		`{securityContext: {runAsGroup: 1}, containers: [{name: a}]}`:                                                     "spec.containers[0].securityContext.runAsGroup",
-		`{volumes: [{name: v, emptyDir: {medium: HugePages}}], containers: [{name: a}]}`:                                  "spec.volumes[0].emptyDir.medium",
-		`{containers: [{name: a, volumeDevices: [{name: d, devicePath: /d}]}]}`:                                           "spec.containers[0].volumeDevices",
-		`{containers: [{name: a, securityContext: {procMount: Unmasked}}]}`:                                               "spec.containers[0].securityContext.procMount",
-		`{containers: [{name: a, resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]}], hostIPC: true}`:       "spec.hostIPC",
-		`{containers: [{name: a, securityContext: {seLinuxOptions: {level: a}}}]}`:                                        "spec.containers[0].securityContext.seLinuxOptions",
-		`{containers: [{name: a, securityContext: {appArmorProfile: {type: Localhost, localhostProfile: x}}}]}`:           "spec.containers[0].securityContext.appArmorProfile",
-		`{containers: [{name: a, resources: {claims: [{name: a}]}}]}`:                                                     "spec.containers[0].resources.claims",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(NONE)"}]}]}`:                     "spec.containers[0].volumeMounts[0].subPathExpr",
-		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, recursiveReadOnly: Enabled, readOnly: true}]}]}`: "spec.containers[0].volumeMounts[0].recursiveReadOnly",
+		`{hostNetwork: true, containers: [{name: a}]}`:                                                                                                                   "spec.hostNetwork",
+		`{hostPID: true, containers: [{name: a}]}`:                                                                                                                       "spec.hostPID",
+		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                                                                    "spec.volumes[0].hostPath",
+		`{volumes: [{name: v, persistentVolumeClaim: {claimName: nfs}}]}`:                                                                                                "spec.volumes[0]",
+		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                                                                      "spec.containers[1].securityContext.privileged",
+		`{containers: [{name: a, securityContext: {seccompProfile: {type: Localhost, localhostProfile: x}}}]}`:                                                           "spec.containers[0].securityContext.seccompProfile.type",
+		`{containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: RestartAllContainers}]}]}`:                                                          "spec.containers[0].restartPolicyRules[0].action",
+		`{containers: [{name: a, livenessProbe: {httpGet: {port: none}}}]}`:                                                                                              "spec.containers[0].livenessProbe.httpGet.port",
+		`{containers: [{name: a, livenessProbe: {httpGet: {port: 1, host: h}}}]}`:                                                                                        "spec.containers[0].livenessProbe.httpGet.host",
+		`{containers: [{name: a, livenessProbe: {exec: {command: [a]}, terminationGracePeriodSeconds: 3601}}]}`:                                                          "spec.containers[0].livenessProbe.terminationGracePeriodSeconds",
+		`{containers: [{name: a, lifecycle: {postStart: {tcpSocket: {port: 1}}}}]}`:                                                                                      "spec.containers[0].lifecycle.postStart.tcpSocket",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPath: a/../../s}]}]}`:                                                                        "spec.containers[0].volumeMounts[0].subPath",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]}]}`:                                                           "spec.containers[0].volumeMounts[0].mountPropagation",
+		`{containers: [{name: a, resources: {limits: {nvidia.com/gpu: 1}}}]}`:                                                                                            "spec.containers[0].resources.limits[nvidia.com/gpu]",
+		`{containers: [{name: a, ports: [{containerPort: 1, protocol: SCTP}]}]}`:                                                                                         "spec.containers[0].ports[0].protocol",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(IP)"}], env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}]}`: "spec.containers[0].volumeMounts[0].subPathExpr",
+		`{terminationGracePeriodSeconds: 4000, containers: [{name: a}]}`:                                                                                                 "spec.terminationGracePeriodSeconds",
+		`{resourceClaims: [{name: a}], containers: [{name: a}]}`:                                                                                                         "spec.resourceClaims",
+		`{volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {path: a}}]}}], containers: [{name: a}]}`:                                                       "spec.volumes[0].projected.sources[0].clusterTrustBundle",
+		`{securityContext: {runAsGroup: 1}, containers: [{name: a}]}`:                                                                                                    "spec.containers[0].securityContext.runAsGroup",
+		`{volumes: [{name: v, emptyDir: {medium: HugePages}}], containers: [{name: a}]}`:                                                                                 "spec.volumes[0].emptyDir.medium",
+		`{containers: [{name: a, volumeDevices: [{name: d, devicePath: /d}]}]}`:                                                                                          "spec.containers[0].volumeDevices",
+		`{containers: [{name: a, securityContext: {procMount: Unmasked}}]}`:                                                                                              "spec.containers[0].securityContext.procMount",
+		`{containers: [{name: a, resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]}], hostIPC: true}`:                                                      "spec.hostIPC",
+		`{containers: [{name: a, securityContext: {seLinuxOptions: {level: a}}}]}`:                                                                                       "spec.containers[0].securityContext.seLinuxOptions",
+		`{containers: [{name: a, securityContext: {appArmorProfile: {type: Localhost, localhostProfile: x}}}]}`:                                                          "spec.containers[0].securityContext.appArmorProfile.type",
+		`{containers: [{name: a, resources: {claims: [{name: a}]}}]}`:                                                                                                    "spec.containers[0].resources.claims",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, subPathExpr: "$(NONE)"}]}]}`:                                                                    "spec.containers[0].volumeMounts[0].subPathExpr",
+		`{containers: [{name: a, volumeMounts: [{name: v, mountPath: /v, recursiveReadOnly: Enabled, readOnly: true}]}]}`:                                                "spec.containers[0].volumeMounts[0].recursiveReadOnly",
 	} {
 		_, err := Pod(input(pod(t, spec)))
 		var refusal *Refusal
 		if !errors.As(err, &refusal) || !slices.ContainsFunc(refusal.Fields, func(p FieldProblem) bool { return p.Field == field && p.Why != "" }) {
 			t.Errorf("%s: %v; want %s to be refused", spec, err, field)
 		}
+	}
+}
+
+func TestSysctlsOfGVisor(t *testing.T) {
+	in := input(pod(t, `{securityContext: {sysctls: [{name: net.ipv4.tcp_rmem, value: 1 2 3}]}}`))
+	in.Isolation = api.IsolationGVisor
+	var refusal *Refusal
+	if _, err := Pod(in); !errors.As(err, &refusal) || refusal.Fields[0].Field != "spec.securityContext.sysctls" {
+		t.Error(err)
 	}
 }
 
@@ -288,7 +346,11 @@ func FuzzExpand(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		none := expand(s, func(string) (string, bool) { return "", false })
+		made := expand(s, func(string) (template, bool) { return "", false })
+		none := made.plain()
+		if made.late() {
+			t.Errorf("%q has the address in it", s)
+		}
 		if !strings.Contains(s, "$$") && none != s {
 			t.Errorf("%q became %q without any variable", s, none)
 		}
