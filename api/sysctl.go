@@ -38,7 +38,7 @@ func (c *checker) sysctls(s *InstanceSpec) {
 		return
 	}
 	const field = "securityContext.sysctls"
-	c.check(s.Isolation != IsolationGVisor, field, "are for isolation vm: the kernel of gVisor has no such settings")
+	c.check(s.Isolation != IsolationGVisor, field, "are for isolation vm: those of the kernel of gVisor are not set")
 	seen := map[string]bool{}
 	for i, sysctl := range s.SecurityContext.Sysctls {
 		at := fmt.Sprintf("%s[%d]", field, i)

@@ -98,7 +98,7 @@ func (t *translation) instanceSecurity(sc *corev1.PodSecurityContext) *api.Insta
 		}
 	}
 	if len(sc.Sysctls) > 0 && t.Isolation == api.IsolationGVisor {
-		t.problems.refuse("spec.securityContext.sysctls", "the kernel of gVisor has no such settings; a VM's has (runtimeClassName)")
+		t.problems.refuse("spec.securityContext.sysctls", "those of the kernel of gVisor are not set; a VM's are (runtimeClassName cis-vm)")
 	}
 	for _, s := range sc.Sysctls {
 		made.Sysctls = append(made.Sysctls, api.Sysctl{Name: strings.ReplaceAll(s.Name, "/", "."), Value: s.Value})
