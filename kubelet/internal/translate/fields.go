@@ -41,7 +41,8 @@ var honoured = map[reflect.Type]string{
 		allowPrivilegeEscalation seccompProfile`,
 	reflect.TypeFor[corev1.SeccompProfile](): "type",
 
-	reflect.TypeFor[corev1.Volume]():                        "name emptyDir secret configMap downwardAPI projected persistentVolumeClaim ephemeral",
+	reflect.TypeFor[corev1.Volume]():                        "name emptyDir secret configMap downwardAPI projected persistentVolumeClaim ephemeral nfs",
+	reflect.TypeFor[corev1.NFSVolumeSource]():               "server path readOnly",
 	reflect.TypeFor[corev1.EmptyDirVolumeSource]():          "medium sizeLimit",
 	reflect.TypeFor[corev1.SecretVolumeSource]():            "secretName items defaultMode optional",
 	reflect.TypeFor[corev1.ConfigMapVolumeSource]():         "name items defaultMode optional",
@@ -57,7 +58,6 @@ var honoured = map[reflect.Type]string{
 // reasons say more than that a field is not supported.
 var reasons = map[string]string{
 	"hostPath":       "an instance has no part in the host's files",
-	"nfs":            "a pod cannot mount NFS yet",
 	"resourceClaims": "an instance has no devices",
 	"volumeDevices":  "an instance has no block devices",
 	"resizePolicy":   "resources cannot be changed in place",
