@@ -325,6 +325,8 @@ type Volume struct {
 	Projected *ProjectedVolume `json:"projected,omitempty"`
 	// Disk is a named disk, whose content stays.
 	Disk *DiskVolume `json:"disk,omitempty"`
+	// NFS is a directory of an NFS server.
+	NFS *NFSVolume `json:"nfs,omitempty"`
 }
 
 // DiskVolume is a disk of this host. The instance gets the disk's kind of isolation, and has
@@ -332,6 +334,20 @@ type Volume struct {
 type DiskVolume struct {
 	// Name or ID of the disk.
 	Name string `json:"name"`
+}
+
+// NFSVolume is a directory of an NFS server, which the kernel of a virtual machine mounts: the
+// instance must be one. What is in it is the server's, and counts for no limit of the
+// instance's.
+type NFSVolume struct {
+	// Server is an IP address, or a name that the instance's name servers know.
+	Server string `json:"server"`
+	// Path of the directory on the server: absolute, in its shortest form.
+	Path     string `json:"path"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
+	// Version of the protocol: 3, 4.0, 4.1, 4.2, or 4 for the highest of those that begin with
+	// it. Default: the highest that the server has.
+	Version string `json:"version,omitempty"`
 }
 
 // EmptyDir is a scratch directory.
@@ -633,9 +649,11 @@ const (
 	ReasonInvalidImageName  = "InvalidImageName"
 	ReasonCreateError       = "CreateContainerError"
 	ReasonRunError          = "RunContainerError"
-	ReasonPostStartError    = "PostStartHookError"
-	ReasonSandboxLost       = "SandboxLost"
-	ReasonStopped           = "Stopped"
+	// ReasonFailedMount: a volume could not be mounted.
+	ReasonFailedMount    = "FailedMount"
+	ReasonPostStartError = "PostStartHookError"
+	ReasonSandboxLost    = "SandboxLost"
+	ReasonStopped        = "Stopped"
 	// ReasonBudgetSpent: stopped, since the account's budget is used up.
 	ReasonBudgetSpent = "BudgetSpent"
 	// ReasonNotStarted: something before it failed, so it was never started.

@@ -51,7 +51,11 @@ func (c *checker) volumes(s *InstanceSpec) map[string]bool {
 			n++
 			c.disk(v.Disk, disks, field+".disk")
 		}
-		c.check(n == 1, field, "must have exactly one of emptyDir, files, secret, projected and disk, not %d", n)
+		if v.NFS != nil {
+			n++
+			c.nfs(v.NFS, field+".nfs")
+		}
+		c.check(n == 1, field, "must have exactly one of emptyDir, files, secret, projected, disk and nfs, not %d", n)
 	}
 	c.check(content <= MaxFiles, "volumes", "the inline files have %d bytes; at most %s are allowed in all", content, MaxFiles)
 	c.check(secrets <= MaxSecretVolumes, "volumes", "%d of them are of secrets; at most %d are allowed", secrets, MaxSecretVolumes)

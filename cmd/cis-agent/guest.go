@@ -18,7 +18,7 @@ func runGuest(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	rt, err := linux.New(linux.Config{
-		Tool: guest.Tool, Dir: "/run/cis", Cgroup: "/cis", Disk: g.Image, Layer: g.Layer, Volume: g.Volume,
+		Tool: guest.Tool, Dir: "/run/cis", Cgroup: "/cis", Disk: g.Image, Layer: g.Layer, Volume: g.Volume, Share: g.Share,
 	})
 	if err != nil {
 		return err

@@ -173,6 +173,12 @@ func volumeText(v *api.Volume) string {
 		return "secrets " + strings.Join(mapText(sources, func(s api.SecretProjection) string { return s.Name }), ", ")
 	case v.Disk != nil:
 		return "disk " + v.Disk.Name
+	case v.NFS != nil:
+		text := "directory " + v.NFS.Path + " of the NFS server " + v.NFS.Server
+		if v.NFS.ReadOnly {
+			text += " (read-only)"
+		}
+		return text
 	}
 	return ""
 }

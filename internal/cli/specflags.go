@@ -79,6 +79,7 @@ var specFlags = []specFlag{
 	{"tmpfs", "", "PATH[:SIZE]", "empty directory in memory (may be repeated)", (*specBuilder).tmpfs},
 	{"mount", "", "SPEC", "type=emptyDir,dst=PATH[,size=BYTES][,medium=Memory][,readonly] or type=secret,src=NAME,dst=PATH (may be repeated)", (*specBuilder).mount},
 	{"disk", "", "NAME:PATH[:ro]", "disk to have at a path (may be repeated); 'cis disk' makes them", (*specBuilder).disk},
+	{"nfs", "", "SERVER:/DIR:PATH[:ro]", "directory of an NFS server to have at a path, with --isolation vm (may be repeated)", (*specBuilder).nfs},
 	{"file", "", "LOCAL:PATH", "put a small local file there; its directory holds only such files (may be repeated)", (*specBuilder).file},
 
 	{"vpc", "", "NAME", "VPC to be in (default: that of --subnet, else the default one)",

@@ -263,6 +263,25 @@ func (s *specBuilder) disk(v string) error {
 	return s.addVolume("disk", at.MountPath, at.ReadOnly, api.Volume{Disk: &api.DiskVolume{Name: name}})
 }
 
+// nfs reads SERVER:/DIR:PATH[:ro]; an IPv6 SERVER is in brackets.
+func (s *specBuilder) nfs(v string) error {
+	wrong := fmt.Errorf("%q is not SERVER:/DIR:PATH[:ro], such as nas.lan:/export/data:/data", v)
+	server, rest, ok := strings.Cut(v, ":/")
+	dir, where, mounted := strings.Cut(rest, ":")
+	at, err := parseMountPoint(where)
+	if !ok || !mounted || err != nil || server == "" {
+		return wrong
+	}
+	if inside, ok := strings.CutPrefix(server, "["); ok {
+		server, ok = strings.CutSuffix(inside, "]")
+		if !ok {
+			return wrong
+		}
+	}
+	share := &api.NFSVolume{Server: server, Path: path.Clean("/" + dir), ReadOnly: at.ReadOnly}
+	return s.addVolume("nfs", at.MountPath, at.ReadOnly, api.Volume{NFS: share})
+}
+
 // maxFile bounds one file of --file; the server bounds their sum.
 const maxFile = 1 << 20
 

@@ -107,7 +107,10 @@ func TestEKSCreateRefuses(t *testing.T) {
 		{`"Replicas":1`, `"GpuType":"T4"`, cloud.UnsupportedOperation, "GpuType: "},
 		{`"Replicas":1`, `"GpuCount":1`, cloud.UnsupportedOperation, "GpuCount: "},
 		{`"Replicas":1`, `"CamRoleName":"x"`, cloud.UnsupportedOperation, "CamRoleName: "},
-		{`"Replicas":1`, `"EksCiVolume":{"NfsVolumes":[{"Name":"a","Server":"b","Path":"/"}]}`, cloud.UnsupportedOperation, "EksCiVolume.NfsVolumes: "},
+		{`"Replicas":1`, `"EksCiVolume":{"NfsVolumes":[{"Name":"a","Server":"b","Path":"c"}]}`, cloud.InvalidParameterValue, "EksCiVolume.NfsVolumes.0.Path: "},
+		{`"Replicas":1`, `"EksCiVolume":{"NfsVolumes":[{"Name":"a","Server":"b","Path":"/"},{"Name":"c","Server":"b:c","Path":"/"}]}`, cloud.InvalidParameterValue, "EksCiVolume.NfsVolumes.1.Server: "},
+		{`"Replicas":1`, `"EksCiVolume":{"CbsVolumes":[{"Name":"a","CbsDiskId":"disk-1"}],"NfsVolumes":[{"Name":"a","Server":"b","Path":"/"}]}`, cloud.InvalidParameterValue, "EksCiVolume.NfsVolumes.0.Name: "},
+		{`"Replicas":1`, `"EksCiVolume":{"CbsVolumes":[{"Name":"A","CbsDiskId":"disk-1"}],"NfsVolumes":[{"Name":"b","Server":"!","Path":"/"}]}`, cloud.InvalidParameterValue, "EksCiVolume.NfsVolumes.0.Server: "},
 		{`"Replicas":1`, `"EksCiVolume":{"CbsVolumes":[{"Name":"a","CbsDiskId":"b"}]}`, cloud.InvalidParameterValue, "EksCiVolume.CbsVolumes.0.CbsDiskId: "},
 		{`"Replicas":1`, `"EksCiVolume":{"CbsVolumes":[{"Name":"A","CbsDiskId":"disk-1"}]}`, cloud.InvalidParameterValue, "EksCiVolume.CbsVolumes.0.Name: "},
 		{`"Replicas":1`, `"Replicas":2,"EksCiVolume":{"CbsVolumes":[{"Name":"a","CbsDiskId":"disk-1"}]}`, cloud.InvalidParameterValue, "Replicas: "},
@@ -130,6 +133,19 @@ func TestEKSCreateRefuses(t *testing.T) {
 	}
 	if n := l.describe(t, `{}`).TotalCount; n != 0 {
 		t.Errorf("%d were made", n)
+	}
+}
+
+func TestEKSNFS(t *testing.T) {
+	l := newLab()
+	l.create(t, with(eksCreate, `"Replicas":1`, `"EksCiVolume":{"CbsVolumes":[{"Name":"d","CbsDiskId":"disk-1"}],"NfsVolumes":[{"Name":"n","Server":"nas.lan","Path":"/data","ReadOnly":true}]}`))
+	in, err := l.engine.Get(t.Context(), "web")
+	if want := (api.NFSVolume{Server: "nas.lan", Path: "/data", ReadOnly: true}); err != nil || in.Spec.Volumes[1].Name != "n" || *in.Spec.Volumes[1].NFS != want {
+		t.Errorf("%+v, %v", in.Spec.Volumes, err)
+	}
+	shown := l.describe(t, `{}`).EksCis[0].EksCiVolume
+	if want := (eksci.NfsVolume{Name: "n", Server: "nas.lan", Path: "/data", ReadOnly: true}); shown == nil || len(shown.CbsVolumes) != 1 || len(shown.NfsVolumes) != 1 || shown.NfsVolumes[0] != want {
+		t.Errorf("%+v", shown)
 	}
 }
 

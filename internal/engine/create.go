@@ -116,7 +116,8 @@ func (e *Engine) recordInstance(ctx context.Context, id string, req api.CreateIn
 
 // check refuses what the record or the host rules out, before anything is made.
 func (e *Engine) check(ctx context.Context, owner string, spec api.InstanceSpec) error {
-	if _, err := e.machine(spec.Isolation); err != nil {
+	m, err := e.machine(spec.Isolation)
+	if err != nil {
 		return err
 	}
 	if err := e.admits(ctx, owner, spec); err != nil {
@@ -132,7 +133,7 @@ func (e *Engine) check(ctx context.Context, owner string, spec api.InstanceSpec)
 			return err
 		}
 	}
-	return nil
+	return checkNFS(m.Isolation(), spec)
 }
 
 // checkVolume refuses one that needs a secret that is missing.

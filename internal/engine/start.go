@@ -116,7 +116,7 @@ func (l *life) prepare(ctx context.Context, w want) (*sandbox, error) {
 // want says what sandbox the instance needs.
 func (l *life) want(rec store.Instance) want {
 	w := want{instance: l.id, iso: rec.Spec.Isolation, cpu: rec.Spec.CPU, memory: rec.Spec.Memory,
-		hostname: rec.Spec.NodeName(), subnet: l.e.networks.subnetOf(l.id), volumes: append(scratch(rec.Spec), l.e.kept(rec.Instance)...)}
+		hostname: rec.Spec.NodeName(), subnet: l.e.networks.subnetOf(l.id), volumes: slices.Concat(scratch(rec.Spec), l.e.kept(rec.Instance), shares(rec.Spec))}
 	if w.subnet.addresses.contains(rec.Status.Address) {
 		w.address = rec.Status.Address
 	}
@@ -172,7 +172,11 @@ func (l *life) hand(ctx context.Context, w *agentpb.Workload) error {
 		return &startError{reason: api.ReasonCreateError, permanent: code == api.Invalid || code == api.NotFound, err: err}
 	}
 	if err := l.sandbox.client.Run(ctx, w); err != nil {
-		return &startError{reason: api.ReasonRunError, err: fmt.Errorf("start the workload: %w", err)}
+		reason := api.ReasonRunError
+		if isMountFailure(err) {
+			reason = api.ReasonFailedMount
+		}
+		return &startError{reason: reason, err: fmt.Errorf("start the workload: %w", err)}
 	}
 	l.setClient(l.sandbox.client)
 	return nil

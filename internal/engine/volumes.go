@@ -20,7 +20,7 @@ import (
 )
 
 // volumes makes the workload's volumes: empty directories are the agent's to make, and
-// disks are there; inline files become a read-only image each. Secrets' files are given to
+// disks are there, and servers' directories its to mount; inline files become a read-only image each. Secrets' files are given to
 // the agent on their own.
 func (l *life) volumes(in api.Instance) ([]agentpb.Volume, error) {
 	var out []agentpb.Volume
@@ -32,6 +32,10 @@ func (l *life) volumes(in api.Instance) ([]agentpb.Volume, error) {
 		}
 		if v.Disk != nil {
 			out = append(out, agentpb.Volume{Name: v.Name, Disk: l.e.diskPath(in.Account, v.Disk), Group: group, Regroup: regroups(in.Spec)})
+			continue
+		}
+		if v.NFS != nil {
+			out = append(out, share(v))
 			continue
 		}
 		if v.Files == nil {

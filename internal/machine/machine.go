@@ -137,7 +137,9 @@ type Volume struct {
 	Disk string
 	// Memory: kept in memory, else on disk.
 	Memory bool
-	// SizeLimit in bytes; always set but for a disk.
+	// NFS: the agent of a VM will mount it from a server, as it is told with the workload.
+	NFS bool
+	// SizeLimit in bytes; always set but for a disk and NFS.
 	SizeLimit api.Bytes
 	// Group that owns what is in it; nil: whoever made it. The agent of a VM is told
 	// with the workload.

@@ -108,19 +108,30 @@ type Mount struct {
 
 // Volume is an empty directory; with Image set, a read-only EROFS file (inline files);
 // with Files, what SetFiles gives it, read-only too (secrets); with Disk set, what is on a disk
-// that outlives the sandbox.
+// that outlives the sandbox; with NFS set, what a server has.
 type Volume struct {
 	Name  string `json:"name"`
 	Image string `json:"image,omitempty"`
 	Files bool   `json:"files,omitempty"`
 	// Disk is the path on the host of the disk's file.
 	Disk      string    `json:"disk,omitempty"`
+	NFS       *NFS      `json:"nfs,omitempty"`
 	Memory    bool      `json:"memory,omitempty"`
 	SizeLimit api.Bytes `json:"sizeLimit,omitempty"`
 	// Group owns what is in it, see package fsgroup; nil: whoever made it.
 	Group *uint32 `json:"group,omitempty"`
 	// Regroup gives all of a disk to Group, even if its root is the group's already.
 	Regroup bool `json:"regroup,omitempty"`
+}
+
+// NFS is a directory of a server.
+type NFS struct {
+	// Server is an address, or a name for the workload's name servers.
+	Server   string `json:"server"`
+	Path     string `json:"path"`
+	ReadOnly bool   `json:"readOnly,omitempty"`
+	// Versions of the protocol to try, in turn.
+	Versions []string `json:"versions"`
 }
 
 // State is what an agent tells of its workload.

@@ -137,6 +137,11 @@ func (g *Guest) do(ctx context.Context, r Request) error {
 	if err := g.disks.add(ctx, r.Disks); err != nil {
 		return err
 	}
+	if r.Modules != "" {
+		if err := g.loadImage(r.Modules); err != nil {
+			return fmt.Errorf("load kernel modules: %w", err)
+		}
+	}
 	if r.Warm {
 		if err := g.Rehearse(ctx); err != nil {
 			return err

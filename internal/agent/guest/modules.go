@@ -29,6 +29,19 @@ func loadModules(dir string) error {
 	return nil
 }
 
+// loadImage loads the modules of an image that the host has at path.
+func (g *Guest) loadImage(path string) error {
+	device, err := g.Image(path)
+	if err != nil {
+		return err
+	}
+	const at = "/run/modules"
+	if err := mount(device, at, "erofs", unix.MS_RDONLY, ""); err != nil {
+		return err
+	}
+	return errors.Join(loadModules(at), unix.Unmount(at, 0))
+}
+
 func loadModule(path string) error {
 	file, err := os.Open(path)
 	if err != nil {

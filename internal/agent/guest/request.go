@@ -33,6 +33,8 @@ type Request struct {
 	Identity *Identity `json:"identity,omitempty"`
 	// Disks that can be used from now on.
 	Disks []Disk `json:"disks,omitempty"`
+	// Modules is the image, among the disks, with kernel modules that are to be loaded.
+	Modules string `json:"modules,omitempty"`
 	// Warm: run through the life of a container, with the image and the layer called
 	// Rehearsal, and make the first one as far as it can be made ahead.
 	Warm bool `json:"warm,omitempty"`

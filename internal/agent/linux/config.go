@@ -1,6 +1,7 @@
 package linux
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/linux/inside"
+	"cis/internal/agent/nfs"
 	"cis/internal/agent/runtime"
 	"cis/internal/cgroup"
 )
@@ -33,6 +35,8 @@ type Config struct {
 	// counts as the container's. No path of the configuration
 	// may have a comma, a colon or a backslash.
 	Layer, Volume func(name string) (dir string, err error)
+	// Share mounts a volume that is a directory of an NFS server.
+	Share func(ctx context.Context, w *agentpb.Workload, v agentpb.Volume) (*nfs.Share, error)
 }
 
 func (c Config) stageDir() string  { return filepath.Join(c.Dir, "stage") }
@@ -52,6 +56,8 @@ type Runtime struct {
 	workload *agentpb.Workload
 	// volumes are the directories of the emptyDirs.
 	volumes map[string]string
+	// shares are the volumes that servers have.
+	shares map[string]*nfs.Share
 	// files are the directories of the volumes with Files.
 	files map[string]string
 	// containers that are started and not deleted, the latest of each name.
@@ -75,7 +81,7 @@ var _ runtime.Runtime = (*Runtime)(nil)
 func New(c Config) (*Runtime, error) {
 	r := &Runtime{
 		conf: c, images: newImages(c.imagesDir(), c.Disk),
-		volumes: map[string]string{}, files: map[string]string{}, containers: map[string]*container{}, programs: map[int]bool{},
+		volumes: map[string]string{}, shares: map[string]*nfs.Share{}, files: map[string]string{}, containers: map[string]*container{}, programs: map[int]bool{},
 		lost: make(chan struct{}),
 	}
 	if err := r.open(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,8 @@ type container struct {
 	name string
 	spec *agentpb.Container
 	main *program
+	// killed: it is to end, whatever it waits for.
+	killed atomic.Bool
 	// held keeps the one that holds a shared PID namespace from ending.
 	held *os.File
 
@@ -79,6 +82,9 @@ func (r *Runtime) Start(ctx context.Context, spec *agentpb.Container, stdio runt
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	c.name, c.spec = spec.Name, spec
+	over := make(chan struct{})
+	defer close(over)
+	defer context.AfterFunc(ctx, func() { r.abortShares(over) })()
 	if err := c.start(ctx, workload, stdio); err != nil {
 		c.abandon(ctx)
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,6 +41,9 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 	if err := r.groups.Create(r.conf.Cgroup, cgroup.Limits{Pids: w.Pids, Memory: w.Memory}); err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
+	if err := r.mountShares(ctx, w); err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
 	if w.ShareProcesses {
 		if err := r.share(ctx); err != nil {
 			return fmt.Errorf("prepare: share processes: %w", err)
@@ -48,7 +52,7 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, v := range w.Volumes {
-		if r.volumes[v.Name] != "" || v.Image != "" || v.Files {
+		if r.volumes[v.Name] != "" || v.Image != "" || v.Files || v.NFS != nil {
 			continue
 		}
 		dir, err := r.makeVolume(v)
@@ -81,7 +85,9 @@ func (r *Runtime) makeVolume(v agentpb.Volume) (string, error) {
 }
 
 // Settle implements runtime.Runtime.
-func (r *Runtime) Settle() error {
+func (r *Runtime) Settle() error { return errors.Join(r.settleDisks(), r.releaseShares()) }
+
+func (r *Runtime) settleDisks() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.workload == nil {

@@ -29,6 +29,10 @@ func (p *program) Signal(_ context.Context, signal int, all bool) error {
 	if err != nil {
 		return fmt.Errorf("signal %s: %w", p.container.name, err)
 	}
+	if c := p.container; signal == int(unix.SIGKILL) && (all || p == c.main) {
+		c.killed.Store(true)
+		go c.r.abortShares(p.ended)
+	}
 	return nil
 }
 

@@ -39,15 +39,7 @@ func (c *container) mounts(w *agentpb.Workload) (fds []int, err error) {
 	}
 	fds = append(fds, root)
 	for _, m := range c.spec.Mounts {
-		source, readOnly, err := c.volume(w, m.Volume)
-		if err != nil {
-			return fds, fmt.Errorf("mount volume %s: %w", m.Volume, err)
-		}
-		attributes := uint64(unix.MOUNT_ATTR_NODEV)
-		if readOnly || m.ReadOnly {
-			attributes |= unix.MOUNT_ATTR_RDONLY
-		}
-		fd, err := cloneOf(source, m.SubPath, attributes)
+		fd, err := c.cloneVolume(w, m)
 		if err != nil {
 			return fds, fmt.Errorf("mount volume %s: %w", m.Volume, err)
 		}
@@ -61,6 +53,26 @@ func (c *container) mounts(w *agentpb.Workload) (fds []int, err error) {
 		return fds, err
 	}
 	return append(fds, message), nil
+}
+
+// cloneVolume opens what of a volume a container shall see, as a mount of its own.
+func (c *container) cloneVolume(w *agentpb.Workload, m agentpb.Mount) (fd int, err error) {
+	source, readOnly, err := c.volume(w, m.Volume)
+	if err != nil {
+		return -1, err
+	}
+	attributes := uint64(unix.MOUNT_ATTR_NODEV)
+	if readOnly || m.ReadOnly {
+		attributes |= unix.MOUNT_ATTR_RDONLY
+	}
+	share := c.r.nfsShare(m.Volume)
+	if share == nil || m.SubPath != "" {
+		return cloneOf(source, m.SubPath, attributes)
+	}
+	if fd, err = share.Clone(); err != nil {
+		return -1, err
+	}
+	return restrict(fd, attributes)
 }
 
 // cloneOf opens a volume, or what is at a path in it, as a mount of its own.
@@ -82,12 +94,20 @@ func cloneMount(path string, attributes uint64) (fd int, err error) {
 	if err != nil {
 		return -1, fmt.Errorf("open %s: %w", path, err)
 	}
-	attr := &unix.MountAttr{Attr_set: attributes}
-	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, attr); err != nil {
-		unix.Close(fd)
+	if fd, err = restrict(fd, attributes); err != nil {
 		return -1, fmt.Errorf("set up the mount of %s: %w", path, err)
 	}
 	return fd, nil
+}
+
+// restrict sets attributes of a mount that is open, and closes it if that fails.
+func restrict(mount int, attributes uint64) (fd int, err error) {
+	attr := &unix.MountAttr{Attr_set: attributes}
+	if err := unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH, attr); err != nil {
+		unix.Close(mount)
+		return -1, err
+	}
+	return mount, nil
 }
 
 // volume finds the directory of a volume.

@@ -25,7 +25,7 @@ func (p *product) create(ctx context.Context, r *CreateEKSContainerInstancesRequ
 	for _, req := range requests {
 		id, err := p.createOne(ctx, req, keep, &made)
 		if err != nil {
-			return nil, made.all(context.WithoutCancel(ctx), err)
+			return nil, made.all(context.WithoutCancel(ctx), r.EksCiVolume.placed(err))
 		}
 		out.EksCiIds = append(out.EksCiIds, cloud.OutsideID(prefix, id))
 	}
@@ -67,7 +67,7 @@ func (p *product) requests(r *CreateEKSContainerInstancesRequest) (all []api.Cre
 		}
 		req.Default(p.defaults)
 		if err := req.Validate(p.defaults); err != nil {
-			return nil, err
+			return nil, r.EksCiVolume.placed(err)
 		}
 		all = append(all, req)
 	}

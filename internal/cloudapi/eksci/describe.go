@@ -104,15 +104,19 @@ func instance(in api.Instance, n cloud.Networks, madeAddress string) EksCi {
 	return out
 }
 
-// volumes are those that are disks; nil without any. A disk that was removed shows what it
-// was asked for by.
+// volumes are the disks and the directories of servers; nil without any. A disk that was
+// removed shows what it was asked for by.
 func volumes(all []api.Volume, disks []api.Disk) (out *EksCiVolume) {
 	for _, v := range all {
-		if v.Disk == nil {
+		if v.Disk == nil && v.NFS == nil {
 			continue
 		}
 		if out == nil {
 			out = &EksCiVolume{}
+		}
+		if n := v.NFS; n != nil {
+			out.NfsVolumes = append(out.NfsVolumes, NfsVolume{Name: v.Name, Server: n.Server, Path: n.Path, ReadOnly: n.ReadOnly})
+			continue
 		}
 		id := v.Disk.Name
 		if i := slices.IndexFunc(disks, func(d api.Disk) bool { return d.Name == id }); i >= 0 {

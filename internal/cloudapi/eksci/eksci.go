@@ -77,7 +77,7 @@ var names = cloud.Names{
 		".securityContext.capabilities.add", ".SecurityContext.Capabilities.Add", ".securityContext.capabilities.drop", ".SecurityContext.Capabilities.Drop",
 		"network.securityGroups[", "SecurityGroupIds.", "dnsConfig.nameservers", "DnsConfig.Nameservers", "dnsConfig.searches", "DnsConfig.Searches",
 		"dnsConfig.options", "DnsConfig.Options", "registryAuth.registry", "ImageRegistryCredentials.0.Server",
-		"volumes[", "EksCiVolume.CbsVolumes.", ".disk.name", ".CbsDiskId", ".disk", ".CbsDiskId", ".name", ".Name"},
+		"nfsVolumes[", "EksCiVolume.NfsVolumes.", ".server", ".Server", "volumes[", "EksCiVolume.CbsVolumes.", ".disk.name", ".CbsDiskId", ".disk", ".CbsDiskId", ".name", ".Name"},
 }
 
 // insideID is the ID of an instance by the one that is shown.

@@ -1,7 +1,10 @@
 package eksci
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"cis/api"
 	"cis/internal/cloudapi/cloud"
@@ -48,7 +51,7 @@ func (r *CreateEKSContainerInstancesRequest) spec() (req api.CreateInstance, err
 	return req, err
 }
 
-// spec are the volumes, all of them disks.
+// spec are the volumes: the disks, and behind them (see placed) the directories of servers.
 func (v *EksCiVolume) spec() (out []api.Volume, err error) {
 	if v == nil {
 		return nil, nil
@@ -59,7 +62,31 @@ func (v *EksCiVolume) spec() (out []api.Volume, err error) {
 		}
 		out = append(out, api.Volume{Name: c.Name, Disk: &api.DiskVolume{Name: c.CbsDiskId}})
 	}
+	for _, n := range v.NfsVolumes {
+		out = append(out, api.Volume{Name: n.Name, NFS: &api.NFSVolume{Server: n.Server, Path: n.Path, ReadOnly: n.ReadOnly}})
+	}
 	return out, nil
+}
+
+// placed gives the mistakes in an instance's volumes the places that those have in a request,
+// which lists disks and directories of servers each for themselves.
+func (v *EksCiVolume) placed(err error) error {
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok || v == nil {
+		return err
+	}
+	next := *e
+	if rest, ok := strings.CutPrefix(e.Field, "volumes["); ok {
+		number, rest, _ := strings.Cut(rest, "]")
+		if i, err := strconv.Atoi(number); err == nil && i >= len(v.CbsVolumes) {
+			next.Field = fmt.Sprintf("nfsVolumes[%d]%s", i-len(v.CbsVolumes), strings.TrimPrefix(rest, ".nfs"))
+		}
+	}
+	next.Errors = nil
+	for _, one := range e.Errors {
+		next.Errors = append(next.Errors, v.placed(one).(*api.Error))
+	}
+	return &next
 }
 
 // registryAuth is the one credential that an instance can have.

@@ -210,7 +210,7 @@ type ImageRegistryCredential struct {
 // EksCiVolume are volumes.
 type EksCiVolume struct {
 	CbsVolumes []CbsVolume `doc:"disks, each one instance's at a time"`
-	NfsVolumes []NfsVolume `refuse:"no NFS server is mounted here: keep files on disks"`
+	NfsVolumes []NfsVolume `doc:"directories of NFS servers, where instances are virtual machines by default (cisd -isolation vm)"`
 }
 
 // CbsVolume is a disk.
@@ -221,10 +221,10 @@ type CbsVolume struct {
 
 // NfsVolume is a directory of a server.
 type NfsVolume struct {
-	Name     string `cloud:"required"`
-	Server   string `cloud:"required"`
-	Path     string `cloud:"required"`
-	ReadOnly bool
+	Name     string `cloud:"required" doc:"what VolumeMounts call it"`
+	Server   string `cloud:"required" doc:"an IP address, or a name that the instance's name servers know"`
+	Path     string `cloud:"required" doc:"of the directory on the server"`
+	ReadOnly bool   `doc:"nothing can be written there"`
 }
 
 // DNSConfig is added to what the VPC gives.

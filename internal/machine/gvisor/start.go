@@ -43,6 +43,9 @@ func (m *Machine) Start(ctx context.Context, s machine.Sandbox) error {
 }
 
 func (m *Machine) start(ctx context.Context, s machine.Sandbox) error {
+	if i := slices.IndexFunc(s.Volumes, func(v machine.Volume) bool { return v.NFS }); i >= 0 {
+		return fmt.Errorf("volume %s: gVisor has no NFS client", s.Volumes[i].Name)
+	}
 	config, err := m.writeConfig(s)
 	if err != nil {
 		return err

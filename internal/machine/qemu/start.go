@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"cis/internal/agent/guest"
@@ -90,7 +91,7 @@ func (v *vm) settle(ctx context.Context, s machine.Sandbox) error {
 		switch {
 		case volume.Disk != "":
 			kept = append(kept, diskFile{use: guest.KeptDisk, name: volume.Name, path: volume.Disk})
-		case !volume.Memory:
+		case !volume.Memory && !volume.NFS:
 			files = append(files, diskFile{use: guest.VolumeDisk, name: volume.Name, size: volume.SizeLimit})
 		}
 	}
@@ -103,7 +104,32 @@ func (v *vm) settle(ctx context.Context, s machine.Sandbox) error {
 	if s.Ahead {
 		return v.rehearse(ctx, files, func(d guest.Disk) bool { return d.Use == guest.ImageDisk })
 	}
+	if slices.ContainsFunc(s.Volumes, func(volume machine.Volume) bool { return volume.NFS }) {
+		if err := v.loadNFS(ctx); err != nil {
+			return fmt.Errorf("load the NFS client: %w", err)
+		}
+	}
 	return v.add(ctx, files, "")
+}
+
+// loadNFS lends the guest the image with the kernel's NFS client, as long as it takes to load
+// that: a VM that mounts no NFS has nothing of it.
+func (v *vm) loadNFS(ctx context.Context) error {
+	build, err := v.m.build(ctx)
+	if err != nil {
+		return err
+	}
+	if build.noNFS != nil {
+		return build.noNFS
+	}
+	disks, err := v.plugAll(ctx, []diskFile{{use: guest.ImageDisk, name: build.nfs, path: build.nfs}})
+	if err != nil {
+		return err
+	}
+	if err := v.request(ctx, guest.Request{Time: time.Now(), Disks: disks, Modules: build.nfs, Free: disks}); err != nil {
+		return err
+	}
+	return v.unplugAll(ctx, disks)
 }
 
 // Equip implements machine.Machine.

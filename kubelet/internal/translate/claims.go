@@ -29,7 +29,7 @@ func claimOf(pod *corev1.Pod, v *corev1.Volume) string {
 	return ""
 }
 
-// claimed is the disk that a claim stands for.
+// claimed is the volume that a claim stands for: a disk, or a directory of an NFS server.
 func (t *translation) claimed(v *corev1.Volume, name, field string) (out api.Volume, ok bool) {
 	claim := t.Material.Claims[name]
 	switch {
@@ -43,17 +43,26 @@ func (t *translation) claimed(v *corev1.Volume, name, field string) (out api.Vol
 		t.problems.lacks(v.Name, "persistentvolumeclaim %q is not bound to a volume", name)
 		return out, false
 	}
-	source := claim.Volume.Spec.CSI
-	if source == nil || source.Driver != DiskDriver {
-		t.problems.refuse(field, "volume %s is not a disk of cis: only those of driver %s are", claim.Volume.Name, DiskDriver)
-		return out, false
-	}
 	if mode := claim.Volume.Spec.VolumeMode; mode != nil && *mode != corev1.PersistentVolumeFilesystem {
-		t.problems.refuse(field, "volume %s has volumeMode %s; a disk of cis has a file system", claim.Volume.Name, *mode)
+		t.problems.refuse(field, "volume %s has volumeMode %s; a pod gets file systems only", claim.Volume.Name, *mode)
 		return out, false
 	}
-	if source.ReadOnly || v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ReadOnly {
-		t.readOnly[v.Name] = true
+	readOnly := v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ReadOnly
+	switch spec := claim.Volume.Spec; {
+	case spec.NFS != nil:
+		out = api.Volume{Name: v.Name, NFS: nfsVolume(spec.NFS)}
+		if err := mountOptions(out.NFS, spec.MountOptions); err != nil {
+			t.problems.refuse(field, "volume %s: %v", claim.Volume.Name, err)
+			return out, false
+		}
+		out.NFS.ReadOnly = out.NFS.ReadOnly || readOnly
+	case spec.CSI != nil && spec.CSI.Driver == DiskDriver:
+		out = api.Volume{Name: v.Name, Disk: &api.DiskVolume{Name: spec.CSI.VolumeHandle}}
+		readOnly = readOnly || spec.CSI.ReadOnly
+	default:
+		t.problems.refuse(field, "volume %s is neither a disk of cis, of driver %s, nor NFS", claim.Volume.Name, DiskDriver)
+		return out, false
 	}
-	return api.Volume{Name: v.Name, Disk: &api.DiskVolume{Name: source.VolumeHandle}}, true
+	t.readOnly[v.Name] = readOnly
+	return out, true
 }

@@ -42,7 +42,8 @@ var honoured = map[reflect.Type]string{
 	reflect.TypeFor[corev1.SecurityContext](): `capabilities privileged runAsUser runAsGroup runAsNonRoot readOnlyRootFilesystem procMount
 		allowPrivilegeEscalation seccompProfile appArmorProfile seLinuxOptions`,
 
-	reflect.TypeFor[corev1.Volume]():                        "name emptyDir secret configMap downwardAPI projected persistentVolumeClaim ephemeral",
+	reflect.TypeFor[corev1.Volume]():                        "name emptyDir secret configMap downwardAPI projected persistentVolumeClaim ephemeral nfs",
+	reflect.TypeFor[corev1.NFSVolumeSource]():               "server path readOnly",
 	reflect.TypeFor[corev1.EmptyDirVolumeSource]():          "medium sizeLimit",
 	reflect.TypeFor[corev1.SecretVolumeSource]():            "secretName items defaultMode optional",
 	reflect.TypeFor[corev1.ConfigMapVolumeSource]():         "name items defaultMode optional",
@@ -58,7 +59,6 @@ var honoured = map[reflect.Type]string{
 // reasons say more than that a field is not supported.
 var reasons = map[string]string{
 	"hostPath":       "an instance has no part in the host's files",
-	"nfs":            "a pod cannot mount NFS yet",
 	"resourceClaims": "an instance has no devices",
 	"volumeDevices":  "an instance has no block devices",
 	"resizePolicy":   "resources cannot be changed in place",

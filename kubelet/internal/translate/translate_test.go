@@ -38,7 +38,9 @@ func input(p *corev1.Pod) Input {
 			},
 			Claims: map[string]Claim{
 				"data": claim("data", "v", corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: DiskDriver, VolumeHandle: "disk-1"}}),
-				"nfs":  claim("nfs", "w", corev1.PersistentVolumeSource{NFS: &corev1.NFSVolumeSource{}}),
+				"nfs":  mountedWith(claim("nfs", "w", corev1.PersistentVolumeSource{NFS: &corev1.NFSVolumeSource{Server: "nas", Path: "/b"}}), "nfsvers=4.1", "hard,ro"),
+				"soft": mountedWith(claim("soft", "x", corev1.PersistentVolumeSource{NFS: &corev1.NFSVolumeSource{Server: "nas", Path: "/b"}}), "soft"),
+				"host": claim("host", "y", corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{}}),
 				"new":  {PersistentVolumeClaim: &corev1.PersistentVolumeClaim{}},
 			},
 			Tokens: map[TokenRequest]string{{Seconds: 3607}: "token"},
@@ -54,6 +56,12 @@ func claim(name, volume string, source corev1.PersistentVolumeSource) Claim {
 		PersistentVolumeClaim: &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound}},
 		Volume:                &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: volume}, Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: source}},
 	}
+}
+
+// mountedWith gives the volume of a claim mount options.
+func mountedWith(c Claim, options ...string) Claim {
+	c.Volume.Spec.MountOptions = options
+	return c
 }
 
 // TestPod compares what a spec becomes with what is expected of it, both in JSON. The
@@ -253,6 +261,22 @@ func TestHostname(t *testing.T) {
 	}
 }
 
+func TestNFS(t *testing.T) {
+	out, err := Pod(input(pod(t, `{volumes: [{name: v, nfs: {server: NAS.lan, path: /a/}}, {name: w, persistentVolumeClaim: {claimName: nfs}}],
+		containers: [{name: a, image: i, volumeMounts: [{name: v, mountPath: /v}, {name: w, mountPath: /w}]}]}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	volumes, _ := json.Marshal(out.Request.Volumes)
+	if want := `[{"name":"v","nfs":{"server":"nas.lan","path":"/a"}},{"name":"w","nfs":{"server":"nas","path":"/b","readOnly":true,"version":"4.1"}}]`; string(volumes) != want {
+		t.Errorf("got  %s\nwant %s", volumes, want)
+	}
+	_, err = Pod(input(pod(t, `{volumes: [{name: v, persistentVolumeClaim: {claimName: soft}}], containers: [{name: a, image: i}]}`)))
+	if err == nil || !strings.Contains(err.Error(), `volume x: its mount option "soft" cannot be honoured`) {
+		t.Error(err)
+	}
+}
+
 func TestPullSecrets(t *testing.T) {
 	out, err := Pod(input(pod(t, `{imagePullSecrets: [{name: absent}, {name: pull}, {name: old}], containers: [{name: a, image: i}]}`)))
 	if err != nil {
@@ -270,7 +294,8 @@ func TestRefusals(t *testing.T) {
 		`{hostNetwork: true, containers: [{name: a}]}`:                                                                                                                   "spec.hostNetwork",
 		`{hostPID: true, containers: [{name: a}]}`:                                                                                                                       "spec.hostPID",
 		`{volumes: [{name: v, hostPath: {path: /}}]}`:                                                                                                                    "spec.volumes[0].hostPath",
-		`{volumes: [{name: v, persistentVolumeClaim: {claimName: nfs}}]}`:                                                                                                "spec.volumes[0]",
+		`{volumes: [{name: v, persistentVolumeClaim: {claimName: soft}}]}`:                                                                                               "spec.volumes[0]",
+		`{volumes: [{name: v, persistentVolumeClaim: {claimName: host}}]}`:                                                                                               "spec.volumes[0]",
 		`{containers: [{name: a}, {name: b, securityContext: {privileged: true}}]}`:                                                                                      "spec.containers[1].securityContext.privileged",
 		`{containers: [{name: a, securityContext: {seccompProfile: {type: Localhost, localhostProfile: x}}}]}`:                                                           "spec.containers[0].securityContext.seccompProfile.type",
 		`{containers: [{name: a, restartPolicy: Never, restartPolicyRules: [{action: RestartAllContainers}]}]}`:                                                          "spec.containers[0].restartPolicyRules[0].action",

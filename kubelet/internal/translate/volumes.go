@@ -29,6 +29,8 @@ func (t *translation) volumes() (out []api.Volume) {
 		switch {
 		case v.EmptyDir != nil:
 			out = append(out, t.emptyDir(v, field))
+		case v.NFS != nil:
+			out = append(out, api.Volume{Name: v.Name, NFS: nfsVolume(v.NFS)})
 		case v.ConfigMap != nil:
 			out = append(out, t.fileVolume(v.Name, v.ConfigMap.DefaultMode, []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{
 				LocalObjectReference: v.ConfigMap.LocalObjectReference, Items: v.ConfigMap.Items, Optional: v.ConfigMap.Optional}}}, field))
@@ -42,8 +44,8 @@ func (t *translation) volumes() (out []api.Volume) {
 			out = append(out, t.fileVolume(v.Name, v.Projected.DefaultMode, v.Projected.Sources, field))
 		}
 		if name := claimOf(t.Pod, v); name != "" {
-			if disk, ok := t.claimed(v, name, field); ok {
-				out = append(out, disk)
+			if claimed, ok := t.claimed(v, name, field); ok {
+				out = append(out, claimed)
 			}
 		}
 	}

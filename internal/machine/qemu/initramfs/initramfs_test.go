@@ -2,6 +2,7 @@ package initramfs
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -78,5 +79,43 @@ func TestMissing(t *testing.T) {
 		} else {
 			t.Log(err)
 		}
+	}
+}
+
+// TestImage: the image has the NFS client with what that depends on, and is a file system.
+func TestImage(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "nfs.erofs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := WriteImage(file, content(t).ModulesFrom, NFSModules); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("fsck.erofs", file.Name()).CombinedOutput(); err != nil {
+		t.Errorf("fsck.erofs: %v\n%s", err, out)
+	}
+	modules, err := readModules(content(t).ModulesFrom, NFSModules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := ""
+	for _, m := range modules {
+		names += " " + m.name
+	}
+	for _, module := range []string{"sunrpc", "lockd", "nfs", "nfsv3", "nfsv4", "dns_resolver"} {
+		if !strings.Contains(names, "-"+module+".ko") {
+			t.Errorf("no %s in %s", module, names)
+		}
+	}
+	if strings.Contains(names, "auth_rpcgss") {
+		t.Errorf("%s: mounts would wait for a daemon of Kerberos'", names)
+	}
+	info, err := file.Stat()
+	if err == nil {
+		t.Logf("%d bytes: %s", info.Size(), names)
+	}
+	if err := WriteImage(file, t.TempDir(), NFSModules); err == nil {
+		t.Error("an image without modules")
 	}
 }

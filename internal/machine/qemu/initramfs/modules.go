@@ -6,9 +6,38 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 )
+
+// module is a file for the guest to load.
+type module struct {
+	// name begins with its number in the order in which they are loaded.
+	name string
+	data []byte
+}
+
+// readModules reads modules below a directory, and all that they depend on, in the order in
+// which they can be loaded.
+func readModules(dir string, names []string) (modules []module, err error) {
+	all, err := modulesIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	order, err := loadOrder(all, names)
+	if err != nil {
+		return nil, err
+	}
+	for i, path := range order {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		modules = append(modules, module{fmt.Sprintf("%02d-%s", i, filepath.Base(path)), unsigned(data)})
+	}
+	return modules, nil
+}
 
 // modulesIn finds the modules below a directory by name. Hyphens in file names are
 // underscores in names.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 )
 
@@ -69,21 +68,13 @@ func (a *archive) fill(c Content) error {
 }
 
 func (a *archive) modules(from string) error {
-	all, err := modulesIn(from)
+	modules, err := readModules(from, Modules)
 	if err != nil {
 		return err
 	}
-	order, err := loadOrder(all, Modules)
-	if err != nil {
-		return err
-	}
-	for i, path := range order {
-		module, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		a.dir(ModulesDir)
-		a.add(fmt.Sprintf("%s/%02d-%s", ModulesDir, i, filepath.Base(path))[1:], fileMode, unsigned(module))
+	a.dir(ModulesDir)
+	for _, m := range modules {
+		a.add(path.Join(ModulesDir, m.name)[1:], fileMode, m.data)
 	}
 	return a.err
 }
