@@ -22,7 +22,10 @@ type InstanceResize struct {
 // ContainerResize changes the limits of one container.
 type ContainerResize struct {
 	Name      string    `json:"name"`
-	Resources Resources `json:"resources"`
+	Resources Resources `json:"resources,omitzero"`
+	// Restart the container once the new size is in force: with its hooks and the grace
+	// period, and counted. Not with restartPolicy Never.
+	Restart bool `json:"restart,omitempty"`
 }
 
 // Apply is a spec with the change.
@@ -61,9 +64,10 @@ func (r InstanceResize) Validate(s InstanceSpec, d Defaults) error {
 	for i, change := range r.Containers {
 		field := fmt.Sprintf("containers[%d]", i)
 		c.unique(changed, change.Name, field+".name")
-		c.check(change.Resources != Resources{}, field+".resources.limits", "must have cpu or memory")
+		c.check(change.Restart || change.Resources != Resources{}, field+".resources.limits", "must have cpu or memory")
 		if at := after.find(change.Name); at != nil {
 			c.limits(at.Resources.Limits, &after, field+".resources.limits")
+			c.check(!change.Restart || cmp.Or(at.RestartPolicy, s.RestartPolicy) != RestartNever, field+".restart", "excludes restartPolicy Never")
 		} else {
 			c.bad(field+".name", "the instance has no container %q that was there from its start", clip(change.Name))
 		}

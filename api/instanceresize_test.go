@@ -17,6 +17,8 @@ func TestInstanceResize(t *testing.T) {
 	twice.Containers = append(twice.Containers, twice.Containers[0])
 	both := of("web", 1500, 0)
 	both.CPU = 2000
+	restart := of("web", 0, 0)
+	restart.Containers[0].Restart = true
 	for _, test := range []struct {
 		resize InstanceResize
 		field  string
@@ -29,6 +31,7 @@ func TestInstanceResize(t *testing.T) {
 		{resize: InstanceResize{Size: "small"}, cpu: 1000, memory: GiB, web: limits(500, 256*MiB)},
 		{resize: of("web", 800, 0), cpu: 1000, memory: 512 * MiB, web: limits(800, 256*MiB)},
 		{resize: both, cpu: 2000, memory: 512 * MiB, web: limits(1500, 256*MiB)},
+		{resize: restart, field: "containers[0].restart"},
 		{field: "cpu"},
 		{resize: InstanceResize{CPU: 1001}, field: "cpu"},
 		{resize: InstanceResize{CPU: 5000}, field: "cpu"},

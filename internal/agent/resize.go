@@ -6,6 +6,7 @@ import (
 
 	"cis/api"
 	"cis/internal/agent/agentpb"
+	"cis/internal/agent/lifecycle"
 )
 
 // Resize implements agentpb.AgentService.
@@ -20,4 +21,14 @@ func (a *Agent) Resize(ctx context.Context, req *agentpb.ResizeRequest) (*agentp
 		return nil, agentpb.ToStatus(fmt.Errorf("resize: %w", err))
 	}
 	return &agentpb.ResizeResponse{}, nil
+}
+
+// Restart implements agentpb.AgentService.
+func (a *Agent) Restart(_ context.Context, req *agentpb.RestartRequest) (*agentpb.RestartResponse, error) {
+	s, err := a.workload()
+	if err != nil {
+		return nil, agentpb.ToStatus(err)
+	}
+	s.post(lifecycle.Restart{Ref: lifecycle.Ref{Container: req.Container, Attempt: int(req.Attempt)}})
+	return &agentpb.RestartResponse{}, nil
 }

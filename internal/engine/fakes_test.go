@@ -41,8 +41,8 @@ type host struct {
 	port      uint16
 	// refuse, while not nil, fails changes of groups and NICs.
 	refuse error
-	// hold, while not nil, keeps Start from returning until it is closed.
-	hold chan struct{}
+	// hold, while not nil, keeps Start from returning until it is closed, holdNICs Attach.
+	hold, holdNICs chan struct{}
 	// broken is returned by the next Starts.
 	broken error
 	starts int
@@ -289,7 +289,17 @@ func (h *host) NetNS(string) (string, error) { return "/ns", nil }
 
 func (h *host) Counters(context.Context, string) (int64, int64, error) { return 1, 2, nil }
 
-func (h *host) Attach(_ context.Context, n network.NIC) (network.Link, error) {
+func (h *host) Attach(ctx context.Context, n network.NIC) (network.Link, error) {
+	h.mu.Lock()
+	hold := h.holdNICs
+	h.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return network.Link{}, ctx.Err()
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.check(n); err != nil {

@@ -290,6 +290,7 @@ func (l *life) forgetSandbox() {
 // withoutSandbox makes the record that of an instance which has none.
 func withoutSandbox(in *store.Instance) {
 	in.Run.Sandbox, in.Run.AgentEvent, in.Run.Clock = "", 0, nil
+	in.Run.Resize, in.Run.Restarts = false, nil
 	in.Status.Resources, in.Status.ResizeMessage = api.ResourceList{}, ""
 }
 

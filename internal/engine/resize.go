@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"cis/api"
@@ -42,6 +43,7 @@ func (l *life) recordSize(r api.InstanceResize, d api.Defaults) error {
 		return err
 	}
 	next.Spec, next.Status.ResizeMessage = r.Apply(next.Spec, d), ""
+	next.Run.Resize, next.Run.Restarts = true, restarts(&next, r)
 	if err := l.withinSandbox(&next); err != nil {
 		return err
 	}
@@ -59,6 +61,20 @@ func (l *life) recordSize(r api.InstanceResize, d api.Defaults) error {
 		l.count(l.e.heldBy(&l.rec))
 	}
 	return err
+}
+
+// restarts are the attempts that end by a resize and by those before it.
+func restarts(in *store.Instance, r api.InstanceResize) map[string]int {
+	all := maps.Clone(in.Run.Restarts)
+	for _, c := range r.Containers {
+		if s := status(*in, c.Name); c.Restart && s != nil && s.State.Running != nil {
+			if all == nil {
+				all = map[string]int{}
+			}
+			all[c.Name] = s.RestartCount
+		}
+	}
+	return all
 }
 
 // withinSandbox refuses more than the sandbox can be given; l.mu is held.
@@ -100,16 +116,14 @@ func (l *life) letCapacityGo() {
 // resizeAgain is when a sandbox that could not be resized is tried again.
 const resizeAgain = time.Second
 
-// fit brings the sandbox to the size on record whenever that changes, until ctx ends.
+// fit brings the sandbox to the size on record whenever that was changed, until ctx ends. It
+// does so too where the size is what it was: a change before it may be half done.
 func (l *life) fit(ctx context.Context) {
 	for ctx.Err() == nil {
 		rec, changed := l.snapshot()
 		var again <-chan time.Time
-		if size := rec.Spec.Resources(); size != rec.Status.Resources {
-			err := l.resizeSandbox(ctx, rec.Status.Resources, size)
-			if err == nil {
-				err = l.resized(rec.Status.Resources, size)
-			}
+		if rec.Run.Resize {
+			err := l.follows(ctx, &rec)
 			if err == nil {
 				continue
 			}
@@ -122,6 +136,25 @@ func (l *life) fit(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// follows gives the sandbox what is on record, and restarts the containers that shall begin
+// anew with it.
+func (l *life) follows(ctx context.Context, rec *store.Instance) error {
+	from, to := rec.Status.Resources, rec.Spec.Resources()
+	if err := l.resizeSandbox(ctx, from, to); err != nil {
+		return err
+	}
+	for name, attempt := range rec.Run.Restarts {
+		client, _, err := l.running(name)
+		if err == nil {
+			err = client.Restart(ctx, name, attempt)
+		}
+		if err != nil {
+			return fmt.Errorf("restart container %s: %w", name, err)
+		}
+	}
+	return l.resized(from, to, rec.Run.Restarts)
 }
 
 // resizeSandbox changes the limits from outside to inside where there is more memory, else
@@ -156,9 +189,14 @@ func (l *life) resizeInside(ctx context.Context, m machine.Machine, memory api.B
 }
 
 // resized records that the sandbox has another size, which it is charged for from now on.
-func (l *life) resized(from, to api.ResourceList) error {
-	err := l.update(true, func(in *store.Instance) { in.Status.Resources, in.Status.ResizeMessage = to, "" })
-	if err == nil {
+func (l *life) resized(from, to api.ResourceList, restarted map[string]int) error {
+	err := l.update(true, func(in *store.Instance) {
+		in.Status.Resources, in.Status.ResizeMessage = to, ""
+		if in.Spec.Resources() == to && maps.Equal(in.Run.Restarts, restarted) { // else there was one more request
+			in.Run.Resize, in.Run.Restarts = false, nil
+		}
+	})
+	if err == nil && from != to {
 		l.event(api.EventNormal, "", "Resized", fmt.Sprintf("it has %s cores and %s of memory now, and had %s and %s", to.CPU, to.Memory, from.CPU, from.Memory))
 	}
 	return err

@@ -131,8 +131,28 @@ func TestResizeRefuses(t *testing.T) {
 	}
 }
 
-// An instance that waits for its sandbox gets one of the new size, larger than the sandbox
-// that was about to be made.
+// An instance that waits for its sandbox gets one of the new size, not that which was about to
+// be made, though it could not be given more.
+func TestResizeBeforeItHasASandbox(t *testing.T) {
+	b := newBench(t)
+	b.host.most, b.host.holdNICs = api.ResourceList{CPU: 500, Memory: 256 * api.MiB}, make(chan struct{})
+	b.create(request("a", "sleep"))
+	time.Sleep(50 * time.Millisecond) // it is at its network
+	if err := b.resize("a", 1500, 512*api.MiB); err != nil {
+		t.Fatal(err)
+	}
+	close(b.host.holdNICs)
+	b.untilRunning("a")
+	b.untilSize("a", 1500, 512*api.MiB)
+	if i := b.capacity.info(); i.CPUUsed != 1500 || i.MemoryUsed != 524*api.MiB {
+		t.Errorf("given: %+v", i)
+	}
+	if all := b.intervals(); len(all) != 1 || all[0].CPU != 1500 || len(all[0].Sizes) != 1 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// One whose sandbox is being made is resized once it runs.
 func TestResizeBeforeItRuns(t *testing.T) {
 	b := newBench(t)
 	b.host.hold = make(chan struct{})
@@ -144,6 +164,75 @@ func TestResizeBeforeItRuns(t *testing.T) {
 	close(b.host.hold)
 	b.untilRunning("a")
 	b.untilSize("a", 200, 256*api.MiB)
+}
+
+// A container that shall begin anew with its new size does so once, over restarts of cisd.
+func TestResizeRestartsAContainer(t *testing.T) {
+	b := newBench(t)
+	req := request("a", "sleep")
+	req.RestartPolicy = api.RestartAlways
+	b.create(req)
+	b.untilRunning("a")
+	ask := func(cpu api.CPU) {
+		t.Helper()
+		_, err := b.Resize(t.Context(), "a", api.InstanceResize{CPU: cpu, Containers: []api.ContainerResize{{Name: "main", Restart: true}}}, api.Defaults{})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	restarted := func(count int) {
+		t.Helper()
+		b.until("a", "restarted", func(in api.Instance) bool {
+			s := in.Status.ContainerStatuses[0]
+			return s.RestartCount == count && s.State.Running != nil
+		})
+	}
+	ask(1000)
+	b.untilSize("a", 1000, 256*api.MiB)
+	restarted(1)
+	ask(1000) // the same size
+	restarted(2)
+	ask(500)
+	b.kill()
+	b.open()
+	b.untilSize("a", 500, 256*api.MiB)
+	restarted(3)
+	b.reopen()
+	b.untilRunning("a")
+	time.Sleep(50 * time.Millisecond)
+	restarted(3)
+}
+
+// A resize that waits is taken back: what of it was done already is undone.
+func TestResizeTakenBack(t *testing.T) {
+	b := newBench(t)
+	b.create(request("a", "sleep"))
+	b.untilRunning("a")
+	b.host.mu.Lock()
+	b.host.inUse = 200 * api.MiB
+	b.host.mu.Unlock()
+	if err := b.resize("a", 100, 64*api.MiB); err != nil {
+		t.Fatal(err)
+	}
+	b.until("a", "waiting", func(in api.Instance) bool { return in.Status.ResizeMessage != "" })
+	b.host.mu.Lock()
+	for id := range b.host.sizes {
+		b.host.sizes[id] = api.ResourceList{CPU: 100, Memory: 256 * api.MiB} // half of it was done
+	}
+	b.host.mu.Unlock()
+	if err := b.resize("a", 500, 256*api.MiB); err != nil {
+		t.Fatal(err)
+	}
+	b.until("a", "as before", func(in api.Instance) bool {
+		b.host.mu.Lock()
+		defer b.host.mu.Unlock()
+		for _, size := range b.host.sizes {
+			if size.CPU != 500 {
+				return false
+			}
+		}
+		return in.Status.ResizeMessage == ""
+	})
 }
 
 // Of several requests at once the last one recorded holds in the end.

@@ -146,6 +146,7 @@ func (l *life) adopt(sb *sandbox, standby bool) error {
 		in.Run.Sandbox, in.Status.Address, in.Status.Address6 = sb.ID, sb.Address, sb.Address6
 		in.Status.Isolation, in.Status.Standby = sb.Isolation, standby
 		in.Status.Resources, l.made = sb.size(), sb.size()
+		in.Run.Resize = in.Spec.Resources() != sb.size()
 	})
 	if err != nil {
 		return fmt.Errorf("record the sandbox: %w", err)

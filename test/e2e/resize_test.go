@@ -48,19 +48,19 @@ var resizeTests = tests{
 		e.sized(name, in.Spec.CPU, 40*api.MiB)
 	},
 	"mistakes": func(e *env) {
-		name := e.start("--cpu", "0.5", "--memory", "64Mi", "--", "sleep", "1000")
+		name := e.start("--cpu", "0.5", "--memory", "128Mi", "--", "sleep", "1000")
 		e.when(name, "running", running)
 		e.fails(1, []string{"cpu", "multiple of 0.05"}, "update", "--cpu", "0.51", name)
 		e.fails(1, []string{"cpu", "at most"}, "update", "--cpu", "10000", name)
 		if e.isolation != "vm" {
 			e.fails(1, []string{"not enough memory", "free"}, "update", "--memory", e.hostMemory(), name)
 		} else {
-			e.fails(1, []string{"memory", "at most 64Mi", "a VM keeps the memory"}, "update", "--memory", "65Mi", name)
+			e.fails(1, []string{"memory", "at most 128Mi", "a VM keeps the memory"}, "update", "--memory", "129Mi", name)
 			e.fails(1, []string{"cpu", "at most 1 cores", "a VM keeps the processors"}, "update", "--cpu", "1.05", name)
 		}
 		e.fails(1, []string{"containers[0].name", `"nosuch"`}, "update", "--container", "nosuch", "--cpu", "0.1", name)
 		in := e.get(name)
-		e.equal("size", in.Spec.Resources(), api.ResourceList{CPU: 500, Memory: 64 * api.MiB})
+		e.equal("size", in.Spec.Resources(), api.ResourceList{CPU: 500, Memory: 128 * api.MiB})
 		e.ok("update", "--container", "main", "--cpu", "0.25", name)
 		e.equal("limit", e.get(name).Spec.Containers[0].Resources.Limits, api.ResourceList{CPU: 250})
 		e.ok("stop", "-t", "0", name)

@@ -12,6 +12,7 @@ type AgentService interface {
 	SetFiles(context.Context, *SetFilesRequest) (*SetFilesResponse, error)
 	Add(context.Context, *AddRequest) (*AddResponse, error)
 	Resize(context.Context, *ResizeRequest) (*ResizeResponse, error)
+	Restart(context.Context, *RestartRequest) (*RestartResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -210,6 +211,13 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 				}
 				return svc.Resize(ctx, &req)
 			},
+			"Restart": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req RestartRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Restart(ctx, &req)
+			},
 			"Stop": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req StopRequest
 				if err := unmarshal(&req); err != nil {
@@ -298,6 +306,7 @@ type AgentClient interface {
 	SetFiles(context.Context, *SetFilesRequest) (*SetFilesResponse, error)
 	Add(context.Context, *AddRequest) (*AddResponse, error)
 	Resize(context.Context, *ResizeRequest) (*ResizeResponse, error)
+	Restart(context.Context, *RestartRequest) (*RestartResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -348,6 +357,14 @@ func (c *agentClient) Add(ctx context.Context, req *AddRequest) (*AddResponse, e
 func (c *agentClient) Resize(ctx context.Context, req *ResizeRequest) (*ResizeResponse, error) {
 	var resp ResizeResponse
 	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "Resize", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Restart(ctx context.Context, req *RestartRequest) (*RestartResponse, error) {
+	var resp RestartResponse
+	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "Restart", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

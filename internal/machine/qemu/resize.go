@@ -29,14 +29,8 @@ func (m *Machine) Resize(ctx context.Context, id string, cpu api.CPU, memory api
 }
 
 func (m *Machine) resize(ctx context.Context, id string, s size) error {
-	before, err := m.sizeOf(id)
-	if err != nil {
+	if err := m.resizeMemory(ctx, id, shapeOf(s.CPU, s.Memory)); err != nil {
 		return err
-	}
-	if s.Memory != before.Memory {
-		if err := m.resizeMemory(ctx, id, shapeOf(s.CPU, s.Memory)); err != nil {
-			return err
-		}
 	}
 	if err := m.saveSize(id, s); err != nil {
 		return err
