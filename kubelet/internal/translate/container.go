@@ -23,7 +23,7 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 		Name: c.Name, Image: c.Image, ImagePullPolicy: api.PullPolicy(c.ImagePullPolicy),
 		Command: expandAll(c.Command, t.known(env.lookup, field+".command")), Args: expandAll(c.Args, t.known(env.lookup, field+".args")), Env: env.vars,
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
-		Resources: api.Resources{Limits: api.ResourceList{CPU: cpuOf(c.Resources.Limits), Memory: memoryOf(c.Resources.Limits)}},
+		Resources: api.Resources{Limits: limitsOf(c)},
 		Ports:     t.ports(c.Ports, field+".ports"),
 
 		TerminationMessagePath: messagePath(c), TerminationMessagePolicy: api.TerminationMessagePolicy(c.TerminationMessagePolicy),
