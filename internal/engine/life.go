@@ -36,7 +36,7 @@ type life struct {
 	held demand
 	made api.ResourceList
 
-	// adding is held while one more container is given to the sandbox.
+	// adding is held while one more container, or another size, is given to the sandbox.
 	adding sync.Mutex
 	cpu    cpuMeter
 

@@ -160,6 +160,8 @@ func (l *life) follows(ctx context.Context, rec *store.Instance) error {
 // resizeSandbox changes the limits from outside to inside where there is more memory, else
 // the other way round.
 func (l *life) resizeSandbox(ctx context.Context, from, to api.ResourceList) error {
+	l.adding.Lock() // what is done with a sandbox must not overlap
+	defer l.adding.Unlock()
 	m, id := l.sandbox.machine, l.sandbox.ID
 	steps := []func() error{
 		func() error { return m.Resize(ctx, id, to.CPU, to.Memory) },

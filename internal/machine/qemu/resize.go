@@ -67,7 +67,7 @@ func (v *vm) balloon(ctx context.Context, memory api.Bytes) error {
 			return err
 		}
 		if time.Now().After(end) {
-			return api.Errorf(api.Exhausted, "the VM's guest has %s yet, and is to have %s", actual, memory)
+			return api.Errorf(api.Exhausted, "the VM's guest has not come to %s yet", memory)
 		}
 		select {
 		case <-time.After(inflating / 50):
