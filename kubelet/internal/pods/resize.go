@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -28,6 +29,16 @@ type resizing struct {
 	podstatus.Resize
 	// accepted is the generation for which cis has a size, or needs none.
 	accepted int64
+	// retry is when what is deferred is asked for again; nothing else waits for that.
+	retry retry
+}
+
+// again comes when what is deferred is due.
+func (r *resizing) again() <-chan time.Time {
+	if r.Pending == nil || r.Pending.Reason != corev1.PodReasonDeferred {
+		return nil
+	}
+	return r.retry.timer()
 }
 
 func newResizing(pod *corev1.Pod) (r resizing) {
@@ -68,6 +79,8 @@ func (w *worker) resize(ctx context.Context, pod *corev1.Pod, in api.Instance) e
 		w.resizePending(pod, corev1.PodReasonInfeasible,
 			fmt.Sprintf("the node has %s cores and %s of memory, and %s and %s are asked for", cpu, memory, r.CPU, r.Memory))
 		return nil
+	case p != nil && p.Generation == pod.Generation && !w.resizing.retry.due():
+		return nil
 	case !w.retry.due():
 		return errNotDue
 	}
@@ -80,7 +93,7 @@ func (w *worker) askResize(ctx context.Context, pod *corev1.Pod, in api.Instance
 	switch api.CodeOf(err) {
 	case "":
 		w.k.instances.put(changed)
-		w.resizing = resizing{podstatus.Resize{InProgress: &podstatus.ResizeState{Generation: pod.Generation}}, pod.Generation}
+		w.resizing = resizing{Resize: podstatus.Resize{InProgress: &podstatus.ResizeState{Generation: pod.Generation}}, accepted: pod.Generation}
 		w.event(pod, corev1.EventTypeNormal, resizeStarted, "Pod resize started: "+resourcesText(pod, pod.Generation, ""))
 		return nil
 	case api.Invalid, api.Forbidden:
@@ -88,6 +101,8 @@ func (w *worker) askResize(ctx context.Context, pod *corev1.Pod, in api.Instance
 		return nil
 	case api.Exhausted:
 		w.resizePending(pod, corev1.PodReasonDeferred, err.Error())
+		w.resizing.retry.after(err)
+		return nil
 	case api.Conflict, api.NotFound:
 		return nil // it ends: its next state tells
 	}

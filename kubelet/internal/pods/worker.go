@@ -86,6 +86,8 @@ func (w *worker) run(ctx context.Context) {
 		select {
 		case <-w.wake:
 		case <-w.retry.timer():
+		case <-w.resizing.again():
+			w.resizing.retry.at = time.Time{} // once, whatever the step does
 		case <-w.renewal():
 		case <-ctx.Done():
 			return
