@@ -39,7 +39,7 @@ func (e *EphemeralContainer) Validate(s InstanceSpec, d Defaults) error {
 	} {
 		c.check(!p.set, p.name, "an ephemeral container has none")
 	}
-	c.check(e.TargetContainerName == "" || s.hasContainer(e.TargetContainerName), "targetContainerName",
+	c.check(e.TargetContainerName == "" || s.find(e.TargetContainerName) != nil, "targetContainerName",
 		"the instance has no container %q that was there from its start", clip(e.TargetContainerName))
 	total := len(s.Containers) + len(s.InitContainers) + len(s.EphemeralContainers) + 1
 	c.check(total <= d.maxContainers(), "name", "an instance has at most %d containers, those that were added and have ended included", d.maxContainers())
@@ -51,14 +51,14 @@ func (s *InstanceSpec) HasEphemeral(name string) bool {
 	return slices.ContainsFunc(s.EphemeralContainers, func(c EphemeralContainer) bool { return c.Name == name })
 }
 
-// hasContainer tells whether the instance has had a container from its start.
-func (s *InstanceSpec) hasContainer(name string) bool {
+// find is a container that the instance has had from its start; nil: there is none.
+func (s *InstanceSpec) find(name string) *Container {
 	for _, list := range [][]Container{s.Containers, s.InitContainers} {
 		for i := range list {
 			if list[i].Name == name {
-				return true
+				return &list[i]
 			}
 		}
 	}
-	return false
+	return nil
 }

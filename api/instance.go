@@ -549,6 +549,11 @@ type InstanceStatus struct {
 	// Emulated: it is a VM whose processor is emulated, since the host has no working
 	// KVM; code in it runs about twelve times slower.
 	Emulated bool `json:"emulated,omitempty"`
+	// Resources is the size that is in force: what its sandbox has. It is not the spec's while
+	// a resize is under way, and left out while there is no sandbox.
+	Resources ResourceList `json:"resources,omitzero"`
+	// ResizeMessage says what keeps the spec's size from being in force; it is tried again.
+	ResizeMessage string `json:"resizeMessage,omitempty"`
 	// Standby: the sandbox came from the standby pool.
 	Standby                    bool              `json:"standby,omitempty"`
 	InitContainerStatuses      []ContainerStatus `json:"initContainerStatuses,omitempty"`

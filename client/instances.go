@@ -105,6 +105,12 @@ func graceQuery(grace *time.Duration) url.Values {
 	return q
 }
 
+// Resize gives an instance another size while it runs. Its status.resources tells when that
+// holds.
+func (c *Client) Resize(ctx context.Context, ref string, r api.InstanceResize) (api.Instance, error) {
+	return fetch[api.Instance](ctx, c, call{method: "POST", path: instancePath(ref, "/resize"), body: r})
+}
+
 // AddContainer adds a container to an instance that runs. It has started, or cannot be
 // started, when Attach to it or the instance's status says so.
 func (c *Client) AddContainer(ctx context.Context, ref string, container api.EphemeralContainer) (api.Instance, error) {

@@ -159,9 +159,18 @@ func (t *Tree) makeV2(group string) error {
 	return nil
 }
 
-// Set changes the limits of a group that exists; those that are zero stay.
+// Set changes the limits of a group that exists; those that are zero stay. Where more memory
+// is in use than the new limit version 1 refuses it, and version 2 ends processes.
 func (t *Tree) Set(group string, limits Limits) error {
-	for _, s := range t.settings(limits) {
+	settings := t.settings(limits)
+	if !t.v2 && limits.Memory > 0 {
+		// With swap the limit is never the lower one, not for a moment either.
+		both, err := readNumber(t.file("memory", group, "memory.memsw.limit_in_bytes"))
+		if err == nil && api.Bytes(both) < limits.Memory {
+			slices.Reverse(settings)
+		}
+	}
+	for _, s := range settings {
 		at := t.file(s.controller, group, s.name)
 		err := write(at, s.value)
 		if s.optional && errors.Is(err, fs.ErrNotExist) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"cis/api"
 	"cis/internal/osthread"
 )
 
@@ -84,6 +85,27 @@ func TestHost(t *testing.T) {
 	}
 	if err := tree.Remove(t.Context(), top); err != nil {
 		t.Errorf("remove again: %v", err)
+	}
+}
+
+// A limit of memory can be raised and lowered, with that of swap or without.
+func TestSetMemory(t *testing.T) {
+	tree, err := Open(Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := group(t, tree)
+	if err := tree.Create(name, Limits{Memory: 64 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	file := map[bool]string{true: "memory.max", false: "memory.limit_in_bytes"}[tree.v2]
+	for _, limit := range []api.Bytes{128 << 20, 32 << 20, 33 << 20, 33 << 20} {
+		if err := tree.Set(name, Limits{CPU: 500, Memory: limit}); err != nil {
+			t.Errorf("%s: %v", limit, err)
+		}
+		if got, err := readNumber(tree.file("memory", name, file)); err != nil || api.Bytes(got) != limit {
+			t.Errorf("it is %d, want %s: %v", got, limit, err)
+		}
 	}
 }
 

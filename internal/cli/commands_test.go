@@ -92,7 +92,18 @@ func TestInspect(t *testing.T) {
 func TestLifecycle(t *testing.T) {
 	l := webAndJob(t)
 	l.want(l.cis("", "update", "--secgroup", "front", "--secgroup", "db", "web"), 0, "web\n", "")
-	l.want(l.cis("", "update", "web"), 1, "", "securityGroups: must be at least one")
+	l.want(l.cis("", "update", "web"), 2, "", "there is nothing to change: use --cpu")
+	l.want(l.cis("", "update", "--cpu", "1", "-m", "512Mi", "--secgroup", "db", "web"), 0, "web\n", "")
+	l.want(l.cis("", "update", "--container", "main", "--memory", "64Mi", "web"), 0, "web\n", "")
+	if web, err := l.engine.Get(t.Context(), "web"); err != nil || web.Spec.CPU != 1000 || web.Spec.Memory != 512*api.MiB ||
+		web.Spec.Containers[0].Resources.Limits != (api.ResourceList{Memory: 64 * api.MiB}) {
+		t.Errorf("%+v %v", web.Spec, err)
+	}
+	l.want(l.cis("", "update", "--cpu", "1", "nobody"), 1, "", "no instance")
+	l.want(l.cis("", "update", "--memory", "33000", "web"), 1, "", "memory: must be a multiple of 1Mi")
+	l.want(l.cis("", "update", "--cpu", "0", "web"), 2, "", "--cpu: must be more than 0")
+	l.want(l.cis("", "update", "--container", "main", "web"), 2, "", "--container needs --cpu or --memory")
+	l.want(l.cis("", "update", "--container", "main", "--size", "s", "web"), 2, "", "--container excludes --size")
 	l.want(l.cis("", "stop", "-t", "5", "web"), 0, "web\n", "")
 	if grace := <-l.engine.stops; grace == nil || *grace != 5*time.Second {
 		t.Errorf("grace %v", grace)

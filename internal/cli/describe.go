@@ -88,6 +88,10 @@ func (d *description) instance(inst *api.Instance, cost string, events []api.Eve
 	d.line("Started", d.time(status.StartedAt))
 	d.line("Finished", d.time(status.FinishedAt))
 	d.line("Size", sizeText(spec))
+	if now := status.Resources; now != spec.Resources() {
+		d.line("Size now", limitsText(now))
+		d.line("Resize", status.ResizeMessage)
+	}
 	d.line("Storage", byteText(spec.EphemeralStorage))
 	d.line("Isolation", isolationText(inst))
 	d.line("Cost so far", cost)

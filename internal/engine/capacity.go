@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"cis/api"
+	"cis/internal/store"
 )
 
 // demand is what an instance takes of the host, and of its account's quota.
@@ -24,6 +25,14 @@ func (e *Engine) demandOf(owner string, spec api.InstanceSpec) demand {
 		d.overhead = m.Overhead(spec.Memory)
 	}
 	return d
+}
+
+// heldBy is what an instance on record takes: while a resize is under way, the larger of what
+// it has and what it is to have.
+func (e *Engine) heldBy(in *store.Instance) demand {
+	spec := in.Spec
+	spec.CPU, spec.Memory = max(spec.CPU, in.Status.Resources.CPU), max(spec.Memory, in.Status.Resources.Memory)
+	return e.demandOf(in.Account, spec)
 }
 
 // capacity counts what live instances were given of the host, and of their accounts' quotas.
@@ -53,6 +62,31 @@ func (c *capacity) total() (api.CPU, api.Bytes) {
 func (c *capacity) admit(d demand, q api.Quota) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.room(d, q); err != nil {
+		return err
+	}
+	c.add(d, 1)
+	return nil
+}
+
+// exchange is admit of what takes the place of what an instance holds. There is always room
+// for no more than that.
+func (c *capacity) exchange(held, d demand, q api.Quota) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.add(held, -1)
+	if d.cpu > held.cpu || d.memory > held.memory {
+		if err := c.room(d, q); err != nil {
+			c.add(held, 1)
+			return err
+		}
+	}
+	c.add(d, 1)
+	return nil
+}
+
+// room says what is missing; mu is held.
+func (c *capacity) room(d demand, q api.Quota) error {
 	if err := c.accounts[d.account].fits(d, q); err != nil {
 		return err
 	}
@@ -68,7 +102,6 @@ func (c *capacity) admit(d demand, q api.Quota) error {
 			d.memory, d.overhead, max(0, freeMemory/api.MiB), allMemory/api.MiB).
 			WithNext("ask for at most %s, or wait for an instance to end", fits)
 	}
-	c.add(d, 1)
 	return nil
 }
 

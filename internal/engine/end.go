@@ -275,8 +275,10 @@ func (l *life) rerun() bool {
 
 // reset makes the record that of a new run.
 func reset(in *store.Instance) {
-	if in.Run.Next != nil {
-		in.Spec = *in.Run.Next
+	if next := in.Run.Next; next != nil {
+		size := in.Spec // it may have been changed since
+		in.Spec = *next
+		in.Spec.Size, in.Spec.CPU, in.Spec.Memory = size.Size, size.CPU, size.Memory
 	}
 	in.Spec.EphemeralContainers = nil
 	in.Run = store.Run{Number: in.Run.Number + 1, RegistryAuth: in.Run.RegistryAuth, RemoveAfter: in.Run.RemoveAfter}

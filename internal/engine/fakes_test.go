@@ -41,11 +41,16 @@ type host struct {
 	port      uint16
 	// refuse, while not nil, fails changes of groups and NICs.
 	refuse error
-	// hold, while not nil, keeps Start from returning until it is closed.
-	hold chan struct{}
+	// hold, while not nil, keeps Start from returning until it is closed, holdNICs Attach.
+	hold, holdNICs chan struct{}
 	// broken is returned by the next Starts.
 	broken error
 	starts int
+	// sizes are what sandboxes have, most is what Resize can give, and inUse the memory that
+	// every sandbox uses.
+	sizes map[string]api.ResourceList
+	most  api.ResourceList
+	inUse api.Bytes
 	// read, while not nil, is called with each sandbox that Stats is asked for.
 	read func(sandbox string)
 }
@@ -61,7 +66,7 @@ func newHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{dir: dir, sandboxes: map[string]*fakeSandbox{}, nics: map[string]network.NIC{},
+	h := &host{dir: dir, sandboxes: map[string]*fakeSandbox{}, sizes: map[string]api.ResourceList{}, nics: map[string]network.NIC{},
 		vpcs: map[string]network.VPC{}, groups: map[string][]network.Group{}}
 	t.Cleanup(func() {
 		ids, _ := h.List(context.Background())
@@ -106,7 +111,7 @@ func (h *host) Start(ctx context.Context, s machine.Sandbox) error {
 	go agent.New(life, rt, agent.Options{StateDir: state}).Serve(l)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.sandboxes[s.ID] = &fakeSandbox{rt, cancel}
+	h.sandboxes[s.ID], h.sizes[s.ID] = &fakeSandbox{rt, cancel}, api.ResourceList{CPU: s.CPU, Memory: s.Memory}
 	return nil
 }
 
@@ -116,6 +121,18 @@ func (h *host) Connect(ctx context.Context, id string) (net.Conn, error) {
 		return nil, api.Errorf(api.NotFound, "no sandbox %s: %w", id, err)
 	}
 	return conn, nil
+}
+
+func (h *host) Most(api.CPU, api.Bytes) (api.CPU, api.Bytes) { return h.most.CPU, h.most.Memory }
+
+func (h *host) Resize(_ context.Context, id string, cpu api.CPU, memory api.Bytes) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.inUse > memory {
+		return api.Errorf(api.Exhausted, "sandbox %s uses more than %s of memory", id, memory)
+	}
+	h.sizes[id] = api.ResourceList{CPU: cpu, Memory: memory}
+	return nil
 }
 
 func (h *host) Equip(context.Context, string, machine.Disks) error { return nil }
@@ -137,6 +154,7 @@ func (h *host) Destroy(_ context.Context, id string) error {
 	h.mu.Lock()
 	sb := h.sandboxes[id]
 	delete(h.sandboxes, id)
+	delete(h.sizes, id)
 	h.mu.Unlock()
 	if sb != nil {
 		sb.cancel()
@@ -271,7 +289,17 @@ func (h *host) NetNS(string) (string, error) { return "/ns", nil }
 
 func (h *host) Counters(context.Context, string) (int64, int64, error) { return 1, 2, nil }
 
-func (h *host) Attach(_ context.Context, n network.NIC) (network.Link, error) {
+func (h *host) Attach(ctx context.Context, n network.NIC) (network.Link, error) {
+	h.mu.Lock()
+	hold := h.holdNICs
+	h.mu.Unlock()
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return network.Link{}, ctx.Err()
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.check(n); err != nil {

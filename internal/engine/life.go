@@ -31,7 +31,12 @@ type life struct {
 	// stop is closed when a stop was asked for; a new run gets a new one.
 	stop chan struct{}
 
-	// adding is held while one more container is given to the sandbox.
+	// held is what the capacity counts for the instance until its end; made is the size that
+	// its sandbox was made with. mu guards both.
+	held demand
+	made api.ResourceList
+
+	// adding is held while one more container, or another size, is given to the sandbox.
 	adding sync.Mutex
 	cpu    cpuMeter
 
@@ -62,6 +67,10 @@ func (e *Engine) begin(rec store.Instance, arrived time.Time, leases map[string]
 		stop: make(chan struct{}), leases: leases, sandbox: sb, forgotten: make(chan struct{}), done: make(chan struct{}),
 		logs: e.openLogs(rec),
 	}
+	if sb != nil {
+		l.made = sb.size()
+	}
+	l.held = e.heldBy(&l.rec)
 	if rec.Run.Stop {
 		close(l.stop)
 	}
@@ -99,8 +108,7 @@ func (l *life) run() {
 		if l.rerun() {
 			continue
 		}
-		rec, _ := l.snapshot()
-		l.e.capacity.release(l.e.demandOf(rec.Account, rec.Spec))
+		l.letCapacityGo()
 		l.e.networks.freePorts(l.id)
 		l.e.disks.giveBack(diskUser{instance: l.id})
 		if forgotten != nil {
@@ -123,6 +131,7 @@ func (l *life) once() error {
 	ctx, cancel := context.WithCancel(l.e.ctx)
 	var adding sync.WaitGroup
 	adding.Go(func() { l.addContainers(ctx) })
+	adding.Go(func() { l.fit(ctx) })
 	defer adding.Wait()
 	defer cancel()
 	return l.follow(l.e.ctx)
@@ -189,10 +198,10 @@ func (l *life) update(durable bool, fn func(*store.Instance)) error {
 
 // write records the next state and takes it over; l.mu is held.
 func (l *life) write(next *store.Instance, durable bool) error {
-	next.Run.Clock = next.Run.Clock.Bind(next.Status.PublicAddress != "", time.Now().UTC())
+	now := time.Now().UTC()
+	next.Run.Clock = next.Run.Clock.Bind(next.Status.PublicAddress != "", now).Resize(next.Status.Resources, now)
 	return l.e.cfg.Store.UpdateInstance(l.e.ctx, next, durable, func() {
-		l.rec = *next
-		l.wake()
+		l.become(next)
 		l.e.publish(api.WatchModified, next.Instance)
 	})
 }
@@ -208,9 +217,17 @@ func (l *life) set(fn func(*store.Instance)) {
 		// The next write has it: each carries the whole record.
 		l.e.log.Error("the record cannot be written", "instance", l.id, "error", err)
 		next.Revision = l.rec.Revision
-		l.rec = next
-		l.wake()
+		l.become(&next)
 	}
+}
+
+// become takes the next state over; l.mu is held.
+func (l *life) become(next *store.Instance) {
+	l.rec = *next
+	if !next.Status.Phase.Finished() {
+		l.count(l.e.heldBy(next))
+	}
+	l.wake()
 }
 
 // wake lets waiters look again; l.mu is held.
@@ -265,9 +282,16 @@ func (l *life) forgetSandbox() {
 	case <-l.forgotten:
 	default:
 		if rec, _ := l.snapshot(); rec.Run.Sandbox != "" {
-			l.set(func(in *store.Instance) { in.Run.Sandbox, in.Run.AgentEvent, in.Run.Clock = "", 0, nil })
+			l.set(withoutSandbox)
 		}
 	}
+}
+
+// withoutSandbox makes the record that of an instance which has none.
+func withoutSandbox(in *store.Instance) {
+	in.Run.Sandbox, in.Run.AgentEvent, in.Run.Clock = "", 0, nil
+	in.Run.Resize, in.Run.Restarts = false, nil
+	in.Status.Resources, in.Status.ResizeMessage = api.ResourceList{}, ""
 }
 
 // openLogs opens the journals of the record's run, and drops those of runs too old.

@@ -38,11 +38,13 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	}
 	for _, in := range instances {
 		e.catalog.apply(api.WatchAdded, in.Instance)
-		if !in.Status.Phase.Finished() {
-			e.capacity.take(e.demandOf(in.Account, in.Spec))
-		}
 	}
 	kept, dropped := e.sort(sandboxes, instances)
+	for _, in := range instances {
+		if !in.Status.Phase.Finished() {
+			e.capacity.take(e.heldBy(in))
+		}
+	}
 	if err := e.cfg.Store.EndUsage(ctx, idsOf(kept)); err != nil {
 		return err
 	}
@@ -257,6 +259,7 @@ func (e *Engine) sort(sandboxes []store.Sandbox, instances []*store.Instance) (k
 		switch {
 		case b.Ready && owner != nil:
 			b.Instance = owner.ID
+			setResources(owner, api.ResourceList{CPU: b.CPU, Memory: b.Memory})
 			kept = append(kept, b)
 		case b.Ready && b.Instance == "" && waiting[size] < e.pool.wanted(size) &&
 			b.Subnet == defaultSubnet && e.networks.subnetOf("").addresses.contains(b.Address):
@@ -270,7 +273,7 @@ func (e *Engine) sort(sandboxes []store.Sandbox, instances []*store.Instance) (k
 	}
 	// Theirs are dropped, or were when cisd was cut off before it could say so.
 	for _, in := range owners {
-		in.Run.Sandbox, in.Run.AgentEvent, in.Run.Clock = "", 0, nil
+		withoutSandbox(in)
 	}
 	return kept, dropped
 }

@@ -23,6 +23,9 @@ type sandbox struct {
 	held api.Bytes
 }
 
+// size is what it was made with.
+func (sb *sandbox) size() api.ResourceList { return api.ResourceList{CPU: sb.CPU, Memory: sb.Memory} }
+
 // want is what a sandbox is made for.
 type want struct {
 	instance string

@@ -84,6 +84,11 @@ func (l *life) launch(ctx context.Context) error {
 	if err := l.adopt(sb, standby); err != nil {
 		return &startError{reason: api.ReasonCreateError, err: err}
 	}
+	if now, _ := l.snapshot(); now.Spec.Resources() != sb.size() {
+		// It was resized meanwhile: programs see the size that a sandbox was made with.
+		l.release()
+		return l.launch(ctx)
+	}
 	if !standby {
 		if err := l.e.boot(ctx, sb, w); err != nil {
 			return &startError{reason: api.ReasonCreateError, err: err}
@@ -140,6 +145,8 @@ func (l *life) adopt(sb *sandbox, standby bool) error {
 	err := l.update(false, func(in *store.Instance) {
 		in.Run.Sandbox, in.Status.Address, in.Status.Address6 = sb.ID, sb.Address, sb.Address6
 		in.Status.Isolation, in.Status.Standby = sb.Isolation, standby
+		in.Status.Resources, l.made = sb.size(), sb.size()
+		in.Run.Resize = in.Spec.Resources() != sb.size()
 	})
 	if err != nil {
 		return fmt.Errorf("record the sandbox: %w", err)

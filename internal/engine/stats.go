@@ -47,8 +47,8 @@ func (l *life) stats(ctx context.Context, rec store.Instance, client *agentclien
 	if err != nil {
 		return api.Stats{}, err
 	}
-	s := api.Stats{ID: rec.ID, Name: rec.Spec.Name, Time: now, CPUSeconds: usage.CPUSeconds, CPULimit: rec.Spec.CPU,
-		Memory: usage.Memory, MemoryLimit: rec.Spec.Memory, Pids: inside.Pids, PidsLimit: l.e.cfg.Limits.Pids, RxBytes: rx, TxBytes: tx,
+	s := api.Stats{ID: rec.ID, Name: rec.Spec.Name, Time: now, CPUSeconds: usage.CPUSeconds, CPULimit: rec.Status.Resources.CPU,
+		Memory: usage.Memory, MemoryLimit: rec.Status.Resources.Memory, Pids: inside.Pids, PidsLimit: l.e.cfg.Limits.Pids, RxBytes: rx, TxBytes: tx,
 		Containers: containerStats(rec, inside.Containers)}
 	began := s.Time
 	if rec.Status.StartedAt != nil {

@@ -22,6 +22,9 @@ type Machine interface {
 	// Overhead is the most that a sandbox for an instance of a size takes of the host's
 	// memory beside that of the instance.
 	Overhead(memory api.Bytes) api.Bytes
+	// Most is the most that Resize can give to a sandbox which was made with a size; zero: as
+	// much as the host has.
+	Most(cpu api.CPU, memory api.Bytes) (api.CPU, api.Bytes)
 	// Check tells whether the machine works on this host; the string says what was
 	// found, either way, in words for people. It is bounded to a few seconds.
 	Check(ctx context.Context) (detail string, err error)
@@ -31,6 +34,10 @@ type Machine interface {
 	// Equip gives a sandbox what its containers will be made of; the agent can start
 	// none before. It may be given more later; what it has already is passed over.
 	Equip(ctx context.Context, id string, d Disks) error
+	// Resize changes the limits of a sandbox that has a workload, whose agent is to be given
+	// the new memory too: after this where it is more, else before. It fails with Exhausted
+	// while more memory is in use, and may be called again whatever it has done.
+	Resize(ctx context.Context, id string, cpu api.CPU, memory api.Bytes) error
 	// Connect opens a new stream to the agent of a sandbox. It fails with NotFound
 	// (api.Error) when the sandbox or its agent is gone; the error then says what is
 	// known of how it ended.

@@ -22,8 +22,11 @@ type Interval struct {
 	Sandbox, Instance, Name string
 	Labels                  map[string]string
 	Isolation               api.Isolation
-	CPU                     api.CPU
-	Memory, Storage         api.Bytes
+	// CPU and Memory are those that it began with.
+	CPU             api.CPU
+	Memory, Storage api.Bytes
+	// Sizes are what it had of both, one after the other; none: it was never changed.
+	Sizes []Size
 	// Run is the number of the instance's run.
 	Run   int
 	Start time.Time
@@ -42,6 +45,13 @@ type Span struct {
 	End   time.Time `json:"end,omitzero"`
 }
 
+// Size is what a sandbox has from a time on.
+type Size struct {
+	From   time.Time `json:"from"`
+	CPU    api.CPU   `json:"cpu"`
+	Memory api.Bytes `json:"memory"`
+}
+
 // Sent is what was sent within an hour.
 type Sent struct {
 	Hour  time.Time
@@ -55,6 +65,8 @@ type Clock struct {
 	End   time.Time `json:"end,omitzero"`
 	// Addresses is when a public address was bound.
 	Addresses []Span `json:"addresses,omitempty"`
+	// Sizes are what the sandbox had, one after the other, the first from Start on.
+	Sizes []Size `json:"sizes,omitempty"`
 	// Sent is the count of the interface at the end, if it could be read.
 	Sent *int64 `json:"sent,omitempty"`
 }
@@ -70,12 +82,12 @@ func (c *Clock) Stop(at time.Time, sent *int64) *Clock {
 	if !at.After(c.Start) {
 		at = c.Start.Add(1) // an interval has a length
 	}
-	return &Clock{Start: c.Start, End: at, Addresses: c.Addresses, Sent: sent}
+	return &Clock{Start: c.Start, End: at, Addresses: c.Addresses, Sizes: c.Sizes, Sent: sent}
 }
 
 // Resume is the clock as if it had not ended.
 func (c *Clock) Resume() *Clock {
-	return &Clock{Start: c.Start, Addresses: c.Addresses}
+	return &Clock{Start: c.Start, Addresses: c.Addresses, Sizes: c.Sizes}
 }
 
 // Bind is the clock with a public address bound, or not, from then on.
@@ -87,11 +99,54 @@ func (c *Clock) Bind(bound bool, at time.Time) *Clock {
 	if !c.Open() || bound == (n > 0 && c.Addresses[n-1].End.IsZero()) {
 		return c
 	}
-	next := &Clock{Start: c.Start, Addresses: slices.Clone(c.Addresses)}
+	next := &Clock{Start: c.Start, Addresses: slices.Clone(c.Addresses), Sizes: c.Sizes}
 	if bound {
 		next.Addresses = append(next.Addresses, Span{Start: at})
 	} else {
 		next.Addresses[n-1].End = at
 	}
 	return next
+}
+
+// Resize is the clock of a sandbox that has a size from then on; the first one it is told it
+// has had from its start.
+func (c *Clock) Resize(size api.ResourceList, at time.Time) *Clock {
+	if !c.Open() {
+		return c
+	}
+	next := Size{From: c.Start, CPU: size.CPU, Memory: size.Memory}
+	if n := len(c.Sizes); n > 0 {
+		last := c.Sizes[n-1]
+		if last.CPU == size.CPU && last.Memory == size.Memory {
+			return c
+		}
+		next.From = later(at, last.From) // the host's clock may have been set back
+	}
+	return &Clock{Start: c.Start, Addresses: c.Addresses, Sizes: append(slices.Clone(c.Sizes), next)}
+}
+
+// pieces are the parts of an ended interval in which it had one size.
+func (i Interval) pieces() []Interval {
+	if len(i.Sizes) < 2 {
+		return []Interval{i}
+	}
+	var all []Interval
+	for n, size := range i.Sizes {
+		piece := i
+		piece.CPU, piece.Memory, piece.Sizes, piece.Sent = size.CPU, size.Memory, nil, nil
+		piece.Start = later(size.From, i.Start)
+		if n+1 < len(i.Sizes) {
+			piece.End = earlier(i.Sizes[n+1].From, i.End)
+		}
+		if !piece.Start.Before(piece.End) {
+			continue
+		}
+		for _, sent := range i.Sent {
+			if at := i.placed(sent.Hour); !at.Before(piece.Start) && at.Before(piece.End) {
+				piece.Sent = append(piece.Sent, sent)
+			}
+		}
+		all = append(all, piece)
+	}
+	return all
 }

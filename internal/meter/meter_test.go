@@ -3,6 +3,7 @@ package meter
 import (
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,12 +53,23 @@ func TestSum(t *testing.T) {
 	}
 }
 
+// sizeAt is what an interval had at a time.
+func sizeAt(i Interval, t time.Time) Size {
+	size := Size{i.Start, i.CPU, i.Memory}
+	for _, s := range i.Sizes {
+		if !s.From.After(t) {
+			size = s
+		}
+	}
+	return size
+}
+
 // model counts second by second.
-func model(all []Interval, from, to, now int, counts func(Interval) int64) (sum int64) {
+func model(all []Interval, from, to, now int, counts func(Size) int64) (sum int64) {
 	for second := from; second < to; second++ {
 		for _, i := range all {
 			if !at(second).Before(i.Start) && (at(second).Before(i.End) || i.End.IsZero() && second < now) {
-				sum += counts(i)
+				sum += counts(sizeAt(i, at(second)))
 			}
 		}
 	}
@@ -79,6 +91,12 @@ func TestEachSecondCountsOnce(t *testing.T) {
 			i := Interval{Account: string(rune('p' + n%3)), Instance: string(rune('a' + n%3)), CPU: api.CPU(random.IntN(4) * 250), Memory: api.Bytes(random.IntN(4)) * api.GiB,
 				Start: at(start), End: at(start + 1 + random.IntN(span/3)), Labels: map[string]string{"team": string(rune('x' + n%2))}}
 			i.Sent = []Sent{{i.Start.Truncate(time.Hour), 7}, {i.End.Add(-1).Truncate(time.Hour), 5}}
+			if random.IntN(2) == 0 { // it was resized, some of it after the end that was told later
+				for second := start; second < start+span/2; second += random.IntN(span / 5) {
+					i.Sizes = append(i.Sizes, Size{at(second), api.CPU(random.IntN(4) * 250), api.Bytes(random.IntN(4)) * api.GiB})
+				}
+				i.CPU, i.Memory = i.Sizes[0].CPU, i.Sizes[0].Memory
+			}
 			if random.IntN(4) == 0 {
 				i.End = time.Time{}
 			}
@@ -101,8 +119,8 @@ func TestEachSecondCountsOnce(t *testing.T) {
 				}
 				from = to
 			}
-			wantCPU := big.NewRat(model(all, 0, 2*span, now, func(i Interval) int64 { return int64(i.CPU) }), 1000)
-			wantMemory := big.NewRat(model(all, 0, 2*span, now, func(i Interval) int64 { return int64(i.Memory / api.GiB) }), 1)
+			wantCPU := big.NewRat(model(all, 0, 2*span, now, func(s Size) int64 { return int64(s.CPU) }), 1000)
+			wantMemory := big.NewRat(model(all, 0, 2*span, now, func(s Size) int64 { return int64(s.Memory / api.GiB) }), 1)
 			if cpu.Cmp(wantCPU) != 0 || items.Cmp(wantCPU) != 0 || memory.Cmp(wantMemory) != 0 || sent.Cmp(big.NewRat(int64(12*len(all)), 1)) != 0 {
 				t.Fatalf("by %s: cpu %v, items %v, want %v; memory %v, want %v; sent %v of %d: %+v", by, &cpu, &items, wantCPU, &memory, wantMemory, &sent, len(all), all)
 			}
@@ -193,5 +211,34 @@ func TestBadPriceFiles(t *testing.T) {
 	}
 	if _, err := ParsePrices([]byte(`{"currency":"EUR","vcpuHour":0.1,"isolations":{"vm":{"gibHour":"2"}}}`)); err != nil {
 		t.Errorf("JSON: %v", err)
+	}
+}
+
+func TestClockOfAResize(t *testing.T) {
+	var none *Clock
+	size := func(cpu api.CPU) api.ResourceList { return api.ResourceList{CPU: cpu, Memory: api.GiB} }
+	if none.Resize(size(1), at(1)) != nil {
+		t.Error("there is no clock")
+	}
+	first := (&Clock{Start: at(0)}).Resize(size(1), at(5)).Resize(size(1), at(6))
+	c := first.Resize(size(2), at(8)).Bind(true, at(9)).Resize(size(1), at(7)).Stop(at(10), nil).Resume().Stop(at(11), nil)
+	want := []Size{{at(0), 1, api.GiB}, {at(8), 2, api.GiB}, {at(8), 1, api.GiB}}
+	if !slices.Equal(c.Sizes, want) || len(first.Sizes) != 1 || len(c.Addresses) != 1 || c.Resize(size(3), at(12)) != c {
+		t.Errorf("%+v, first %+v", c, first)
+	}
+}
+
+// What was resized is charged by the size of the time, and what it sent once.
+func TestSumOfAResize(t *testing.T) {
+	prices, err := ParsePrices([]byte("currency: EUR\nvcpuHour: 36\ngibOut: 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewSum(options(at(0), at(1000), api.UsageByInstance), prices, at(500))
+	s.Add(Interval{Instance: "i-1", Name: "a", CPU: 1000, Memory: api.GiB, Start: at(0), End: at(100), Sent: []Sent{{at(0), 1 << 30}},
+		Sizes: []Size{{at(0), 1000, api.GiB}, {at(10), 500, 2 * api.GiB}, {at(10), 4000, api.GiB}, {at(30), 2000, api.GiB}, {at(150), 9000, api.GiB}}})
+	want := api.UsageAmounts{Seconds: "100", VCPUSeconds: "230", GiBSeconds: "100", DiskGiBSeconds: "0", AddressHours: "0", BytesOut: 1 << 30, Cost: "3.3"}
+	if got := s.Result(); len(got.Items) != 1 || got.Total != want || got.Items[0].Name != "a" {
+		t.Errorf("%+v", got)
 	}
 }

@@ -50,6 +50,13 @@ func (s *Sum) Add(i Interval) {
 	if i.End.IsZero() {
 		i.End = later(s.now, i.Start.Add(1))
 	}
+	for _, piece := range i.pieces() {
+		s.addPiece(piece)
+	}
+}
+
+// addPiece adds what had one size all the time.
+func (s *Sum) addPiece(i Interval) {
 	if s.opts.By != api.UsageByDay {
 		s.add(i, s.opts.From, s.opts.To)
 		return

@@ -28,6 +28,9 @@ type Engine interface {
 	// AddContainer records one more container of a live instance and has it started. It is
 	// valid for the instance and has its defaults.
 	AddContainer(ctx context.Context, ref string, c api.EphemeralContainer) (api.Instance, error)
+	// Resize records another size of a live instance, which its sandbox is given soon after. It
+	// checks the change, within the bounds, for the instance as it is then.
+	Resize(ctx context.Context, ref string, r api.InstanceResize, d api.Defaults) (api.Instance, error)
 	// SetSecurityGroups changes the groups of an instance, live.
 	SetSecurityGroups(ctx context.Context, ref string, g api.InstanceGroups) (api.Instance, error)
 	// Stop ends the programs and the sandbox; the record stays. Nil grace: the spec's.

@@ -115,6 +115,15 @@ func (s *Server) addContainer(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusCreated, inst)
 }
 
+func (s *Server) resizeInstance(w http.ResponseWriter, r *request) error {
+	var change api.InstanceResize
+	if err := r.decode(w, &change); err != nil {
+		return err
+	}
+	inst, err := s.Engine.Resize(r.Context(), r.ref(), change, s.Defaults)
+	return answer(w, inst, err)
+}
+
 func (s *Server) setSecurityGroups(w http.ResponseWriter, r *request) error {
 	return update(w, r, s.Engine.SetSecurityGroups)
 }

@@ -50,6 +50,10 @@ type Run struct {
 	Sandbox string `json:"sandbox,omitempty"`
 	// AgentEvent is the last event seen from the sandbox's agent.
 	AgentEvent uint64 `json:"agentEvent,omitempty"`
+	// Resize: the sandbox is not known to have the spec's size. Restarts are the attempts of
+	// containers that end once it has.
+	Resize   bool           `json:"resize,omitempty"`
+	Restarts map[string]int `json:"restarts,omitempty"`
 	// Clock is when programs ran in the current sandbox; nil: none did yet.
 	Clock *meter.Clock `json:"clock,omitempty"`
 	// LostSandboxes counts those that died in this run, for the back-off.

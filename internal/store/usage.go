@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"cis/api"
 	"cis/internal/meter"
 )
 
@@ -19,36 +20,51 @@ func (in *Instance) meter(tx *sql.Tx) error {
 	if c == nil || in.Run.Sandbox == "" {
 		return nil
 	}
-	addresses, err := json.Marshal(c.Addresses)
+	want, err := spansOf(c)
 	if err != nil {
 		return err
 	}
 	var end sql.NullInt64
-	var have string
-	err = tx.QueryRow("SELECT ended_at, addresses FROM usage WHERE sandbox=?", in.Run.Sandbox).Scan(&end, &have)
+	var have spans
+	err = tx.QueryRow("SELECT ended_at, addresses, sizes FROM usage WHERE sandbox=?", in.Run.Sandbox).Scan(&end, &have.addresses, &have.sizes)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = in.beginUsage(tx, string(addresses))
-		have = string(addresses)
+		err = in.beginUsage(tx, want)
+		have = want
 	}
-	if err != nil || have == string(addresses) && end == endOf(c) {
+	if err != nil || have == want && end == endOf(c) {
 		return err
 	}
-	_, err = tx.Exec("UPDATE usage SET ended_at=?, addresses=? WHERE sandbox=?", endOf(c), addresses, in.Run.Sandbox)
+	_, err = tx.Exec("UPDATE usage SET ended_at=?, addresses=?, sizes=? WHERE sandbox=?", endOf(c), want.addresses, want.sizes, in.Run.Sandbox)
 	if err == nil && !end.Valid && !c.Open() && c.Sent != nil {
 		err = countSent(tx, in.Run.Sandbox, *c.Sent, c.End.Add(-1))
 	}
 	return err
 }
 
-func (in *Instance) beginUsage(tx *sql.Tx, addresses string) error {
+// spans are what held for parts of an interval, as JSON.
+type spans struct{ addresses, sizes string }
+
+func spansOf(c *meter.Clock) (spans, error) {
+	addresses, err := json.Marshal(c.Addresses)
+	if err != nil {
+		return spans{}, err
+	}
+	sizes, err := json.Marshal(c.Sizes)
+	return spans{string(addresses), string(sizes)}, err
+}
+
+func (in *Instance) beginUsage(tx *sql.Tx, s spans) error {
 	labels, err := json.Marshal(in.Spec.Labels)
 	if err != nil {
 		return err
 	}
-	start := in.Run.Clock.Start.UnixNano()
-	_, err = tx.Exec(`INSERT INTO usage (account,sandbox,instance,name,labels,isolation,cpu,memory,storage,run,started_at,seen_at,addresses)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`, in.Account, in.Run.Sandbox, in.ID, in.Spec.Name, labels, in.Status.Isolation, in.Spec.CPU, in.Spec.Memory,
-		in.Spec.EphemeralStorage, in.Run.Number, start, start, addresses)
+	start, size := in.Run.Clock.Start.UnixNano(), in.Spec.Resources()
+	if sizes := in.Run.Clock.Sizes; len(sizes) > 0 {
+		size = api.ResourceList{CPU: sizes[0].CPU, Memory: sizes[0].Memory}
+	}
+	_, err = tx.Exec(`INSERT INTO usage (account,sandbox,instance,name,labels,isolation,cpu,memory,storage,run,started_at,seen_at,addresses,sizes)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`, in.Account, in.Run.Sandbox, in.ID, in.Spec.Name, labels, in.Status.Isolation, size.CPU, size.Memory,
+		in.Spec.EphemeralStorage, in.Run.Number, start, start, s.addresses, s.sizes)
 	return err
 }
 
@@ -163,7 +179,7 @@ func openUsage(tx *sql.Tx) (open []string, err error) {
 // Usage calls fn for each interval of an account (empty: of all), of one instance by ID or
 // (empty) of all, that has a part from one time to before another.
 func (s *Store) Usage(ctx context.Context, account string, from, to time.Time, instance string, fn func(meter.Interval)) error {
-	query := `SELECT account,sandbox,instance,name,labels,isolation,cpu,memory,storage,run,started_at,ended_at,seen_at,addresses,
+	query := `SELECT account,sandbox,instance,name,labels,isolation,cpu,memory,storage,run,started_at,ended_at,seen_at,addresses,sizes,
 		(SELECT json_group_array(json_array(hour,bytes)) FROM usage_sent s WHERE s.sandbox=u.sandbox AND hour>? AND hour<?)
 		FROM usage u WHERE started_at<? AND (ended_at IS NULL OR ended_at>?) AND `
 	mine, whose := owned(account)
@@ -194,9 +210,9 @@ func (s *Store) Usage(ctx context.Context, account string, from, to time.Time, i
 func scanUsage(rows *sql.Rows) (i meter.Interval, err error) {
 	var start, seen int64
 	var end sql.NullInt64
-	var labels, addresses, sent []byte
+	var labels, addresses, sizes, sent []byte
 	err = rows.Scan(&i.Account, &i.Sandbox, &i.Instance, &i.Name, &labels, &i.Isolation, &i.CPU, &i.Memory, &i.Storage, &i.Run,
-		&start, &end, &seen, &addresses, &sent)
+		&start, &end, &seen, &addresses, &sizes, &sent)
 	if err != nil {
 		return i, err
 	}
@@ -206,7 +222,7 @@ func scanUsage(rows *sql.Rows) (i meter.Interval, err error) {
 		i.End = time.Unix(0, end.Int64).UTC()
 	}
 	var pairs [][2]int64
-	err = errors.Join(json.Unmarshal(labels, &i.Labels), json.Unmarshal(addresses, &i.Addresses), json.Unmarshal(sent, &pairs))
+	err = errors.Join(json.Unmarshal(labels, &i.Labels), json.Unmarshal(addresses, &i.Addresses), json.Unmarshal(sizes, &i.Sizes), json.Unmarshal(sent, &pairs))
 	for _, p := range pairs {
 		i.Sent = append(i.Sent, meter.Sent{Hour: time.Unix(0, p[0]).UTC(), Bytes: p[1]})
 	}

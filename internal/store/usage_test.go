@@ -55,11 +55,12 @@ func counted(n int64) *int64 { return &n }
 func TestUsageOutlivesACrashAtEachStep(t *testing.T) {
 	first, second, third := &meter.Clock{Start: at(10)}, &meter.Clock{Start: at(40)}, &meter.Clock{Start: at(100)}
 	bound := second.Bind(true, at(45))
+	larger := bound.Resize(api.ResourceList{CPU: 500, Memory: api.GiB}, at(46)).Resize(api.ResourceList{CPU: 1000, Memory: api.GiB}, at(52))
 	steps := []step{
 		change(t, "s-1", 1, nil), change(t, "s-1", 1, first), mark(t, 15, "s-1", 100), mark(t, 25, "s-1", 250), mark(t, 26, "s-1", -1),
 		change(t, "s-1", 1, first.Stop(at(30), counted(300))), mark(t, 31, "s-1", 299), change(t, "", 1, nil),
-		change(t, "s-2", 1, second), change(t, "s-2", 1, bound), mark(t, 50, "s-2", 10), mark(t, 55, "s-2", 4), // the interface is a new one
-		change(t, "s-2", 1, bound.Stop(at(60), nil)), change(t, "", 2, nil),
+		change(t, "s-2", 1, second), change(t, "s-2", 1, bound), mark(t, 50, "s-2", 10), change(t, "s-2", 1, larger), mark(t, 55, "s-2", 4), // the interface is a new one
+		change(t, "s-2", 1, larger.Stop(at(60), nil)), change(t, "", 2, nil),
 		change(t, "s-3", 2, third), mark(t, 110, "s-3", 1),
 		{"lost", func(s *Store) error { return s.EndUsage(t.Context(), []string{"s-9"}) }},
 		{"removed", func(s *Store) error {
@@ -98,7 +99,7 @@ func TestUsageOutlivesACrashAtEachStep(t *testing.T) {
 		one, two, three := common, common, common
 		one.Sandbox, one.Start, one.End, one.Seen, one.Sent = "s-1", at(10), at(30), at(26), []meter.Sent{{Hour: hour, Bytes: 300}}
 		two.Sandbox, two.Start, two.End, two.Seen, two.Sent = "s-2", at(40), at(60), at(55), []meter.Sent{{Hour: hour, Bytes: 14}}
-		two.Addresses = []meter.Span{{Start: at(45)}}
+		two.Addresses, two.Sizes = []meter.Span{{Start: at(45)}}, larger.Sizes
 		three.Sandbox, three.Run, three.Start, three.End, three.Seen, three.Sent = "s-3", 2, at(100), at(110), at(110), []meter.Sent{{Hour: hour, Bytes: 1}}
 		if want := map[string]meter.Interval{"s-1": one, "s-2": two, "s-3": three}; !reflect.DeepEqual(all, want) {
 			t.Fatalf("with a crash at %q:\n%+v\nwant\n%+v", steps[crash].name, all, want)

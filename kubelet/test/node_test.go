@@ -37,6 +37,7 @@ func TestNode(t *testing.T) {
 		"terminals": func(c *cluster) { terminals(c, "cis-gvisor") }, "terminals in a VM": func(c *cluster) { terminals(c, "cis-vm") },
 		"messages": func(c *cluster) { messages(c, "cis-gvisor") }, "messages from a VM": func(c *cluster) { messages(c, "cis-vm") },
 		"debug": func(c *cluster) { debuggers(c, "cis-gvisor") }, "debug in a VM": func(c *cluster) { debuggers(c, "cis-vm") },
+		"resize": func(c *cluster) { resizes(c, "cis-gvisor") }, "resize in a VM": func(c *cluster) { resizes(c, "cis-vm") },
 		"sidecars": func(c *cluster) { sidecars(c, "cis-gvisor") }, "sidecars in a VM": func(c *cluster) { sidecars(c, "cis-vm") },
 		"top": func(c *cluster) { top(c, "cis-gvisor") }, "top in a VM": func(c *cluster) { top(c, "cis-vm") }, "autoscale": autoscale,
 	} {
@@ -244,7 +245,8 @@ func vm(c *cluster) {
 func away(c *cluster) {
 	c.apply(pod("stays", forever, ""))
 	c.apply(pod("goes", forever, ""))
-	c.kubectl("wait", "--for=condition=Ready", "pod/stays", "pod/goes", "--timeout=60s")
+	c.apply(strings.Replace(pod("sized", forever, ""), "name: a,", "name: a, resources: {limits: {cpu: 500m, memory: 64Mi}},", 1))
+	c.kubectl("wait", "--for=condition=Ready", "pod/stays", "pod/goes", "pod/sized", "--timeout=60s")
 	c.policy("{podSelector: {}, ingress: []}")
 	c.await("the group of the policy", func() bool { return len(c.ofPolicies()) == 1 })
 	id := c.get("pod/stays", ".status.containerStatuses[0].containerID")
@@ -255,7 +257,9 @@ func away(c *cluster) {
 	c.stopKubelet()
 	c.kubectl("delete", "pod", "goes", "--grace-period=0", "--force")
 	c.kubectl("delete", "networkpolicy", "p")
+	c.resize("sized", "limits: {cpu: 250m}, requests: {cpu: 250m}")
 	c.startKubelet()
+	c.resized("sized", "250m", "64Mi", "0")
 	c.await("the end of the deleted pod's instance", func() bool {
 		r, err := c.stage.Cis(c.Context(), "", "ps", "-aq", "-l", "cis.io/pod-name=goes")
 		return err == nil && r.Stdout == ""

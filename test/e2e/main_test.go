@@ -28,7 +28,7 @@ type tests map[string]func(*env)
 // TestInstances runs every case that needs nothing but a running cisd.
 func TestInstances(t *testing.T) {
 	groups := map[string]tests{
-		"run": runTests, "terminal": terminalTests, "logs": logTests, "exec": execTests, "debug": debugTests, "copy": copyTests,
+		"run": runTests, "terminal": terminalTests, "logs": logTests, "exec": execTests, "debug": debugTests, "resize": resizeTests, "copy": copyTests,
 		"life": lifeTests, "limits": limitTests, "volumes": volumeTests, "disks": diskTests, "spec": specTests, "probes": probeTests,
 		"network": networkTests, "images": imageTests, "api": apiTests, "escape": escapeTests,
 	}

@@ -63,6 +63,18 @@ func (c *Client) Add(ctx context.Context, container *agentpb.Container) error {
 	return agentpb.FromStatus(err)
 }
 
+// Resize changes how much memory the workload may use, in bytes.
+func (c *Client) Resize(ctx context.Context, memory api.Bytes) error {
+	_, err := c.pb.Resize(ctx, &agentpb.ResizeRequest{Memory: int64(memory)})
+	return agentpb.FromStatus(err)
+}
+
+// Restart ends an attempt of a container and starts the next one.
+func (c *Client) Restart(ctx context.Context, container string, attempt int) error {
+	_, err := c.pb.Restart(ctx, &agentpb.RestartRequest{Container: container, Attempt: int32(attempt)})
+	return agentpb.FromStatus(err)
+}
+
 // SetFiles makes the files all that a volume with Files shows, at once for its readers: before
 // Run, and whenever they change. At most 4 MiB go in one call.
 func (c *Client) SetFiles(ctx context.Context, volume string, files []fileset.File) error {

@@ -395,6 +395,175 @@ func (*AddResponse) Descriptor() ([]byte, []int) {
 	return file_agent_proto_rawDescGZIP(), []int{5}
 }
 
+type ResizeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In bytes.
+	Memory        int64 `protobuf:"varint,1,opt,name=memory,proto3" json:"memory,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResizeRequest) Reset() {
+	*x = ResizeRequest{}
+	mi := &file_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResizeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResizeRequest) ProtoMessage() {}
+
+func (x *ResizeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResizeRequest.ProtoReflect.Descriptor instead.
+func (*ResizeRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ResizeRequest) GetMemory() int64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+type ResizeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResizeResponse) Reset() {
+	*x = ResizeResponse{}
+	mi := &file_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResizeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResizeResponse) ProtoMessage() {}
+
+func (x *ResizeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResizeResponse.ProtoReflect.Descriptor instead.
+func (*ResizeResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{7}
+}
+
+type RestartRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Container     string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
+	Attempt       int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestartRequest) Reset() {
+	*x = RestartRequest{}
+	mi := &file_agent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestartRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestartRequest) ProtoMessage() {}
+
+func (x *RestartRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestartRequest.ProtoReflect.Descriptor instead.
+func (*RestartRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RestartRequest) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *RestartRequest) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+type RestartResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestartResponse) Reset() {
+	*x = RestartResponse{}
+	mi := &file_agent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestartResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestartResponse) ProtoMessage() {}
+
+func (x *RestartResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestartResponse.ProtoReflect.Descriptor instead.
+func (*RestartResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{9}
+}
+
 type SetFilesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the volume.
@@ -407,7 +576,7 @@ type SetFilesRequest struct {
 
 func (x *SetFilesRequest) Reset() {
 	*x = SetFilesRequest{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +588,7 @@ func (x *SetFilesRequest) String() string {
 func (*SetFilesRequest) ProtoMessage() {}
 
 func (x *SetFilesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +601,7 @@ func (x *SetFilesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFilesRequest.ProtoReflect.Descriptor instead.
 func (*SetFilesRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetFilesRequest) GetVolume() string {
@@ -457,7 +626,7 @@ type SetFilesResponse struct {
 
 func (x *SetFilesResponse) Reset() {
 	*x = SetFilesResponse{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +638,7 @@ func (x *SetFilesResponse) String() string {
 func (*SetFilesResponse) ProtoMessage() {}
 
 func (x *SetFilesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +651,7 @@ func (x *SetFilesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFilesResponse.ProtoReflect.Descriptor instead.
 func (*SetFilesResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 type File struct {
@@ -500,7 +669,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +681,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +694,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *File) GetPath() string {
@@ -567,7 +736,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +748,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +761,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StopRequest) GetGraceMilliseconds() int64 {
@@ -617,7 +786,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -629,7 +798,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -642,7 +811,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 type SignalRequest struct {
@@ -656,7 +825,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +837,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +850,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SignalRequest) GetContainer() string {
@@ -706,7 +875,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +887,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +900,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 type TryRequest struct {
@@ -746,7 +915,7 @@ type TryRequest struct {
 
 func (x *TryRequest) Reset() {
 	*x = TryRequest{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -758,7 +927,7 @@ func (x *TryRequest) String() string {
 func (*TryRequest) ProtoMessage() {}
 
 func (x *TryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -771,7 +940,7 @@ func (x *TryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryRequest.ProtoReflect.Descriptor instead.
 func (*TryRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TryRequest) GetUdp() bool {
@@ -806,7 +975,7 @@ type TryResponse struct {
 
 func (x *TryResponse) Reset() {
 	*x = TryResponse{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +987,7 @@ func (x *TryResponse) String() string {
 func (*TryResponse) ProtoMessage() {}
 
 func (x *TryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +1000,7 @@ func (x *TryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TryResponse.ProtoReflect.Descriptor instead.
 func (*TryResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TryResponse) GetResult() string {
@@ -856,7 +1025,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1037,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1050,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{19}
 }
 
 type StatsResponse struct {
@@ -895,7 +1064,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1076,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1089,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StatsResponse) GetPids() int64 {
@@ -956,7 +1125,7 @@ type ContainerStats struct {
 
 func (x *ContainerStats) Reset() {
 	*x = ContainerStats{}
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1137,7 @@ func (x *ContainerStats) String() string {
 func (*ContainerStats) ProtoMessage() {}
 
 func (x *ContainerStats) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1150,7 @@ func (x *ContainerStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStats.ProtoReflect.Descriptor instead.
 func (*ContainerStats) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ContainerStats) GetName() string {
@@ -1057,7 +1226,14 @@ const file_agent_proto_rawDesc = "" +
 	"\n" +
 	"AddRequest\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\fR\tcontainer\"\r\n" +
-	"\vAddResponse\"S\n" +
+	"\vAddResponse\"'\n" +
+	"\rResizeRequest\x12\x16\n" +
+	"\x06memory\x18\x01 \x01(\x03R\x06memory\"\x10\n" +
+	"\x0eResizeResponse\"H\n" +
+	"\x0eRestartRequest\x12\x1c\n" +
+	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\"\x11\n" +
+	"\x0fRestartResponse\"S\n" +
 	"\x0fSetFilesRequest\x12\x16\n" +
 	"\x06volume\x18\x01 \x01(\tR\x06volume\x12(\n" +
 	"\x05files\x18\x02 \x03(\v2\x12.cis.agent.v1.FileR\x05files\"\x12\n" +
@@ -1096,11 +1272,13 @@ const file_agent_proto_rawDesc = "" +
 	"\fmemory_usage\x18\x04 \x01(\x03R\vmemoryUsage\x12\x1d\n" +
 	"\n" +
 	"memory_rss\x18\x05 \x01(\x03R\tmemoryRss\x12\x12\n" +
-	"\x04disk\x18\x06 \x01(\x03R\x04disk2\xd5\x06\n" +
+	"\x04disk\x18\x06 \x01(\x03R\x04disk2\xe2\a\n" +
 	"\x05Agent\x12:\n" +
 	"\x03Run\x12\x18.cis.agent.v1.RunRequest\x1a\x19.cis.agent.v1.RunResponse\x12I\n" +
 	"\bSetFiles\x12\x1d.cis.agent.v1.SetFilesRequest\x1a\x1e.cis.agent.v1.SetFilesResponse\x12:\n" +
-	"\x03Add\x12\x18.cis.agent.v1.AddRequest\x1a\x19.cis.agent.v1.AddResponse\x12=\n" +
+	"\x03Add\x12\x18.cis.agent.v1.AddRequest\x1a\x19.cis.agent.v1.AddResponse\x12C\n" +
+	"\x06Resize\x12\x1b.cis.agent.v1.ResizeRequest\x1a\x1c.cis.agent.v1.ResizeResponse\x12F\n" +
+	"\aRestart\x12\x1c.cis.agent.v1.RestartRequest\x1a\x1d.cis.agent.v1.RestartResponse\x12=\n" +
 	"\x04Stop\x12\x19.cis.agent.v1.StopRequest\x1a\x1a.cis.agent.v1.StopResponse\x12C\n" +
 	"\x06Signal\x12\x1b.cis.agent.v1.SignalRequest\x1a\x1c.cis.agent.v1.SignalResponse\x12@\n" +
 	"\x05Stats\x12\x1a.cis.agent.v1.StatsRequest\x1a\x1b.cis.agent.v1.StatsResponse\x12:\n" +
@@ -1125,7 +1303,7 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_agent_proto_goTypes = []any{
 	(*Frame)(nil),            // 0: cis.agent.v1.Frame
 	(*Error)(nil),            // 1: cis.agent.v1.Error
@@ -1133,53 +1311,61 @@ var file_agent_proto_goTypes = []any{
 	(*RunResponse)(nil),      // 3: cis.agent.v1.RunResponse
 	(*AddRequest)(nil),       // 4: cis.agent.v1.AddRequest
 	(*AddResponse)(nil),      // 5: cis.agent.v1.AddResponse
-	(*SetFilesRequest)(nil),  // 6: cis.agent.v1.SetFilesRequest
-	(*SetFilesResponse)(nil), // 7: cis.agent.v1.SetFilesResponse
-	(*File)(nil),             // 8: cis.agent.v1.File
-	(*StopRequest)(nil),      // 9: cis.agent.v1.StopRequest
-	(*StopResponse)(nil),     // 10: cis.agent.v1.StopResponse
-	(*SignalRequest)(nil),    // 11: cis.agent.v1.SignalRequest
-	(*SignalResponse)(nil),   // 12: cis.agent.v1.SignalResponse
-	(*TryRequest)(nil),       // 13: cis.agent.v1.TryRequest
-	(*TryResponse)(nil),      // 14: cis.agent.v1.TryResponse
-	(*StatsRequest)(nil),     // 15: cis.agent.v1.StatsRequest
-	(*StatsResponse)(nil),    // 16: cis.agent.v1.StatsResponse
-	(*ContainerStats)(nil),   // 17: cis.agent.v1.ContainerStats
+	(*ResizeRequest)(nil),    // 6: cis.agent.v1.ResizeRequest
+	(*ResizeResponse)(nil),   // 7: cis.agent.v1.ResizeResponse
+	(*RestartRequest)(nil),   // 8: cis.agent.v1.RestartRequest
+	(*RestartResponse)(nil),  // 9: cis.agent.v1.RestartResponse
+	(*SetFilesRequest)(nil),  // 10: cis.agent.v1.SetFilesRequest
+	(*SetFilesResponse)(nil), // 11: cis.agent.v1.SetFilesResponse
+	(*File)(nil),             // 12: cis.agent.v1.File
+	(*StopRequest)(nil),      // 13: cis.agent.v1.StopRequest
+	(*StopResponse)(nil),     // 14: cis.agent.v1.StopResponse
+	(*SignalRequest)(nil),    // 15: cis.agent.v1.SignalRequest
+	(*SignalResponse)(nil),   // 16: cis.agent.v1.SignalResponse
+	(*TryRequest)(nil),       // 17: cis.agent.v1.TryRequest
+	(*TryResponse)(nil),      // 18: cis.agent.v1.TryResponse
+	(*StatsRequest)(nil),     // 19: cis.agent.v1.StatsRequest
+	(*StatsResponse)(nil),    // 20: cis.agent.v1.StatsResponse
+	(*ContainerStats)(nil),   // 21: cis.agent.v1.ContainerStats
 }
 var file_agent_proto_depIdxs = []int32{
 	1,  // 0: cis.agent.v1.Frame.error:type_name -> cis.agent.v1.Error
-	8,  // 1: cis.agent.v1.SetFilesRequest.files:type_name -> cis.agent.v1.File
-	17, // 2: cis.agent.v1.StatsResponse.containers:type_name -> cis.agent.v1.ContainerStats
+	12, // 1: cis.agent.v1.SetFilesRequest.files:type_name -> cis.agent.v1.File
+	21, // 2: cis.agent.v1.StatsResponse.containers:type_name -> cis.agent.v1.ContainerStats
 	2,  // 3: cis.agent.v1.Agent.Run:input_type -> cis.agent.v1.RunRequest
-	6,  // 4: cis.agent.v1.Agent.SetFiles:input_type -> cis.agent.v1.SetFilesRequest
+	10, // 4: cis.agent.v1.Agent.SetFiles:input_type -> cis.agent.v1.SetFilesRequest
 	4,  // 5: cis.agent.v1.Agent.Add:input_type -> cis.agent.v1.AddRequest
-	9,  // 6: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
-	11, // 7: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
-	15, // 8: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
-	13, // 9: cis.agent.v1.Agent.Try:input_type -> cis.agent.v1.TryRequest
-	0,  // 10: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
-	0,  // 11: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
-	0,  // 12: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
-	0,  // 13: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
-	0,  // 14: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
-	0,  // 15: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
-	0,  // 16: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
-	3,  // 17: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
-	7,  // 18: cis.agent.v1.Agent.SetFiles:output_type -> cis.agent.v1.SetFilesResponse
-	5,  // 19: cis.agent.v1.Agent.Add:output_type -> cis.agent.v1.AddResponse
-	10, // 20: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
-	12, // 21: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
-	16, // 22: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
-	14, // 23: cis.agent.v1.Agent.Try:output_type -> cis.agent.v1.TryResponse
-	0,  // 24: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
-	0,  // 25: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
-	0,  // 26: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
-	0,  // 27: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
-	0,  // 28: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
-	0,  // 29: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
-	0,  // 30: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
-	17, // [17:31] is the sub-list for method output_type
-	3,  // [3:17] is the sub-list for method input_type
+	6,  // 6: cis.agent.v1.Agent.Resize:input_type -> cis.agent.v1.ResizeRequest
+	8,  // 7: cis.agent.v1.Agent.Restart:input_type -> cis.agent.v1.RestartRequest
+	13, // 8: cis.agent.v1.Agent.Stop:input_type -> cis.agent.v1.StopRequest
+	15, // 9: cis.agent.v1.Agent.Signal:input_type -> cis.agent.v1.SignalRequest
+	19, // 10: cis.agent.v1.Agent.Stats:input_type -> cis.agent.v1.StatsRequest
+	17, // 11: cis.agent.v1.Agent.Try:input_type -> cis.agent.v1.TryRequest
+	0,  // 12: cis.agent.v1.Agent.Watch:input_type -> cis.agent.v1.Frame
+	0,  // 13: cis.agent.v1.Agent.Logs:input_type -> cis.agent.v1.Frame
+	0,  // 14: cis.agent.v1.Agent.Exec:input_type -> cis.agent.v1.Frame
+	0,  // 15: cis.agent.v1.Agent.Attach:input_type -> cis.agent.v1.Frame
+	0,  // 16: cis.agent.v1.Agent.PortForward:input_type -> cis.agent.v1.Frame
+	0,  // 17: cis.agent.v1.Agent.CopyOut:input_type -> cis.agent.v1.Frame
+	0,  // 18: cis.agent.v1.Agent.CopyIn:input_type -> cis.agent.v1.Frame
+	3,  // 19: cis.agent.v1.Agent.Run:output_type -> cis.agent.v1.RunResponse
+	11, // 20: cis.agent.v1.Agent.SetFiles:output_type -> cis.agent.v1.SetFilesResponse
+	5,  // 21: cis.agent.v1.Agent.Add:output_type -> cis.agent.v1.AddResponse
+	7,  // 22: cis.agent.v1.Agent.Resize:output_type -> cis.agent.v1.ResizeResponse
+	9,  // 23: cis.agent.v1.Agent.Restart:output_type -> cis.agent.v1.RestartResponse
+	14, // 24: cis.agent.v1.Agent.Stop:output_type -> cis.agent.v1.StopResponse
+	16, // 25: cis.agent.v1.Agent.Signal:output_type -> cis.agent.v1.SignalResponse
+	20, // 26: cis.agent.v1.Agent.Stats:output_type -> cis.agent.v1.StatsResponse
+	18, // 27: cis.agent.v1.Agent.Try:output_type -> cis.agent.v1.TryResponse
+	0,  // 28: cis.agent.v1.Agent.Watch:output_type -> cis.agent.v1.Frame
+	0,  // 29: cis.agent.v1.Agent.Logs:output_type -> cis.agent.v1.Frame
+	0,  // 30: cis.agent.v1.Agent.Exec:output_type -> cis.agent.v1.Frame
+	0,  // 31: cis.agent.v1.Agent.Attach:output_type -> cis.agent.v1.Frame
+	0,  // 32: cis.agent.v1.Agent.PortForward:output_type -> cis.agent.v1.Frame
+	0,  // 33: cis.agent.v1.Agent.CopyOut:output_type -> cis.agent.v1.Frame
+	0,  // 34: cis.agent.v1.Agent.CopyIn:output_type -> cis.agent.v1.Frame
+	19, // [19:35] is the sub-list for method output_type
+	3,  // [3:19] is the sub-list for method input_type
 	3,  // [3:3] is the sub-list for extension type_name
 	3,  // [3:3] is the sub-list for extension extendee
 	0,  // [0:3] is the sub-list for field type_name
@@ -1196,7 +1382,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -11,6 +11,8 @@ type AgentService interface {
 	Run(context.Context, *RunRequest) (*RunResponse, error)
 	SetFiles(context.Context, *SetFilesRequest) (*SetFilesResponse, error)
 	Add(context.Context, *AddRequest) (*AddResponse, error)
+	Resize(context.Context, *ResizeRequest) (*ResizeResponse, error)
+	Restart(context.Context, *RestartRequest) (*RestartResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -202,6 +204,20 @@ func RegisterAgentService(srv *ttrpc.Server, svc AgentService) {
 				}
 				return svc.Add(ctx, &req)
 			},
+			"Resize": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req ResizeRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Resize(ctx, &req)
+			},
+			"Restart": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
+				var req RestartRequest
+				if err := unmarshal(&req); err != nil {
+					return nil, err
+				}
+				return svc.Restart(ctx, &req)
+			},
 			"Stop": func(ctx context.Context, unmarshal func(interface{}) error) (interface{}, error) {
 				var req StopRequest
 				if err := unmarshal(&req); err != nil {
@@ -289,6 +305,8 @@ type AgentClient interface {
 	Run(context.Context, *RunRequest) (*RunResponse, error)
 	SetFiles(context.Context, *SetFilesRequest) (*SetFilesResponse, error)
 	Add(context.Context, *AddRequest) (*AddResponse, error)
+	Resize(context.Context, *ResizeRequest) (*ResizeResponse, error)
+	Restart(context.Context, *RestartRequest) (*RestartResponse, error)
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
 	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
 	Stats(context.Context, *StatsRequest) (*StatsResponse, error)
@@ -331,6 +349,22 @@ func (c *agentClient) SetFiles(ctx context.Context, req *SetFilesRequest) (*SetF
 func (c *agentClient) Add(ctx context.Context, req *AddRequest) (*AddResponse, error) {
 	var resp AddResponse
 	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "Add", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Resize(ctx context.Context, req *ResizeRequest) (*ResizeResponse, error) {
+	var resp ResizeResponse
+	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "Resize", req, &resp); err != nil {
+		return nil, err
+	}
+	return &resp, nil
+}
+
+func (c *agentClient) Restart(ctx context.Context, req *RestartRequest) (*RestartResponse, error) {
+	var resp RestartResponse
+	if err := c.client.Call(ctx, "cis.agent.v1.Agent", "Restart", req, &resp); err != nil {
 		return nil, err
 	}
 	return &resp, nil

@@ -42,7 +42,8 @@ type Workload struct {
 	// Pids is the most processes and threads of the whole instance.
 	Pids int64 `json:"pids"`
 	// Memory is what all containers may use in all, in bytes. Where the machine's own
-	// limit is wider, as a VM's is, the agent keeps to this one. Zero: the machine's.
+	// limit is wider, as a VM's is, the agent keeps to this one, until Resize changes it. Zero:
+	// the machine's.
 	Memory api.Bytes `json:"memory,omitempty"`
 }
 

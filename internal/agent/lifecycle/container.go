@@ -213,6 +213,15 @@ func (c *container) terminateForRestart(now time.Time, grace time.Duration, mess
 	c.terminate(now, now.Add(grace), message)
 }
 
+// restart is asked for from outside, so that the back-off begins anew.
+func (c *container) restart(now time.Time) {
+	if c.phase != hooking && c.phase != running || c.m.ending() || c.added || c.policy() == api.RestartNever {
+		return
+	}
+	c.backoff = backoff{}
+	c.terminateForRestart(now, c.m.w.GracePeriod, fmt.Sprintf("Container %s will be restarted with other resources", c.spec.Name))
+}
+
 func (c *container) stopMessage() string {
 	return "Stopping container " + c.spec.Name
 }

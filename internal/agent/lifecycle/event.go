@@ -62,6 +62,9 @@ type (
 		Ref
 		Reason, Message string
 	}
+	// Restart ends an attempt that runs, with hooks and grace period, and starts the next one
+	// at once. A container that its policy does not restart runs on.
+	Restart struct{ Ref }
 	// Stop ends the workload. A later one can shorten the grace period.
 	Stop struct {
 		Grace   time.Duration
@@ -81,6 +84,7 @@ func (HookDone) event() {}
 func (Probed) event()   {}
 func (Wrote) event()    {}
 func (Noticed) event()  {}
+func (Restart) event()  {}
 func (Stop) event()     {}
 func (Lost) event()     {}
 

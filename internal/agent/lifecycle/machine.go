@@ -126,6 +126,10 @@ func (m *Machine) deliver(now time.Time, e Event) {
 		if c := m.current(e.Ref); c != nil {
 			c.probed(now, e)
 		}
+	case Restart:
+		if c := m.current(e.Ref); c != nil {
+			c.restart(now)
+		}
 	case Wrote:
 		if c := m.current(e.Ref); c != nil && c.firstOutput.IsZero() {
 			c.firstOutput = e.At

@@ -314,6 +314,34 @@ func TestFailedLivenessRestartsWhateverTheExitCode(t *testing.T) {
 	p.want("Start{{a 1}}")
 }
 
+// A restart that was asked for is graceful, comes once and at once, and not where the policy
+// rules it out.
+func TestRestart(t *testing.T) {
+	p := start(t, always, agentpb.Container{Name: "a", RestartPolicy: api.RestartOnFailure, Lifecycle: &api.Lifecycle{PreStop: hook}},
+		agentpb.Container{Name: "b", RestartPolicy: api.RestartNever})
+	p.runs("a")
+	p.runs("b")
+	p.did()
+	for attempt := range 3 {
+		ref := Ref{"a", attempt}
+		p.step(Restart{ref})
+		p.step(Restart{ref})
+		p.step(Restart{Ref{"b", 0}})
+		p.want(fmt.Sprintf("RunHook{{a %d} PreStop}", attempt))
+		p.step(HookDone{Ref: ref, Hook: PreStop})
+		p.want(fmt.Sprintf("Signal{{a %d} 15 false}", attempt))
+		p.exits("a", 0)
+		p.want(fmt.Sprintf("Start{{a %d}}", attempt+1))
+		p.step(Restart{ref})
+		p.runs("a")
+		p.step(Restart{ref})
+		p.want("")
+	}
+	if s := p.status("a"); s.RestartCount != 3 || p.status("b").State.Running == nil {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestGraceOfAProbe(t *testing.T) {
 	p := start(t, always, agentpb.Container{Name: "a",
 		LivenessProbe: &api.Probe{Handler: *hook, FailureThreshold: 1, TerminationGracePeriodSeconds: new(int64(3))}})

@@ -142,6 +142,11 @@ func (w *world) random() {
 		w.answer()
 	case k < 80:
 		w.pass()
+	case k < 81:
+		for name := range pick(w, w.m.byName) {
+			w.step(Restart{w.m.byName[name].ref()})
+			break
+		}
 	case k < 82:
 		w.step(Add{&agentpb.Container{Name: fmt.Sprint("added", w.r.IntN(2))}})
 	case k < 96:

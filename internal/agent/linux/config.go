@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cis/api"
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/linux/inside"
 	"cis/internal/agent/nfs"
@@ -51,6 +52,10 @@ type Runtime struct {
 	// tool is cis-pause, on a read-only mount: no container can write to it.
 	tool *os.File
 	null *os.File
+
+	// limiting guards memory, the limit that every container's cgroup has, and its being set.
+	limiting sync.Mutex
+	memory   api.Bytes
 
 	mu       sync.Mutex
 	workload *agentpb.Workload

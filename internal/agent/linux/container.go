@@ -138,9 +138,7 @@ func (r *Runtime) begin(in *container) (*container, error) {
 }
 
 func (c *container) start(ctx context.Context, w *agentpb.Workload, stdio runtime.Stdio) error {
-	// Each container sees the instance's limit as its own, for programs that look how
-	// much memory they have.
-	if err := c.r.groups.Set(c.group, cgroup.Limits{Memory: w.Memory}); err != nil {
+	if err := c.r.limit(c); err != nil {
 		return err
 	}
 	if err := c.mountRoot(w); err != nil {

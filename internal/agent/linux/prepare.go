@@ -38,7 +38,11 @@ func (r *Runtime) Prepare(ctx context.Context, w *agentpb.Workload) error {
 			return fmt.Errorf("prepare: %w", err)
 		}
 	}
-	if err := r.groups.Create(r.conf.Cgroup, cgroup.Limits{Pids: w.Pids, Memory: w.Memory}); err != nil {
+	r.limiting.Lock()
+	err := r.groups.Create(r.conf.Cgroup, cgroup.Limits{Pids: w.Pids, Memory: w.Memory})
+	r.memory = w.Memory
+	r.limiting.Unlock()
+	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	if err := r.mountShares(ctx, w); err != nil {

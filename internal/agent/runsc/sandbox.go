@@ -60,6 +60,10 @@ func (s *Sandbox) Prepare(ctx context.Context, w *agentpb.Workload) error {
 	return nil
 }
 
+// Resize implements runtime.Runtime. The limit is that of the sandbox's cgroup, which is the
+// machine's.
+func (s *Sandbox) Resize(context.Context, api.Bytes) error { return nil }
+
 // Settle implements runtime.Runtime: what is written goes to the host's kernel at once.
 func (s *Sandbox) Settle() error { return nil }
 

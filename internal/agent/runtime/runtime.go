@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"cis/api"
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/fileset"
 )
@@ -21,6 +22,10 @@ type Runtime interface {
 	// Prepare is called once with the workload, before any container: hostname,
 	// volumes, limits.
 	Prepare(ctx context.Context, w *agentpb.Workload) error
+	// Resize changes the limit of memory that Prepare was given, for what runs and what will,
+	// where the runtime keeps to that limit. Where more is in use it changes nothing, and
+	// fails with Exhausted (api.Error).
+	Resize(ctx context.Context, memory api.Bytes) error
 	// SetFiles makes the files all that a volume with Files shows, at once for its readers. It
 	// may come before Prepare, and at any time after. Calls for one volume do not overlap.
 	SetFiles(ctx context.Context, volume string, files []fileset.File) error

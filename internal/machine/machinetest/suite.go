@@ -41,7 +41,7 @@ func Run(t *testing.T, target Target) {
 	for name, test := range map[string]func(*testing.T){
 		"Check": s.check, "Life": s.life, "Absent": s.absent, "Twice": s.twice, "Cancelled": s.cancelled,
 		"Broken": s.broken, "Outlives": s.outlives, "AtOnce": s.atOnce, "Pause": s.pause, "DestroyPaused": s.destroyPaused, "Workload": s.workload,
-		"Volumes": s.volumes, "Disk": s.disk, "Limits": s.limits, "OutOfMemory": s.outOfMemory, "Commands": s.commands, "More": s.more,
+		"Volumes": s.volumes, "Disk": s.disk, "Limits": s.limits, "OutOfMemory": s.outOfMemory, "Commands": s.commands, "More": s.more, "Resize": s.resize,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Cleanup(func() {

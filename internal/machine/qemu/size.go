@@ -12,7 +12,7 @@ import (
 	"cis/internal/cgroup"
 )
 
-// size is what a sandbox was promised.
+// size is what a sandbox was promised last.
 type size struct {
 	CPU    api.CPU   `json:"cpu"`
 	Memory api.Bytes `json:"memory"`
@@ -20,12 +20,17 @@ type size struct {
 
 func (m *Machine) sizeFile(id string) string { return filepath.Join(m.dir(id), "size.json") }
 
+// saveSize writes it aside and renames it: a crash leaves the old one or the new one.
 func (m *Machine) saveSize(id string, s size) error {
 	data, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(m.sizeFile(id), data, 0o600)
+	file := m.sizeFile(id)
+	if err := os.WriteFile(file+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 func (m *Machine) sizeOf(id string) (s size, err error) {

@@ -289,6 +289,21 @@ func (e *Engine) AddContainer(_ context.Context, ref string, c api.EphemeralCont
 	})
 }
 
+// Resize implements server.Engine.
+func (e *Engine) Resize(_ context.Context, ref string, r api.InstanceResize, d api.Defaults) (api.Instance, error) {
+	return e.update(ref, func(in *instance) error {
+		if in.Status.Phase.Finished() {
+			return api.Errorf(api.Conflict, "instance %s does not run", in.Spec.Name)
+		}
+		if err := r.Validate(in.Spec, d); err != nil {
+			return err
+		}
+		in.Spec = r.Apply(in.Spec, d)
+		in.Status.Resources = in.Spec.Resources()
+		return nil
+	})
+}
+
 // SetSecurityGroups implements server.Engine.
 func (e *Engine) SetSecurityGroups(_ context.Context, ref string, g api.InstanceGroups) (api.Instance, error) {
 	return e.update(ref, func(in *instance) error {

@@ -11,6 +11,7 @@ import (
 type Cis interface {
 	Create(ctx context.Context, req api.CreateInstance) (api.Instance, error)
 	AddContainer(ctx context.Context, ref string, c api.EphemeralContainer) (api.Instance, error)
+	Resize(ctx context.Context, ref string, r api.InstanceResize) (api.Instance, error)
 	Get(ctx context.Context, ref string) (api.Instance, error)
 	List(ctx context.Context, opts api.ListOptions) (api.List[api.Instance], error)
 	Watch(ctx context.Context, opts api.ListOptions, revision int64, fn func(api.WatchEvent[api.Instance]) error) error

@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -33,6 +34,8 @@ type cis struct {
 	calls     []string
 	// failures come first out of Create.
 	failures []error
+	// refusals come first out of Resize.
+	refusals []error
 }
 
 func newCis() *cis {
@@ -74,6 +77,23 @@ func (c *cis) AddContainer(_ context.Context, ref string, e api.EphemeralContain
 	in.Spec.EphemeralContainers = append(slices.Clip(in.Spec.EphemeralContainers), e)
 	in.Status.EphemeralContainerStatuses = append(slices.Clip(in.Status.EphemeralContainerStatuses), api.ContainerStatus{
 		Name: e.Name, Ready: true, State: api.ContainerState{Running: &api.StateRunning{StartedAt: time.Now()}}})
+	return c.put(api.WatchModified, in), nil
+}
+
+func (c *cis) Resize(_ context.Context, ref string, r api.InstanceResize) (api.Instance, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.called(fmt.Sprintf("resize %s %s", r.CPU, r.Memory))
+	for _, of := range r.Containers {
+		c.called(fmt.Sprintf("of %s %s %s %t", of.Name, of.Resources.Limits.CPU, of.Resources.Limits.Memory, of.Restart))
+	}
+	if len(c.refusals) > 0 {
+		err := c.refusals[0]
+		c.refusals = c.refusals[1:]
+		return api.Instance{}, err
+	}
+	in := c.instances[ref]
+	in.Spec = r.Apply(in.Spec, api.Defaults{})
 	return c.put(api.WatchModified, in), nil
 }
 

@@ -19,7 +19,7 @@ import (
 // is written, to this pod and no later one of its name.
 func (w *worker) tell(ctx context.Context, pod *corev1.Pod) error {
 	status := podstatus.Of(podstatus.Input{
-		Pod: pod, Instance: w.known(), Trouble: w.trouble, NotAdded: w.notAdded, End: w.end, HostIPs: w.k.HostIPs, Now: metav1.Now(),
+		Pod: pod, Instance: w.known(), Trouble: w.trouble, NotAdded: w.notAdded, Resize: w.resizing.Resize, End: w.end, HostIPs: w.k.HostIPs, Now: metav1.Now(),
 	})
 	if w.held = w.begins(pod) && podstatus.OnTheWay(status); w.held {
 		return nil // until there is better to tell, or w.beginning() comes

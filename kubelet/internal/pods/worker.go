@@ -43,13 +43,16 @@ type worker struct {
 	files   refreshing
 	retry   retry
 	stop    stopping
+	// resizing is where a change of its resources is.
+	resizing resizing
 	// notAdded are the ephemeral containers that were refused, and why.
 	notAdded map[string]string
 }
 
 func newWorker(k *Controller, pod *corev1.Pod) *worker {
 	return &worker{k: k, namespace: pod.Namespace, name: pod.Name, uid: pod.UID, instance: translate.InstanceName(pod),
-		wake: make(chan struct{}, 1), began: time.Now(), seen: pod, made: hadInstance(pod), refused: -1, tokens: tokens{}, notAdded: map[string]string{}}
+		wake: make(chan struct{}, 1), began: time.Now(), seen: pod, made: hadInstance(pod), refused: -1, tokens: tokens{}, notAdded: map[string]string{},
+		resizing: newResizing(pod)}
 }
 
 // hadInstance tells it from what the API server knows.
@@ -87,6 +90,8 @@ func (w *worker) run(ctx context.Context) {
 		select {
 		case <-w.wake:
 		case <-w.retry.timer():
+		case <-w.resizing.again():
+			w.resizing.retry.at = time.Time{} // once, whatever the step does
 		case <-w.renewal():
 		case <-w.beginning():
 		case <-ctx.Done():
@@ -154,7 +159,7 @@ func (w *worker) step(ctx context.Context) (done bool, err error) {
 	case !has && w.end == nil:
 		err = w.create(ctx, pod)
 	case has:
-		err = errors.Join(w.refresh(ctx, pod, in), w.addContainers(ctx, pod, in))
+		err = errors.Join(w.refresh(ctx, pod, in), w.addContainers(ctx, pod, in), w.resize(ctx, pod, in))
 	}
 	if told := w.tell(ctx, pod); err == nil {
 		err = told

@@ -2,6 +2,7 @@ package podstatus
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,7 +28,20 @@ func (in *Input) conditions(status *corev1.PodStatus) []corev1.PodCondition {
 		c.ObservedGeneration = in.Pod.Generation
 		out = in.put(out, c)
 	}
-	return out
+	return in.resizing(out)
+}
+
+// resizing tells of resizes that are not over, as a kubelet does.
+func (in *Input) resizing(list []corev1.PodCondition) []corev1.PodCondition {
+	list = in.resizeState(list, corev1.PodResizePending, in.Resize.Pending)
+	return in.resizeState(list, corev1.PodResizeInProgress, in.Resize.InProgress)
+}
+
+func (in *Input) resizeState(list []corev1.PodCondition, kind corev1.PodConditionType, s *ResizeState) []corev1.PodCondition {
+	if s == nil {
+		return slices.DeleteFunc(list, func(c corev1.PodCondition) bool { return c.Type == kind })
+	}
+	return in.put(list, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, Reason: s.Reason, Message: s.Message, ObservedGeneration: s.Generation})
 }
 
 // put keeps the time of the last transition.

@@ -15,11 +15,13 @@ import (
 func (in *Input) containers(specs []corev1.Container, old []corev1.ContainerStatus, init bool) (out []corev1.ContainerStatus) {
 	for i := range specs {
 		c := &specs[i]
+		last := named(old, c.Name)
 		if s := in.find(c.Name); s != nil {
-			out = append(out, in.container(c, s, init))
+			status := in.container(c, s, init)
+			in.resources(&status, c, last)
+			out = append(out, status)
 			continue
 		}
-		last := named(old, c.Name)
 		switch {
 		case last != nil && (last.State.Running != nil || last.State.Terminated != nil || last.LastTerminationState.Terminated != nil):
 			out = append(out, lost(*last, in.End, in.Now))
@@ -100,12 +102,23 @@ func (in *Input) container(c *corev1.Container, s *api.ContainerStatus, init boo
 		// An init container is ready when it has done its work.
 		out.Ready, out.Started = succeeded(out.State), new(out.State.Running != nil)
 	}
-	if out.State.Running != nil {
+	return out
+}
+
+// resources are those that hold: while a resize is not over, the ones that were told last.
+func (in *Input) resources(out *corev1.ContainerStatus, c *corev1.Container, last *corev1.ContainerStatus) {
+	changing := in.Resize.Pending != nil || in.Resize.InProgress != nil
+	switch {
+	case changing && last != nil && last.Resources != nil:
+		out.Resources, out.AllocatedResources = last.Resources, last.AllocatedResources
+		if in.Resize.Pending == nil {
+			out.AllocatedResources = c.Resources.Requests
+		}
+	case out.State.Running != nil:
 		out.Resources = c.Resources.DeepCopy()
 		out.Resources.Claims = nil
 		out.AllocatedResources = out.Resources.Requests
 	}
-	return out
 }
 
 // user that a program began as, where the instance tells it.

@@ -21,6 +21,8 @@ type Input struct {
 	Trouble Trouble
 	// NotAdded are the ephemeral containers that were refused, and why.
 	NotAdded map[string]string
+	// Resize of the pod that is not over; the zero value: there is none.
+	Resize Resize
 	// End is how the pod ended beside its instance; nil: it has not.
 	End *End
 	// HostIPs are the node's addresses.
@@ -30,6 +32,19 @@ type Input struct {
 
 // Trouble is what the containers of a pod without an instance wait for.
 type Trouble struct{ Reason, Message string }
+
+// Resize is where changes of the pod's resources have come to. Both may be there: what was
+// asked for since is then not accepted yet.
+type Resize struct {
+	// Pending is not accepted: Deferred or Infeasible. InProgress is, and not in force yet.
+	Pending, InProgress *ResizeState
+}
+
+// ResizeState says what is in the way of the resize that the pod's generation asks for.
+type ResizeState struct {
+	Reason, Message string
+	Generation      int64
+}
 
 // End of a pod that its instance does not tell of: it was never made, or was lost.
 type End struct {

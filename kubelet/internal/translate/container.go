@@ -25,7 +25,7 @@ func (t *translation) container(c *corev1.Container, field string) api.Container
 		Name: c.Name, Image: c.Image, ImagePullPolicy: api.PullPolicy(c.ImagePullPolicy),
 		Command: x.words(command), Args: x.words(args), Env: x.env(env.vars), ExpandFields: x.expand,
 		WorkingDir: c.WorkingDir, TTY: c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
-		Resources: api.Resources{Limits: api.ResourceList{CPU: cpuOf(c.Resources.Limits), Memory: memoryOf(c.Resources.Limits)}},
+		Resources: api.Resources{Limits: limitsOf(c)},
 		Ports:     t.ports(c.Ports, field+".ports"),
 
 		TerminationMessagePath: messagePath(c), TerminationMessagePolicy: api.TerminationMessagePolicy(c.TerminationMessagePolicy),

@@ -19,7 +19,7 @@ var honoured = map[reflect.Type]string{
 		hostAliases priorityClassName priority dnsConfig readinessGates runtimeClassName enableServiceLinks preemptionPolicy overhead
 		topologySpreadConstraints os hostUsers schedulingGates resources schedulingGroup`,
 	reflect.TypeFor[corev1.Container](): `name image command args workingDir ports envFrom env resources volumeMounts livenessProbe readinessProbe
-		startupProbe lifecycle terminationMessagePath terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty restartPolicy restartPolicyRules`,
+		startupProbe lifecycle terminationMessagePath terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty restartPolicy restartPolicyRules resizePolicy`,
 	reflect.TypeFor[corev1.EphemeralContainer](): `name image command args workingDir envFrom env volumeMounts terminationMessagePath
 		terminationMessagePolicy imagePullPolicy securityContext stdin stdinOnce tty targetContainerName`,
 	reflect.TypeFor[corev1.ContainerRestartRule]():            "action exitCodes",
@@ -61,7 +61,6 @@ var reasons = map[string]string{
 	"hostPath":       "an instance has no part in the host's files",
 	"resourceClaims": "an instance has no devices",
 	"volumeDevices":  "an instance has no block devices",
-	"resizePolicy":   "resources cannot be changed in place",
 }
 
 // unknown refuses every field that is set and not honoured. Ephemeral containers are looked

@@ -4,6 +4,7 @@ package runtimetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"cis/api"
 	"cis/internal/agent/agentpb"
 	"cis/internal/agent/fileset"
 	"cis/internal/agent/runtime"
@@ -156,6 +158,19 @@ func (r *Runtime) Prepare(_ context.Context, w *agentpb.Workload) error {
 		return r.prepareErr
 	}
 	r.workload = w
+	return nil
+}
+
+// Resize implements runtime.Runtime.
+func (r *Runtime) Resize(_ context.Context, memory api.Bytes) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.workload == nil {
+		return errors.New("resize before Prepare")
+	}
+	w := *r.workload
+	w.Memory = memory
+	r.workload = &w
 	return nil
 }
 
