@@ -33,6 +33,9 @@ func (s *scene) resize(version string, r corev1.ResourceRequirements) {
 // resized is what the pod's status tells of a resize, in words.
 func (s *scene) resized() string {
 	pod := s.pod()
+	if len(pod.Status.ContainerStatuses) == 0 {
+		return "untold"
+	}
 	c := pod.Status.ContainerStatuses[0]
 	words := []string{"none"}
 	if c.Resources != nil {
