@@ -58,8 +58,13 @@ const (
 // startLimits are those until a VM is ready: enough cpu for what it sees and for QEMU
 // itself, so that a small share does not slow its start down.
 func (s shape) startLimits() cgroup.Limits {
-	return cgroup.Limits{CPU: api.CPU(1000 * (s.processors + 1)), Memory: s.memory + overhead, Pids: int64(s.processors + threads)}
+	return cgroup.Limits{CPU: api.CPU(1000 * (s.processors + 1)), Memory: s.mostMemory(), Pids: int64(s.processors + threads)}
 }
+
+// mostMemory is what the kernel may count for a VM. A page that a copy is the first to write to,
+// and that its template never touched, counts twice: the kernel makes it in the template's file
+// before it copies it. The file keeps it for the copies to come.
+func (s shape) mostMemory() api.Bytes { return 2*s.memory + overhead }
 
 // kernelArgs are the guest kernel's. Without PCI there is nothing to search for; a
 // panic ends the VM. The kernel would try all of its ciphers at every boot, for a sixth

@@ -42,7 +42,7 @@ func (m *Machine) resizeMemory(ctx context.Context, id string, to shape) error {
 	if err := (&vm{m: m, id: id}).balloon(ctx, to.memory); err != nil {
 		return err
 	}
-	limits := cgroup.Limits{Memory: to.startLimits().Memory}
+	limits := cgroup.Limits{Memory: to.mostMemory()}
 	usage, err := m.cgroups.Usage(m.group(id))
 	if err != nil {
 		return err

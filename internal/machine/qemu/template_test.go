@@ -23,7 +23,7 @@ func output(t *testing.T, m *Machine, s machine.Sandbox, script string) string {
 	t.Helper()
 	started(t, m, s)
 	image := testbox.Image(t, nil)
-	err := m.Equip(t.Context(), s.ID, machine.Disks{Images: []machine.Image{{Path: image}}, Layers: []machine.Layer{{Container: "main", Size: 64 * api.MiB}}})
+	err := m.Equip(t.Context(), s.ID, machine.Disks{Images: []machine.Image{{Path: image}}, Layers: []machine.Layer{{Container: "main", Size: 512 * api.MiB}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +86,21 @@ func TestCopiesDiffer(t *testing.T) {
 		if off := time.Since(time.Unix(seconds, 0)); err != nil || off.Abs() > 5*time.Second {
 			t.Errorf("its clock says %q", lines[len(lines)-1])
 		}
+	}
+}
+
+// TestCopyUsesAll: a copy may write to all of its guest's memory, that which its template
+// never touched too.
+func TestCopyUsesAll(t *testing.T) {
+	m, s := newMachine(t, newConfig(t)), spec(t, '1')
+	s.Memory = 256 * api.MiB
+	if err := m.Prepare(t.Context(), s.CPU, s.Memory); err != nil {
+		t.Fatal(err)
+	}
+	// What is written goes through the guest's page cache, and so through all of its memory.
+	out := output(t, m, s, "dd if=/dev/zero of=/big bs=1M count=400 2>/dev/null; stat -c %s /big")
+	if want := strconv.Itoa(400 << 20); strings.TrimSpace(out) != want {
+		t.Errorf("%q bytes of %s", out, want)
 	}
 }
 
