@@ -1,9 +1,13 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -30,14 +34,36 @@ func pump(alive context.Context, r *os.File, sink func([]byte) error) {
 			r.SetReadDeadline(time.Now().Add(drainTime))
 		}
 		n, err := r.Read(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			// Where this process itself stood still for so long, it has not looked yet.
+			n, err = readNow(r, buf)
+			over = true
+		}
 		if n > 0 && sink(buf[:n]) != nil {
 			return
 		}
-		if err != nil { // io.EOF, EIO of a terminal, or the deadline
+		if n <= 0 || err != nil { // the end, EIO of a terminal, or nothing more in time
 			return
 		}
 		if over {
 			left -= n
 		}
 	}
+}
+
+// readNow reads what is there and does not wait for more, deadline or not.
+func readNow(r *os.File, buf []byte) (n int, err error) {
+	conn, err := r.SyscallConn()
+	if err == nil {
+		err = r.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		return 0, err
+	}
+	var failure error
+	err = conn.Read(func(fd uintptr) bool {
+		n, failure = unix.Read(int(fd), buf)
+		return true
+	})
+	return max(n, 0), cmp.Or(err, failure)
 }

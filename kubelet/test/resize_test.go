@@ -68,8 +68,19 @@ func (c *cluster) deferred(name string) {
 	if err != nil {
 		c.Fatal(err)
 	}
-	other := c.cis("run", "-d", "--memory", "256Mi", c.stage.Image, "sleep", "100000")
-	most := ((info.Capacity.Memory - 128*api.MiB) / api.MiB * api.MiB).String()
+	list, err := c.stage.Client.List(c.Context(), api.ListOptions{Limit: 1000})
+	if err != nil {
+		c.Fatal(err)
+	}
+	// Another instance has nearly all that those of other tests leave.
+	rest := info.Capacity.Memory - api.GiB
+	for _, in := range list.Items {
+		if !in.Status.Phase.Finished() {
+			rest -= in.Spec.Memory + 400*api.MiB // more than any needs for itself
+		}
+	}
+	other := c.cis("run", "-d", "--memory", (rest / api.MiB * api.MiB).String(), c.stage.Image, "sleep", "100000")
+	most := (info.Capacity.Memory / 2 / api.MiB * api.MiB).String()
 	c.resize(name, "limits: {memory: "+most+"}")
 	c.await("that it waits", func() bool { return c.resizeCondition(name, "PodResizePending", "reason") == "Deferred" })
 	c.resized(name, "400m", "128Mi", "2")

@@ -50,7 +50,7 @@ var groupTests = tests{
 			e.Error("a connection that the new group does not allow goes on")
 		}
 		e.equal("restarts", e.get(server).Status.ContainerStatuses[0].RestartCount, 0)
-		e.saysWrong("securityGroups", "update", server)
+		e.saysWrong("--secgroup", "update", server)
 		e.saysWrong("no security group", "update", "--secgroup", "nosuch", server)
 	},
 }
