@@ -1,13 +1,34 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-func TestGone(t *testing.T) {
+func TestGone(t *testing.T) { testGone(t) }
+
+// TestGoneOfMany: there are more agents than watches.
+func TestGoneOfMany(t *testing.T) {
+	for {
+		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+		if errors.Is(err, unix.EMFILE) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+	}
+	testGone(t)
+}
+
+func testGone(t *testing.T) {
+	t.Helper()
 	for name, remove := range map[string]func(dir, path string) error{
 		"file":      func(_, path string) error { return os.Remove(path) },
 		"directory": func(dir, _ string) error { return os.RemoveAll(dir) },

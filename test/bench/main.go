@@ -68,7 +68,7 @@ func main() {
 	flag.IntVar(&b.burst, "burst", 50, "instances asked for at once")
 	flag.IntVar(&b.creates, "creates", 500, "creates in a row")
 	flag.IntVar(&b.idle, "idle", 20, "idle instances whose memory is measured")
-	flag.IntVar(&b.pods, "pods", 40, "Kubernetes pods asked for at once")
+	flag.IntVar(&b.pods, "pods", 200, "Kubernetes pods asked for at once")
 	flag.IntVar(&b.data, "data", 256, "MiB in the image that is pulled")
 	flag.StringVar(&only, "only", "", "parts to run, with commas between: cli,warm,cold,burst,memory,pull,creates,vm-warm,vm-copy,vm-burst,vm-boot,vm-memory,net-tcp,net-latency,net-vm-tcp,net-vm-latency,net-rules,net-nic,cloud-create,cloud-describe,kube-create,kube-burst,kube-memory")
 	flag.Parse()
