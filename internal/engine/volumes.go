@@ -20,8 +20,8 @@ import (
 )
 
 // volumes makes the workload's volumes: empty directories are the agent's to make, and
-// disks are there, and servers' directories its to mount; inline files become a read-only image each. Secrets' files are given to
-// the agent on their own.
+// servers' directories its to mount; disks are there; inline files become a read-only image
+// each. Secrets' files are given to the agent on their own.
 func (l *life) volumes(in api.Instance) ([]agentpb.Volume, error) {
 	var out []agentpb.Volume
 	group := fsGroup(in.Spec)

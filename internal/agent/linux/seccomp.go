@@ -61,8 +61,9 @@ const (
 )
 
 // seccomp is the filter of a container with these capabilities, as the kernel takes
-// it. What is unconfined is kept from nothing but what only serves attacks on the VM. It lets through what it does not name, but ends a program that makes calls of
-// another architecture, or of another of this one's ABIs, whose numbers differ.
+// it. It lets through what it does not name, but ends a program that makes calls of
+// another architecture, or of another of this one's ABIs, whose numbers differ. What is
+// unconfined is kept from nothing else but what only serves attacks on the VM.
 func seccomp(capabilities []string, unconfined bool) []byte {
 	load := func(offset uint32) bpf.Instruction { return bpf.LoadAbsolute{Off: offset, Size: 4} }
 	program := []bpf.Instruction{

@@ -19,9 +19,6 @@ import (
 // build is what VMs are started with.
 type build struct {
 	kernel, initramfs string
-	// nfs is an image with the kernel's NFS client; noNFS is why there is none.
-	nfs   string
-	noNFS error
 	// version of QEMU, in words.
 	version string
 	// key changes with any of them, and with what VMs are given as devices.
@@ -53,11 +50,6 @@ func (m *Machine) newBuild(ctx context.Context) (build, error) {
 	if err != nil {
 		return build{}, err
 	}
-	// No part of the key: a template has nothing of it.
-	b.nfs = filepath.Join(m.conf.Dir, "nfs.erofs")
-	b.noNFS = m.replace(b.nfs, func(to *os.File) error {
-		return initramfs.WriteImage(to, m.conf.Initramfs.ModulesFrom, initramfs.NFSModules)
-	})
 	err = m.replace(m.rehearsalPath(), writeRehearsal)
 	if err != nil {
 		return build{}, fmt.Errorf("write the image of rehearsals: %w", err)

@@ -59,6 +59,9 @@ type Machine struct {
 	built build
 
 	verdict verdict // while probing is held
+
+	// nfsImage is the path of an image with the kernel's NFS client, made when it is first wanted.
+	nfsImage func() (string, error)
 }
 
 var _ machine.VMs = (*Machine)(nil)
@@ -76,6 +79,7 @@ func New(conf Config) (*Machine, error) {
 	}
 	m := &Machine{conf: conf, cgroups: tree, starting: make(chan struct{}, runtime.NumCPU())}
 	m.templates = newTemplates(m)
+	m.nfsImage = sync.OnceValues(m.makeNFSImage)
 	if err := os.MkdirAll(m.vms(), 0o700); err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)
 	}

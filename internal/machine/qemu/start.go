@@ -112,26 +112,6 @@ func (v *vm) settle(ctx context.Context, s machine.Sandbox) error {
 	return v.add(ctx, files, "")
 }
 
-// loadNFS lends the guest the image with the kernel's NFS client, as long as it takes to load
-// that: a VM that mounts no NFS has nothing of it.
-func (v *vm) loadNFS(ctx context.Context) error {
-	build, err := v.m.build(ctx)
-	if err != nil {
-		return err
-	}
-	if build.noNFS != nil {
-		return build.noNFS
-	}
-	disks, err := v.plugAll(ctx, []diskFile{{use: guest.ImageDisk, name: build.nfs, path: build.nfs}})
-	if err != nil {
-		return err
-	}
-	if err := v.request(ctx, guest.Request{Time: time.Now(), Disks: disks, Modules: build.nfs, Free: disks}); err != nil {
-		return err
-	}
-	return v.unplugAll(ctx, disks)
-}
-
 // Equip implements machine.Machine.
 func (m *Machine) Equip(ctx context.Context, id string, d machine.Disks) error {
 	if err := m.isThere(id); err != nil {
