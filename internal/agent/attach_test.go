@@ -106,7 +106,7 @@ func TestAttachLeaveLosesNoInput(t *testing.T) {
 // waitForOutput waits until an attempt has written exactly a text.
 func (r *rig) waitForOutput(container string, attempt int, want string) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
 	defer cancel()
 	got := ""
 	done := errors.New("done")

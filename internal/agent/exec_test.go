@@ -31,7 +31,7 @@ func command(args ...string) agentpb.ExecStart {
 // alone waits until only the container's own program runs.
 func (r *rig) alone() {
 	r.Helper()
-	for range 300 {
+	for range 6000 {
 		if r.rt.Running() <= 1 {
 			return
 		}

@@ -436,7 +436,7 @@ func (l *lab) cis(stdin string, args ...string) result {
 
 func (l *lab) cisEnv(env map[string]string, stdin string, args ...string) result {
 	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(l.t.Context(), time.Minute)
 	defer cancel()
 	var out, errOut syncBuffer
 	code := Main(ctx, args, Env{In: strings.NewReader(stdin), Out: &out, Err: &errOut, Version: "0.0.1", Getenv: func(k string) string {

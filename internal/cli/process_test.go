@@ -64,7 +64,7 @@ func (l *lab) start(size *pty.Winsize, args ...string) *process {
 // expect waits for text in what came since the last one, and gives all up to it.
 func (p *process) expect(text string) string {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		all := p.out.String()
 		if i := strings.Index(all[p.read:], text); i >= 0 {
 			found := all[p.read : p.read+i+len(text)]
@@ -89,7 +89,7 @@ func (p *process) code() int {
 			return -1
 		}
 		return 0
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		p.t.Fatalf("cis does not end; stdout %q, stderr %q", p.out.String(), p.err.String())
 		return -1
 	}
@@ -150,7 +150,7 @@ func TestSecondSignalKills(t *testing.T) {
 func TestSignalBeforeStart(t *testing.T) {
 	l := newLab(t)
 	p := l.start(nil, "run", "pending")
-	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(p.err.String(), "pulling") && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.err.String(), "pulling") && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	p.signal(os.Interrupt)
@@ -240,7 +240,7 @@ func TestTerminalSignal(t *testing.T) {
 		t.Errorf("code %d", code)
 	}
 	p = l.start(size80x24, "exec", "-it", "web", "hang")
-	for deadline := time.Now().Add(5 * time.Second); !p.raw() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); !p.raw() && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	p.signal(syscall.SIGTERM)

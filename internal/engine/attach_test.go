@@ -142,7 +142,7 @@ func TestFollowersOfAKilledAgent(t *testing.T) {
 	req := request("a", "sleep")
 	b.create(req)
 	b.untilRunning("a")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {

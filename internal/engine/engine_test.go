@@ -331,7 +331,7 @@ func TestStopAfterRestart(t *testing.T) {
 	b := newBench(t)
 	b.create(request("a", "stubborn"))
 	b.untilRunning("a")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	grace := 500 * time.Millisecond
 	go b.Restart(ctx, "a", &grace)

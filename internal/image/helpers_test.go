@@ -216,7 +216,7 @@ func dockerRegistry(t testing.TB, storage, http, more string) string {
 			t.Logf("docker-registry said:\n%s", out.String())
 		}
 	})
-	for range 200 {
+	for range 3000 {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			c.Close()

@@ -417,7 +417,7 @@ func TestFragments(t *testing.T) {
 			}
 		}
 		buf := make([]byte, 5000)
-		open.SetDeadline(time.Now().Add(2 * time.Second))
+		open.SetDeadline(time.Now().Add(patience))
 		if n, _, err := open.ReadFrom(buf); err != nil || n != len(big) {
 			t.Errorf("%s: %d bytes (%v)", to, n, err)
 		}

@@ -43,7 +43,7 @@ const (
 
 	blocked = 300 * time.Millisecond // how long a dial tries before it counts as blocked
 	// patience is how long what must be answered may take, on a busy machine.
-	patience = 10 * time.Second
+	patience = time.Minute
 )
 
 var labs atomic.Int32
@@ -295,7 +295,7 @@ func connect(s *space, network, address string, within time.Duration) (net.Conn,
 		c.Close()
 		return nil, "", err
 	}
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	seen, _, err := net.SplitHostPort(strings.TrimSpace(line))
 	return c, seen, err
 }
@@ -340,7 +340,7 @@ func (l *lab) flow(s *space, address string) *flow {
 
 func (f *flow) alive(when string) {
 	f.t.Helper()
-	f.c.SetDeadline(time.Now().Add(2 * time.Second))
+	f.c.SetDeadline(time.Now().Add(patience))
 	fmt.Fprintln(f.c, "still there?")
 	if _, err := bufio.NewReader(f.c).ReadString('\n'); err != nil {
 		f.t.Errorf("the connection died: %s: %v", when, err)
@@ -385,7 +385,7 @@ func (n *names) Reverse(vpc string, a netip.Addr) []string {
 // eventually waits for what the kernel does in its own time.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !f(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still waiting: %s", what)
 		}

@@ -162,7 +162,7 @@ func TestPortMovesUnderUDP(t *testing.T) {
 		check(t, m.UpdateNIC(ctx, n.with(port(UDP, 5300, 53))))
 		_, err := from.WriteTo([]byte(owner), &net.UDPAddr{IP: net.ParseIP(hostAddr), Port: 5300})
 		check(t, err)
-		heard[owner].SetDeadline(time.Now().Add(2 * time.Second))
+		heard[owner].SetDeadline(time.Now().Add(patience))
 		buf := make([]byte, 10)
 		if k, _, err := heard[owner].ReadFrom(buf); err != nil || string(buf[:k]) != owner {
 			t.Errorf("to %s: %q %v", owner, buf[:k], err)

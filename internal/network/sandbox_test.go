@@ -169,7 +169,7 @@ func (l *lab) rawFlow(m *Manager, address string) func(when string) {
 	check(l.t, err)
 	return func(when string) {
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(5 * time.Second))
+		c.SetDeadline(time.Now().Add(patience))
 		fmt.Fprint(c, "GET /etc/resolv.conf HTTP/1.0\r\n\r\n")
 		buf := make([]byte, 12)
 		if n, err := c.Read(buf); err != nil || !strings.HasSuffix(string(buf[:n]), " 200") {

@@ -174,7 +174,7 @@ func testSpoofedSourceIsDropped(t *testing.T, kind NICKind) {
 	}
 	say(c, "10.77.0.4", "honest")
 	buf := make([]byte, 100)
-	pc.SetDeadline(time.Now().Add(2 * time.Second))
+	pc.SetDeadline(time.Now().Add(patience))
 	n, from, err := pc.ReadFrom(buf)
 	check(t, err)
 	if string(buf[:n]) != "honest" {

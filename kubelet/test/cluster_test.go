@@ -35,8 +35,8 @@ func open(t *testing.T) *cluster {
 	c.kubectl("apply", "-f", "../deploy/rbac.yaml", "-f", "../deploy/disks.yaml")
 	c.write("bootstrap.kubeconfig", c.must("token", "--kubeconfig"))
 	c.startKubelet()
-	c.kubectl("wait", "--for=create", "node/"+c.node, "--timeout=60s")
-	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=60s")
+	c.kubectl("wait", "--for=create", "node/"+c.node, "--timeout=120s")
+	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=120s")
 	return c
 }
 
@@ -177,7 +177,7 @@ func (c *cluster) get(object, path string) string {
 
 func (c *cluster) await(what string, holds func() bool) {
 	c.Helper()
-	for range 300 {
+	for range 900 {
 		if holds() {
 			return
 		}

@@ -47,7 +47,7 @@ spec:
 	// Left alone: with logs, exec, and an end with the pod.
 	c.kubectl("debug", name, "--image="+c.stage.Image, "-c", "second", "--", "sh", "-c", "echo seen; exec sleep 300000")
 	c.await("the second one", func() bool { return status("1", ".state.running.startedAt") != "" })
-	c.equal("logs", c.kubectl("logs", name, "-c", "second"), "seen")
+	c.await("its log", func() bool { return c.kubectl("logs", name, "-c", "second") == "seen" })
 	c.equal("exec", c.kubectl("exec", name, "-c", "second", "--", "sh", "-c", "pidof sleep | wc -w"), "1")
 	c.write("custom.json", `{"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}`)
 	c.kubectl("debug", name, "--image="+c.stage.Image, "--custom="+c.stage.Dir+"/custom.json", "-c", "third", "--", "sh")
@@ -56,5 +56,5 @@ spec:
 		c.Errorf("it was refused with %q", why)
 	}
 	c.equal("the pod is ready", c.get("pod/"+name, `.status.conditions[?(@.type=="Ready")].status`), "True")
-	c.kubectl("delete", "pod", name, "--timeout=60s")
+	c.kubectl("delete", "pod", name, "--timeout=120s")
 }

@@ -45,7 +45,7 @@ spec:
 	c.kubectl("delete", "pod", pod)
 	c.kubectl("rollout", "status", "statefulset/"+name, "--timeout=180s")
 	c.kubectl("scale", "statefulset/"+name, "--replicas=0")
-	c.kubectl("wait", "--for=delete", "pod", "-l", "app="+name, "--timeout=60s")
+	c.kubectl("wait", "--for=delete", "pod", "-l", "app="+name, "--timeout=120s")
 	c.equal("while there is no pod", c.disk(volume), "32Mi")
 	c.kubectl("scale", "statefulset/"+name, "--replicas="+strconv.Itoa(replicas))
 	c.kubectl("rollout", "status", "statefulset/"+name, "--timeout=180s")
@@ -65,7 +65,7 @@ spec:
 
 	c.kubectl("delete", "statefulset", name, "--cascade=foreground")
 	c.kubectl("delete", "pvc", "-l", "app="+name)
-	c.kubectl("wait", "--for=delete", "pv/"+volume, "--timeout=60s")
+	c.kubectl("wait", "--for=delete", "pv/"+volume, "--timeout=120s")
 	c.equal("the disk of a claim that is gone", c.disk(volume), "")
 }
 
@@ -95,7 +95,7 @@ spec:
 	c.equal("its disk", c.disk(volume), "32Mi")
 	c.equal("what is on it", c.kubectl("exec", name, "--", "sh", "-c", "cat /scratch/x; df -m /scratch | awk 'END {print ($2 < 33)}'"), "kept\n1")
 	c.kubectl("delete", "pod", name)
-	c.kubectl("wait", "--for=delete", claim, "pv/"+volume, "--timeout=60s")
+	c.kubectl("wait", "--for=delete", claim, "pv/"+volume, "--timeout=120s")
 	c.equal("the disk of a pod that is gone", c.disk(volume), "")
 }
 
@@ -151,7 +151,7 @@ spec: {storageClassName: cis-disk, accessModes: [ReadWriteMany], resources: {req
 	}
 	for _, name := range []string{"first", "second"} {
 		c.apply(mounted(name, "hostname >>/d/log; cat /d/log", "own"))
-		c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout=60s")
+		c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout=120s")
 	}
 	c.equal("what was there", c.kubectl("logs", "second"), "first\nsecond")
 	c.apply(mounted("many", "true", "many"))
@@ -173,7 +173,7 @@ metadata: {name: plain}
 spec: {accessModes: [ReadWriteOncePod], resources: {requests: {storage: 16Mi}}}
 `)
 	c.apply(pod("plain", "true", "restartPolicy: Never\nvolumes: [{name: d, persistentVolumeClaim: {claimName: plain}}]"))
-	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/plain", "--timeout=60s")
+	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/plain", "--timeout=120s")
 	c.equal("its disk", c.disk(c.get("pvc/plain", ".spec.volumeName")), "16Mi")
 	c.kubectl("delete", "pod,pvc", "plain")
 }

@@ -29,7 +29,7 @@ spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: 
 // the Service names its clients. What was given to a Service goes with it.
 func entry(c *cluster) {
 	c.apply(entries)
-	c.kubectl("wait", "--for=jsonpath={.status.loadBalancer.ingress[0].ip}", "service/balanced", "--timeout=60s")
+	c.kubectl("wait", "--for=jsonpath={.status.loadBalancer.ingress[0].ip}", "service/balanced", "--timeout=120s")
 	public := c.get("service/balanced", ".status.loadBalancer.ingress[0].ip")
 	c.equal("public address", public+"/32", pool)
 	nodePort := c.get("service/ported", ".spec.ports[0].nodePort")

@@ -53,7 +53,7 @@ spec: {storageClassName: "", volumeName: shared, accessModes: [ReadWriteMany], r
 	c.apply(strings.Replace(pod("nfs-read", "cat /v/file; grep -o vers=4.1 /proc/mounts; touch /v/no", "runtimeClassName: cis-vm\nrestartPolicy: Never\n"+
 		"volumes: [{name: v, persistentVolumeClaim: {claimName: shared, readOnly: true}}]"), "command:", "volumeMounts: [{name: v, mountPath: /v}], command:", 1))
 	c.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/nfs-read", "--timeout=120s")
-	if out := c.kubectl("logs", "nfs-read"); !strings.Contains(out, "written\nvers=4.1\n") || !strings.Contains(out, "Read-only file system") {
+	if out := c.kubectl("logs", "nfs-read"); !strings.Contains(out, "written\n") || !strings.Contains(out, "vers=4.1\n") || !strings.Contains(out, "Read-only file system") {
 		c.Errorf("what the other saw: %s", out)
 	}
 	c.kubectl("delete", "pod", "nfs-read", "nfs-write")

@@ -55,7 +55,7 @@ func TestNode(t *testing.T) {
 
 func life(c *cluster) {
 	c.apply(pod("life", forever, ""))
-	c.kubectl("wait", "--for=condition=Ready", "pod/life", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/life", "--timeout=120s")
 	c.equal("phase", c.get("pod/life", ".status.phase"), "Running")
 	c.equal("quality of service", c.get("pod/life", ".status.qosClass"), "BestEffort")
 	node := func(path string) string { return c.get("node/"+c.node, ".status."+path) }
@@ -76,8 +76,8 @@ func life(c *cluster) {
 
 func streams(c *cluster) {
 	c.apply(pod("streams", forever+"", ""))
-	c.kubectl("wait", "--for=condition=Ready", "pod/streams", "--timeout=60s")
-	c.equal("logs", c.kubectl("logs", "streams", "--tail=1"), "started")
+	c.kubectl("wait", "--for=condition=Ready", "pod/streams", "--timeout=120s")
+	c.await("its log", func() bool { return c.kubectl("logs", "streams", "--tail=1") == "started" })
 	out, code := c.kube("hello", "kubectl", "exec", "-i", "streams", "--", "cat")
 	if code != 0 || !strings.Contains(out, "hello") {
 		c.Errorf("exec: %d %q", code, out)
@@ -118,7 +118,7 @@ spec:
     - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
     volumeMounts: [{name: c, mountPath: /c}, {name: s, mountPath: /s}, {name: e, mountPath: /e}]
 `)
-	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/volumes", "--timeout=60s")
+	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/volumes", "--timeout=120s")
 	c.equal("what it saw", c.kubectl("logs", "volumes", "-c", "a"), "vsecretmade\ndefault\n10.96.0.1\nvolumes")
 }
 
@@ -158,7 +158,7 @@ spec:
 	c.equal("whom a program is", c.get("pod/"+name, ".status.containerStatuses[0].user.linux['uid','gid','supplementalGroups']"), "1000 1000 [2000,3000]")
 	c.equal("its mounts", c.get("pod/"+name, ".status.containerStatuses[0].volumeMounts[0]['name','mountPath']"), "e /e")
 	c.kubectl("exec", name, "-c", "side", "--", "touch", "/e/go")
-	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout=60s")
+	c.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout=120s")
 	c.equal("the sidecar's end", c.get("pod/"+name, ".status.initContainerStatuses[0].state.terminated.exitCode"), "3")
 	c.equal("what the program saw", c.kubectl("logs", name, "-c", "a"), "unconfined\n1000 2000 3000\n2777 2000\n644 2000\nno_new_privs: 1")
 	c.kubectl("delete", "pod", name)
@@ -184,7 +184,7 @@ spec:
   containers:
   - {name: a, image: IMAGE, command: [sleep, "100000"], volumeMounts: [{name: c, mountPath: /c}, {name: p, mountPath: /p}]}
 `)
-	c.kubectl("wait", "--for=condition=Ready", "pod/updates", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/updates", "--timeout=120s")
 	shows := func(want string) {
 		c.Helper()
 		c.await("the files "+want, func() bool {
@@ -215,18 +215,18 @@ func refused(c *cluster) {
 
 func jobs(c *cluster) {
 	c.apply(pod("fails", "exit 3", "restartPolicy: Never"))
-	c.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/fails", "--timeout=60s")
+	c.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/fails", "--timeout=120s")
 	c.equal("exit code", c.get("pod/fails", ".status.containerStatuses[0].state.terminated.exitCode"), "3")
 	c.kubectl("create", "job", "one", "--image="+c.stage.Image, "--", "echo", "done")
-	c.kubectl("wait", "--for=condition=Complete", "job/one", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Complete", "job/one", "--timeout=120s")
 	c.kubectl("create", "deployment", "many", "--image="+c.stage.Image, "--replicas=3", "--", "sleep", "100000")
-	c.kubectl("rollout", "status", "deployment/many", "--timeout=60s")
+	c.kubectl("rollout", "status", "deployment/many", "--timeout=120s")
 	c.kubectl("delete", "deployment", "many", "--cascade=foreground")
 }
 
 func force(c *cluster) {
 	c.apply(pod("stubborn", "trap '' TERM; while :; do sleep 1; done", ""))
-	c.kubectl("wait", "--for=condition=Ready", "pod/stubborn", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/stubborn", "--timeout=120s")
 	c.kubectl("delete", "pod", "stubborn", "--grace-period=0", "--force")
 	c.await("the instance's end", func() bool {
 		r, err := c.stage.Cis(c.Context(), "", "ps", "-aq", "-l", "cis.io/pod-name=stubborn")
@@ -246,7 +246,7 @@ func away(c *cluster) {
 	c.apply(pod("stays", forever, ""))
 	c.apply(pod("goes", forever, ""))
 	c.apply(strings.Replace(pod("sized", forever, ""), "name: a,", "name: a, resources: {limits: {cpu: 500m, memory: 64Mi}},", 1))
-	c.kubectl("wait", "--for=condition=Ready", "pod/stays", "pod/goes", "pod/sized", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/stays", "pod/goes", "pod/sized", "--timeout=120s")
 	c.policy("{podSelector: {}, ingress: []}")
 	c.await("the group of the policy", func() bool { return len(c.ofPolicies()) == 1 })
 	id := c.get("pod/stays", ".status.containerStatuses[0].containerID")

@@ -100,8 +100,8 @@ func (c *cluster) ofPolicies() (names []string) {
 // pods are open to everybody.
 func policies(c *cluster) {
 	c.apply(guests + "---" + friend)
-	c.kubectl("wait", "--for=condition=Ready", "pod/friend", "--timeout=60s")
-	c.kubectl("wait", "--for=condition=Ready", "pod/guest", "-n", "guests", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/friend", "--timeout=120s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/guest", "-n", "guests", "--timeout=120s")
 	c.expectReach("no policy", everybody)
 	c.T.Run("ingress", func(t *testing.T) { in := *c; in.T = t; ingressPolicies(&in) })
 	c.T.Run("egress", func(t *testing.T) { in := *c; in.T = t; egressPolicies(&in) })
@@ -154,11 +154,11 @@ func ingressPolicies(c *cluster) {
 
 	// A pod that comes is as isolated, and as welcome, as those that are there.
 	c.kubectl("scale", "deployment/web", "--replicas=0")
-	c.kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=60s")
+	c.kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=120s")
 	c.kubectl("scale", "deployment/web", "--replicas=2")
 	c.kubectl("delete", "pod", "friend")
 	c.apply(friend)
-	c.kubectl("wait", "--for=condition=Ready", "pod/friend", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/friend", "--timeout=120s")
 	c.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
 	c.expectReach("new pods", []string{"friend", "guest"})
 

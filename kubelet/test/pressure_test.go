@@ -24,12 +24,12 @@ spec:
   - {name: main, image: IMAGE, command: [sleep, "100000"]}
 `)
 	defer c.kubectl("delete", "pod", "greedy", "modest", "--now")
-	c.kubectl("wait", "--for=condition=Ready", "pod/greedy", "pod/modest", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/greedy", "pod/modest", "--timeout=120s")
 	c.stopKubelet()
 	c.startKubelet("-eviction-hard", "", "-eviction-soft", "memory.available<10000Gi", "-eviction-soft-grace-period", "memory.available=1s",
 		"-eviction-max-pod-grace-period", "30", "-eviction-pressure-transition-period", "1s")
-	c.kubectl("wait", "--for=condition=MemoryPressure", "node/"+c.node, "--timeout=60s")
-	c.kubectl("wait", "--for=jsonpath={.status.reason}=Evicted", "pod/greedy", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=MemoryPressure", "node/"+c.node, "--timeout=120s")
+	c.kubectl("wait", "--for=jsonpath={.status.reason}=Evicted", "pod/greedy", "--timeout=120s")
 	c.equal("phase", c.get("pod/greedy", ".status.phase"), "Failed")
 	if text := c.get("pod/greedy", ".status.message"); !strings.HasPrefix(text, "The node was low on resource: memory. Threshold quantity: 10000Gi, available: ") ||
 		!strings.Contains(text, "Container main was using ") {
@@ -46,6 +46,6 @@ spec:
 
 	c.stopKubelet()
 	c.startKubelet()
-	c.kubectl("wait", "--for=condition=MemoryPressure=false", "node/"+c.node, "--timeout=60s")
+	c.kubectl("wait", "--for=condition=MemoryPressure=false", "node/"+c.node, "--timeout=120s")
 	c.await("no taint", func() bool { return c.get("node/"+c.node, ".spec.taints[*].key") == "" })
 }

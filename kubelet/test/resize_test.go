@@ -59,7 +59,7 @@ spec:
 	if class == "cis-gvisor" {
 		c.deferred(name)
 	}
-	c.kubectl("delete", "pod", name, "--timeout=60s")
+	c.kubectl("delete", "pod", name, "--timeout=120s")
 }
 
 // deferred: what the host has no room for now is given once it has.

@@ -72,11 +72,11 @@ spec: {clusterIP: None, selector: {app: web}, ports: [{name: http, port: 8080, t
 func TestServices(t *testing.T) {
 	c := openWhole(t)
 	c.equal("nodes", c.get("nodes", ".items[*].metadata.name"), c.node)
-	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "node/"+c.node, "--timeout=120s")
 	c.apply(web)
 	c.kubectl("run", "client", "--image="+c.stage.Image, "--command", "--", "sleep", "100000")
 	c.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
-	c.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=120s")
 	for _, part := range []struct {
 		name string
 		run  func(*cluster)
@@ -161,7 +161,7 @@ func clusterIP(c *cluster) {
 	}
 	c.expectAll(c.webPods()[0], "http://web", 2)
 	c.kubectl("scale", "deployment/web", "--replicas=0")
-	c.kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=60s")
+	c.kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=120s")
 	c.await("the end of web", func() bool { _, ok := c.fetch("client", "http://web"); return !ok })
 	c.kubectl("scale", "deployment/web", "--replicas=2")
 	c.kubectl("rollout", "status", "deployment/web", "--timeout=90s")

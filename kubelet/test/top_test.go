@@ -105,5 +105,5 @@ spec:
 `)
 	defer c.kubectl("delete", "deployment/hard", "hpa/hard", "--wait=true")
 	c.kubectl("wait", "--for=jsonpath={.status.desiredReplicas}=2", "hpa/hard", "--timeout=180s")
-	c.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/hard", "--timeout=60s")
+	c.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/hard", "--timeout=120s")
 }

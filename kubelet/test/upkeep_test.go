@@ -11,7 +11,7 @@ import (
 // drain empties the node, as far as a disruption budget lets it.
 func drain(c *cluster) {
 	c.kubectl("create", "deployment", "drained", "--image="+c.stage.Image, "--replicas=2", "--", "sleep", "100000")
-	c.kubectl("rollout", "status", "deployment/drained", "--timeout=60s")
+	c.kubectl("rollout", "status", "deployment/drained", "--timeout=120s")
 	c.kubectl("create", "poddisruptionbudget", "drained", "--selector=app=drained", "--min-available=2")
 	c.await("the budget's count", func() bool { return c.get("pdb/drained", ".status.currentHealthy") == "2" })
 	pods := func() string { return c.kubectl("get", "pods", "-l", "app=drained", "-o", "name") }
@@ -50,7 +50,7 @@ func certificates(c *cluster) {
 	})
 	c.equal("the node", c.certificate("client").Subject.CommonName, "system:node:"+c.node)
 	c.apply(pod("renewed", forever, ""))
-	c.kubectl("wait", "--for=condition=Ready", "pod/renewed", "--timeout=60s")
+	c.kubectl("wait", "--for=condition=Ready", "pod/renewed", "--timeout=120s")
 	c.await("exec", func() bool {
 		out, code := c.kube("", "kubectl", "exec", "renewed", "--", "echo", "hi")
 		return code == 0 && out == "hi\n"

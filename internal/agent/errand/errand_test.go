@@ -96,7 +96,7 @@ func TestListen(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for range 200 { // those that were dismissed clear up behind themselves
+	for range 6000 { // those that were dismissed clear up behind themselves
 		if left, _ := os.ReadDir(dir); len(left) == 0 {
 			return
 		}

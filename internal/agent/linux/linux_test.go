@@ -134,7 +134,7 @@ func place(dir, use, name string) (string, error) {
 
 // close ends what the test has left running, and checks that the mounts go.
 func (b *box) close(dir string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := b.groups.Remove(ctx, b.group); err != nil {
 		b.T.Error(err)

@@ -270,7 +270,7 @@ func TestReap(t *testing.T) {
 	if exec.Command("/bin/false").Run().Error() != "exit status 1" {
 		t.Error("another's child was reaped")
 	}
-	for range 100 {
+	for range 3000 {
 		if b.traces() == before {
 			break
 		}

@@ -46,7 +46,7 @@ func TestWritableLayerIsOnDiskAndFreed(t *testing.T) {
 		t.Fatal(err)
 	}
 	stored := b.stored()
-	for range 200 { // gVisor gives the pages back in the background
+	for range 3000 { // gVisor gives the pages back in the background
 		if stored = b.stored(); stored == 0 {
 			return
 		}

@@ -82,7 +82,7 @@ func (w *wire) host() net.Conn {
 
 func connected(t *testing.T, w *wire, l net.Listener) (host, guest net.Conn) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	host, err := Connect(ctx, w.host())
 	if err != nil {

@@ -233,7 +233,7 @@ func TestBrokenConnection(t *testing.T) {
 // settles waits for the goroutines of ended calls to go.
 func settles(t *testing.T, want int) {
 	t.Helper()
-	for range 100 {
+	for range 6000 {
 		if runtime.NumGoroutine() <= want {
 			return
 		}

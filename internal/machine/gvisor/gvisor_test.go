@@ -353,7 +353,7 @@ func TestNetwork(t *testing.T) {
 	if err := client.Run(t.Context(), load); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for state, err := range client.Watch(ctx, 0) {
 		if err != nil || state.Finished {

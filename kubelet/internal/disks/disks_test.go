@@ -171,7 +171,7 @@ func (s *scene) volume() *corev1.PersistentVolume {
 
 func (s *scene) eventually(what string, holds func() bool) {
 	s.Helper()
-	for range 1000 {
+	for range 6000 {
 		if holds() {
 			return
 		}

@@ -244,7 +244,7 @@ func (s *scene) pod() *corev1.Pod {
 
 func (s *scene) eventually(what string, holds func() bool) {
 	s.Helper()
-	for range 500 {
+	for range 6000 {
 		if holds() {
 			return
 		}

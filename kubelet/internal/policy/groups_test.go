@@ -218,7 +218,7 @@ func (s *scene) drop(policy string) {
 
 func (s *scene) await(want string) {
 	s.Helper()
-	for range 1000 {
+	for range 6000 {
 		if s.cis.shows() == want {
 			return
 		}

@@ -201,7 +201,7 @@ func (d *desk) ingress(name string) string {
 
 func (d *desk) await(want string, got func() string) {
 	d.Helper()
-	for range 1000 {
+	for range 6000 {
 		if got() == want {
 			return
 		}
@@ -218,7 +218,7 @@ func (d *desk) says(part string) {
 			if strings.Contains(e, part) {
 				return
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			d.Fatalf("no event says %q", part)
 		}
 	}

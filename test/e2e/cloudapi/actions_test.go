@@ -196,7 +196,7 @@ func (x *sdk) addresses(t *testing.T, m mode) {
 }
 
 func (x *sdk) tke(t *testing.T, m mode) {
-	create := changed(x.eksCreate("eks-"+m.slug(), "cat /tmp/x; echo one; sleep 1000"), params{
+	create := changed(x.eksCreate("eks-"+m.slug(), "cat /tmp/x 2>&1; echo one; sleep 1000"), params{
 		"InitContainers": []params{{"Name": "first", "Image": x.stage.Image, "Commands": []string{"true"}}},
 		"DnsConfig":      params{"Searches": []string{"a.example"}, "Options": []params{{"Name": "ndots", "Value": "2"}}},
 	})

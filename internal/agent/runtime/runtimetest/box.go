@@ -159,7 +159,7 @@ func (b *Box) Expect(script, want string) {
 // Ready waits until a command succeeds in a running container.
 func (b *Box) Ready(name, probe string) {
 	b.T.Helper()
-	for range 200 {
+	for range 6000 {
 		if exit, _ := b.Execute(name, Sh(probe)).End(); exit.Code == 0 {
 			return
 		}
