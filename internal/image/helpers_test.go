@@ -291,8 +291,9 @@ func contentOf(t testing.TB, im Image, name string) string {
 	if out, err := exec.Command("mount", "-t", "erofs", "-o", "loop,ro", im.Rootfs, dir).CombinedOutput(); err != nil {
 		t.Fatalf("mount: %v\n%s", err, out)
 	}
+	// Lazily: a process that another test begins may hold what is open here until it execs.
 	defer func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil {
 			t.Errorf("umount: %v\n%s", err, out)
 		}
 	}()

@@ -104,7 +104,7 @@ func snapshotImage(t testing.TB, image string, offset int64, xattrs bool) map[st
 	t.Helper()
 	dir := t.TempDir()
 	run(t, "mount", "-t", "erofs", "-o", fmt.Sprintf("loop,ro,offset=%d", offset), image, dir)
-	defer run(t, "umount", dir)
+	defer run(t, "umount", "--lazy", dir)
 	return snapshot(t, dir, xattrs)
 }
 
