@@ -7,7 +7,7 @@
 #   make bench       the benchmarks, beside podman
 #   make build       the programs, into bin/
 #   make lint        formatting, vet, static analysis
-#   make kube        cis-kube, the Kubernetes control plane, into bin/ (minutes, the first time)
+#   make kube        cis-kube, the Kubernetes control plane, and kubectl, into bin/ (minutes, the first time)
 #   make test-kube   its tests, with a real control plane
 #   make test-kubelet  those of cis-kubelet, the node
 

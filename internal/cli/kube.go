@@ -12,11 +12,14 @@ import (
 	"cis/api"
 )
 
-// cis-kube is a program of its own, and large: cis only finds it and becomes it.
-const kubeProgram = "cis-kube"
+// These are programs of their own, and large: cis only finds them and becomes them.
+const (
+	kubeProgram    = "cis-kube"
+	kubectlProgram = "cis-kubectl"
+)
 
 func (a *app) kubeCommand() *cobra.Command {
-	return a.becomes(&cobra.Command{
+	return becomes(kubeProgram, &cobra.Command{
 		Use:   "kube up|down|status|token|kubeconfig [FLAGS]",
 		Short: "Run a Kubernetes cluster on this machine",
 		Long: "Run a Kubernetes cluster on this machine: etcd, kube-apiserver,\n" +
@@ -33,7 +36,7 @@ cis kube down`),
 }
 
 func (a *app) kubectlCommand() *cobra.Command {
-	return a.becomes(&cobra.Command{
+	return becomes(kubectlProgram, &cobra.Command{
 		Use:   "kubectl [ARGUMENTS]",
 		Short: "Run kubectl as the administrator of the control plane of cis kube",
 		Long: "Run kubectl as the administrator of the control plane that cis kube has made. All\n" +
@@ -41,30 +44,30 @@ func (a *app) kubectlCommand() *cobra.Command {
 		Example: example(`
 cis kubectl get pods -A
 cis kubectl apply -f deployment.yaml`),
-	}, "kubectl")
+	})
 }
 
-// becomes makes a command of the program cis-kube: all arguments are its own.
-func (a *app) becomes(cmd *cobra.Command, first ...string) *cobra.Command {
+// becomes makes a command of a program: all arguments are its own.
+func becomes(program string, cmd *cobra.Command) *cobra.Command {
 	cmd.DisableFlagParsing = true
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		path, err := findKube(besideProgram())
+		path, err := findKube(besideProgram(), program)
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("run %s: %w", path, syscall.Exec(path, append(append([]string{kubeProgram}, first...), args...), os.Environ()))
+		return fmt.Errorf("run %s: %w", path, syscall.Exec(path, append([]string{program}, args...), os.Environ()))
 	}
 	return cmd
 }
 
 // findKube looks where a build and where an installation put programs.
-func findKube(dir string) (string, error) {
+func findKube(dir, program string) (string, error) {
 	for _, d := range []string{dir, filepath.Join(dir, "..", "lib", "cis")} {
-		if path, err := exec.LookPath(filepath.Join(d, kubeProgram)); err == nil {
+		if path, err := exec.LookPath(filepath.Join(d, program)); err == nil {
 			return path, nil
 		}
 	}
-	return "", api.Errorf(api.NotFound, "%s is not in %s: it is built on demand", kubeProgram, dir).
+	return "", api.Errorf(api.NotFound, "%s is not in %s: it is built on demand", program, dir).
 		WithNext("build it with 'make kube'; the first time takes about 7 minutes on 2 cores")
 }

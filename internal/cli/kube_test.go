@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestKube runs a copy of cis beside which a script stands for cis-kube.
+// TestKube runs a copy of cis beside which scripts stand for cis-kube and cis-kubectl.
 func TestKube(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bin")
 	lib := filepath.Join(dir, "..", "lib", "cis")
@@ -39,15 +39,19 @@ func TestKube(t *testing.T) {
 		}
 		return string(out), cmd.ProcessState.ExitCode()
 	}
-	if out, code := run("kube", "up"); code != exitFailure || !strings.Contains(out, "make kube") || !strings.Contains(out, dir) {
-		t.Errorf("without cis-kube: %d, %s", code, out)
+	for _, command := range []string{"kube", "kubectl"} {
+		if out, code := run(command, "up"); code != exitFailure || !strings.Contains(out, "make kube") || !strings.Contains(out, dir) {
+			t.Errorf("%s without its program: %d, %s", command, code, out)
+		}
 	}
 	for _, where := range []string{lib, dir} {
-		write(filepath.Join(where, kubeProgram), []byte("#!/bin/sh\necho "+filepath.Base(where)+` "$@"; exit 7`+"\n"))
-		if out, code := run("kube", "up", "--listen", "x", "--help"); out != filepath.Base(where)+" up --listen x --help\n" || code != 7 {
+		for _, program := range []string{kubeProgram, kubectlProgram} {
+			write(filepath.Join(where, program), []byte("#!/bin/sh\necho "+filepath.Base(where)+" "+program+` "$@"; exit 7`+"\n"))
+		}
+		if out, code := run("kube", "up", "--listen", "x", "--help"); out != filepath.Base(where)+" cis-kube up --listen x --help\n" || code != 7 {
 			t.Errorf("kube: %d, %s", code, out)
 		}
-		if out, code := run("kubectl", "get", "-A"); out != filepath.Base(where)+" kubectl get -A\n" || code != 7 {
+		if out, code := run("kubectl", "get", "-A"); out != filepath.Base(where)+" cis-kubectl get -A\n" || code != 7 {
 			t.Errorf("kubectl: %d, %s", code, out)
 		}
 	}

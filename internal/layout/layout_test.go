@@ -35,11 +35,11 @@ var floors = [][]string{
 	{"internal/meter", "internal/journal", "internal/cgroup", "internal/busybox", "internal/testbox", "internal/layout", "internal/erofs", "internal/ext4", "internal/disk", "internal/keylock", "internal/osthread", "internal/sealed", "internal/seccomp", "internal/account", "docs"},
 	{"api"},
 	{"kube/cmd", "kube/test", "kube/coredns"},
-	{"kube/internal/command", "kube/internal/program"},
+	{"kube/internal/command", "kube/internal/program", "kube/internal/kubectl"},
 	{"kube/internal/bootstrap"},
 	{"kube/internal/plane"},
 	{"kube/internal/pki", "kube/internal/supervise", "kube/internal/netns", "kube/internal/relay"},
-	{"kube/internal/durable"},
+	{"kube/internal/durable", "kube/internal/home"},
 }
 
 // never lists what the floors would allow and the design does not.

@@ -46,10 +46,10 @@ func (b *bench) openCluster(ctx context.Context, flags ...string) (_ *cluster, e
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.kube(ctx, "", "up", "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--node-name", "n1", "--node-address", address+":0", "--services=false"); err != nil {
+	if _, err := c.kube(ctx, "", "cis-kube", "up", "--listen", fmt.Sprintf("127.0.0.1:%d", port), "--node-name", "n1", "--node-address", address+":0", "--services=false"); err != nil {
 		return nil, err
 	}
-	if _, err := c.kube(ctx, "", "kubectl", "wait", "--for=condition=Ready", "node/n1", "--timeout=120s"); err != nil {
+	if _, err := c.kube(ctx, "", "cis-kubectl", "wait", "--for=condition=Ready", "node/n1", "--timeout=120s"); err != nil {
 		return nil, err
 	}
 	if err := c.startProxy(ctx); err != nil {
@@ -70,34 +70,34 @@ func (c *cluster) close() error {
 		_ = c.proxy.Wait() // it was killed
 	}
 	if _, err := os.Stat(c.dir); err == nil {
-		_, err := c.kube(context.Background(), "", "down")
+		_, err := c.kube(context.Background(), "", "cis-kube", "down")
 		errs = append(errs, err)
 	}
 	return errors.Join(append(errs, c.Close())...)
 }
 
-// command is a call of cis-kube.
-func (c *cluster) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.Bin, "cis-kube"), args...)
+// command is a call of cis-kube or cis-kubectl.
+func (c *cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(c.Bin, program), args...)
 	cmd.Env = append(os.Environ(), "CIS_KUBE_DATA_DIR="+c.dir, "CIS_HOST="+c.Host)
 	return cmd
 }
 
-func (c *cluster) kube(ctx context.Context, stdin string, args ...string) (string, error) {
-	cmd := c.command(ctx, args...)
+func (c *cluster) kube(ctx context.Context, stdin, program string, args ...string) (string, error) {
+	cmd := c.command(ctx, program, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var problem strings.Builder
 	cmd.Stderr = &problem
 	out, err := cmd.Output()
 	if err != nil {
-		err = fmt.Errorf("cis-kube %s: %w: %s", strings.Join(args, " "), err, problem.String())
+		err = fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, problem.String())
 	}
 	return string(out), err
 }
 
 func (c *cluster) startProxy(ctx context.Context) error {
 	socket := filepath.Join(c.Dir, "proxy.sock")
-	c.proxy = c.command(ctx, "kubectl", "proxy", "--unix-socket", socket)
+	c.proxy = c.command(ctx, "cis-kubectl", "proxy", "--unix-socket", socket)
 	if err := c.proxy.Start(); err != nil {
 		c.proxy = nil
 		return fmt.Errorf("kubectl proxy: %w", err)
@@ -157,7 +157,7 @@ func (c *cluster) pods(ctx context.Context, name string, n int) (created, ready 
 	began := time.Now()
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.kube(ctx, objects.String(), "kubectl", "create", "-f", "-")
+		_, err := c.kube(ctx, objects.String(), "cis-kubectl", "create", "-f", "-")
 		created = time.Since(began)
 		if err != nil {
 			cancel()
@@ -169,7 +169,7 @@ func (c *cluster) pods(ctx context.Context, name string, n int) (created, ready 
 	if err := errors.Join(<-done, err); err != nil {
 		return 0, 0, err
 	}
-	_, err = c.kube(ctx, "", "kubectl", "delete", "pods", "-l", "run="+name, "--grace-period=1")
+	_, err = c.kube(ctx, "", "cis-kubectl", "delete", "pods", "-l", "run="+name, "--grace-period=1")
 	return created, ready, err
 }
 
@@ -276,7 +276,7 @@ func (b *bench) kubeMemory(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
 	time.Sleep(10 * time.Second) // what a start leaves to do is done
-	out, err := c.kube(ctx, "", "status", "--json")
+	out, err := c.kube(ctx, "", "cis-kube", "status", "--json")
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
 // Command cis-kube is a Kubernetes control plane in one program: etcd, kube-apiserver,
-// kube-controller-manager, kube-scheduler, kube-proxy, metrics-server and kubectl, and what
+// kube-controller-manager, kube-scheduler, kube-proxy and metrics-server, and what
 // starts, keeps and stops them.
 package main
 

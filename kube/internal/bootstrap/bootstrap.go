@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"cis/kube/internal/home"
 	"cis/kube/internal/pki"
 	"cis/kube/internal/plane"
 )
@@ -44,7 +45,7 @@ func Client(dataDir string) (kubernetes.Interface, error) {
 }
 
 func clientConfig(dataDir string) (*rest.Config, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", plane.PKI(dataDir, pki.AdminConfig))
+	config, err := clientcmd.BuildConfigFromFlags("", home.PKI(dataDir, pki.AdminConfig))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	rbac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"cis/kube/internal/home"
 	"cis/kube/internal/pki"
 	"cis/kube/internal/plane"
 )
@@ -19,7 +20,7 @@ import (
 const clusterInfoName = "cluster-info"
 
 func clusterInfo(p *plane.Plane) (string, error) {
-	ca, err := os.ReadFile(plane.PKI(p.DataDir, pki.CA+".crt"))
+	ca, err := os.ReadFile(home.PKI(p.DataDir, pki.CA+".crt"))
 	if err != nil {
 		return "", err
 	}

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"cis/kube/internal/home"
 	"cis/kube/internal/pki"
 	"cis/kube/internal/plane"
 )
@@ -79,7 +80,7 @@ func applyMetricsService(ctx context.Context, client kubernetes.Interface) error
 }
 
 func applyMetricsAPI(ctx context.Context, all dynamic.Interface, p *plane.Plane) error {
-	ca, err := os.ReadFile(plane.PKI(p.DataDir, pki.CA+".crt"))
+	ca, err := os.ReadFile(home.PKI(p.DataDir, pki.CA+".crt"))
 	if err != nil {
 		return err
 	}

@@ -14,14 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cis/kube/internal/home"
 	"cis/kube/internal/plane"
 )
-
-// DefaultDataDir is where a control plane lives unless told otherwise.
-const DefaultDataDir = "/var/lib/cis/kube"
-
-// dataDirEnv is for kubectl, whose flags are its own, and for all other commands.
-const dataDirEnv = "CIS_KUBE_DATA_DIR"
 
 // Env is the world around one call.
 type Env struct {
@@ -101,8 +96,9 @@ func (a *app) root() *cobra.Command {
 			"kube-apiserver, kube-controller-manager and kube-scheduler, and a node whose pods are\n" +
 			"instances of cis. It lives in one directory.\n\n" +
 			"The programs themselves can be run by their names: cis-kube NAME ..., where NAME is\n" +
-			"etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy,\n" +
-			"metrics-server or kubectl, which gets the administrator's kubeconfig.",
+			"etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy or\n" +
+			"metrics-server. kubectl is the program cis-kubectl beside cis-kube, and gets the\n" +
+			"administrator's kubeconfig.",
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:              usageArgs(cobra.NoArgs),
@@ -112,21 +108,14 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", a.defaultDataDir(), "where the control plane lives (env "+dataDirEnv+")")
+	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", home.Dir(a.Getenv), "where the control plane lives (env "+home.Env+")")
 	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
 		a.dataDir, err = filepath.Abs(a.dataDir)
 		return err
 	}
-	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.tokenCommand(), a.kubeconfigCommand(), a.versionCommand(),
+	root.AddCommand(a.upCommand(), a.downCommand(), a.statusCommand(), a.tokenCommand(), a.kubectlCommand(), a.kubeconfigCommand(), a.versionCommand(),
 		a.insideCommand(), a.relayCommand())
 	return root
-}
-
-func (a *app) defaultDataDir() string {
-	if dir := a.Getenv(dataDirEnv); dir != "" {
-		return dir
-	}
-	return DefaultDataDir
 }
 
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"cis/kube/internal/home"
 	"cis/kube/internal/pki"
 	"cis/kube/internal/plane"
 	"cis/kube/internal/supervise"
@@ -19,7 +20,7 @@ func call(t *testing.T, dir string, args ...string) (out, err string, code int) 
 	var stdout, stderr bytes.Buffer
 	code = Main(Env{
 		Args: args, Out: &stdout, Err: &stderr, Version: "v1.37.2",
-		Getenv: func(name string) string { return map[string]string{dataDirEnv: dir}[name] },
+		Getenv: func(name string) string { return map[string]string{home.Env: dir}[name] },
 	})
 	return stdout.String(), stderr.String(), code
 }
@@ -67,7 +68,7 @@ func TestExitCodes(t *testing.T) {
 
 func TestKubeconfig(t *testing.T) {
 	dir := t.TempDir()
-	path := plane.PKI(dir, pki.AdminConfig)
+	path := home.PKI(dir, pki.AdminConfig)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -77,14 +78,13 @@ func TestKubeconfig(t *testing.T) {
 	if out, _, code := call(t, dir, "kubeconfig"); code != 0 || out != "kind: Config\n" {
 		t.Errorf("exit code %d, %q", code, out)
 	}
-	t.Setenv("KUBECONFIG", "")
-	env := Env{Args: []string{"kubectl", "get"}, Err: &bytes.Buffer{}, Getenv: func(string) string { return dir }}
-	if name, ok := env.Program(); name != "kubectl" || !ok || os.Getenv("KUBECONFIG") != path {
-		t.Errorf("%s, %v with the kubeconfig %s", name, ok, os.Getenv("KUBECONFIG"))
-	}
-	env.Args = []string{"up"}
-	if name, ok := env.Program(); ok {
-		t.Errorf("up is the program %s", name)
+}
+
+func TestProgram(t *testing.T) {
+	for name, want := range map[string]bool{"etcd": true, "metrics-server": true, "up": false, "kubectl": false} {
+		if got, ok := (Env{Args: []string{name, "--help"}}).Program(); ok != want || ok && got != name {
+			t.Errorf("%s: %q, %v", name, got, ok)
+		}
 	}
 }
 

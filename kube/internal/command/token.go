@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cis/kube/internal/bootstrap"
+	"cis/kube/internal/home"
 	"cis/kube/internal/pki"
 	"cis/kube/internal/plane"
 )
@@ -44,7 +45,7 @@ func (a *app) tokenCommand() *cobra.Command {
 				fmt.Fprintln(a.Out, token)
 				return nil
 			}
-			ca, err := os.ReadFile(plane.PKI(a.dataDir, pki.CA+".crt"))
+			ca, err := os.ReadFile(home.PKI(a.dataDir, pki.CA+".crt"))
 			if err != nil {
 				return err
 			}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cis/kube/internal/bootstrap"
+	"cis/kube/internal/home"
 	"cis/kube/internal/pki"
 	"cis/kube/internal/plane"
 )
@@ -171,8 +172,8 @@ func (a *app) printUsage(s *plane.Status) {
 	if s.Endpoint == "" {
 		fmt.Fprintf(a.Out, "Pods cannot reach it: %s is for this host alone; see --advertise-address.\n\n", s.Server)
 	}
-	if s.DataDir != DefaultDataDir {
-		fmt.Fprintf(a.Out, "  export %s=%s\n", dataDirEnv, s.DataDir)
+	if s.DataDir != home.Default {
+		fmt.Fprintf(a.Out, "  export %s=%s\n", home.Env, s.DataDir)
 	}
 	fmt.Fprintf(a.Out, `  cis kubectl get nodes     kubectl, as the administrator
   cis kube token            lets other nodes join
@@ -180,5 +181,5 @@ func (a *app) printUsage(s *plane.Status) {
   cis kube down             stops it; all state stays
 
 For other programs: export KUBECONFIG=%s
-`, plane.PKI(s.DataDir, pki.AdminConfig))
+`, home.PKI(s.DataDir, pki.AdminConfig))
 }

@@ -1,6 +1,10 @@
 package plane
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"cis/kube/internal/home"
+)
 
 // What is in a data directory.
 const (
@@ -8,7 +12,7 @@ const (
 	pidFile        = "pid"
 	controlSocket  = "control.sock"
 	clusterFile    = "cluster.json"
-	pkiDir         = "pki"
+	pkiDir         = home.PKIDir
 	etcdDir        = "etcd"
 	etcdSocket     = "etcd.sock"
 	etcdPeerSocket = "etcd-peer.sock"
@@ -21,9 +25,6 @@ const (
 func (c *Config) path(elements ...string) string {
 	return filepath.Join(append([]string{c.DataDir}, elements...)...)
 }
-
-// PKI is the path of a key, certificate or kubeconfig in a data directory.
-func PKI(dataDir, file string) string { return filepath.Join(dataDir, pkiDir, file) }
 
 // LogFile is where a program's output goes, and cis-kube's own.
 func LogFile(dataDir, name string) string { return filepath.Join(dataDir, logDir, name+".log") }
