@@ -4,7 +4,6 @@ package kubectl
 import (
 	"fmt"
 	"os"
-	"runtime/debug"
 	_ "time/tzdata" // time zones, where the host has none
 
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -17,19 +16,13 @@ import (
 	"k8s.io/kubectl/pkg/cmd/util"
 
 	"cis/kube/internal/home"
-	_ "cis/kube/internal/kubectl/language" // before any text is looked up
+	_ "cis/kube/internal/kubectl/collect"
+	_ "cis/kube/internal/kubectl/language"
 	"cis/kube/internal/pki"
 )
 
-// collect is how much memory grows, in percent, before garbage is collected: most calls
-// end before that, and it is twice that of a program which stays.
-const collect = 400
-
 // Main runs kubectl with os.Args, and ends the process.
 func Main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collect)
-	}
 	os.Args[0] = "kubectl"
 	useAdmin()
 	// What kubectl says while its commands are made depends on its verbosity too; a bad
