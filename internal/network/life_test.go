@@ -216,7 +216,6 @@ func testReconcileRepairs(t *testing.T, kind NICKind) {
 		"rules of a chain": {func(t *testing.T, m *Manager) { nftIn(t, m.host, "flush chain inet "+m.cfg.Prefix+" input") }, false},
 		"foreign chain":    {func(t *testing.T, m *Manager) { nftIn(t, m.host, "add chain inet "+m.cfg.Prefix+" mine") }, false},
 		"foreign rule":     {func(t *testing.T, m *Manager) { nftIn(t, m.host, "add rule inet "+m.cfg.Prefix+" input accept") }, false},
-		"host's elements":  {func(t *testing.T, m *Manager) { nftIn(t, m.host, "flush set inet "+m.cfg.Prefix+" uplinks") }, false},
 		"VPC's table":      {func(t *testing.T, m *Manager) { nftIn(t, inVPC(m), "delete table inet "+m.cfg.Prefix) }, false},
 		"VPC's elements":   {func(t *testing.T, m *Manager) { nftIn(t, inVPC(m), "flush set inet "+m.cfg.Prefix+" nics") }, false},
 		"groups' rules": {func(t *testing.T, m *Manager) {

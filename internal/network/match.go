@@ -40,17 +40,21 @@ func iifNot(name string) []expr.Any { return metaIs(expr.MetaKeyIIFNAME, expr.Cm
 func oif(name string) []expr.Any    { return metaIs(expr.MetaKeyOIFNAME, expr.CmpOpEq, ifKey(name)) }
 func oifNot(name string) []expr.Any { return metaIs(expr.MetaKeyOIFNAME, expr.CmpOpNeq, ifKey(name)) }
 
-func iifIn(set *nftables.Set) []expr.Any { return linkIn(expr.MetaKeyIIFNAME, set, false) }
-func oifIn(set *nftables.Set) []expr.Any { return linkIn(expr.MetaKeyOIFNAME, set, false) }
-func oifNotIn(set *nftables.Set) []expr.Any {
-	return linkIn(expr.MetaKeyOIFNAME, set, true)
+// iifLike and its kin match links by what their names begin with.
+func iifLike(begin string) []expr.Any {
+	return metaIs(expr.MetaKeyIIFNAME, expr.CmpOpEq, []byte(begin))
 }
 
-func linkIn(key expr.MetaKey, set *nftables.Set, invert bool) []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: key, Register: 1},
-		&expr.Lookup{SourceRegister: 1, SetName: set.Name, Invert: invert},
-	}
+func iifUnlike(begin string) []expr.Any {
+	return metaIs(expr.MetaKeyIIFNAME, expr.CmpOpNeq, []byte(begin))
+}
+
+func oifLike(begin string) []expr.Any {
+	return metaIs(expr.MetaKeyOIFNAME, expr.CmpOpEq, []byte(begin))
+}
+
+func oifUnlike(begin string) []expr.Any {
+	return metaIs(expr.MetaKeyOIFNAME, expr.CmpOpNeq, []byte(begin))
 }
 
 // family is what the two versions of IP differ in.

@@ -45,6 +45,10 @@ func nicSpaceName(prefix, id string) string { return prefix + "-nic-" + id }
 // uplinkHostName is the name of the host's end of a VPC's uplink.
 func uplinkHostName(prefix, vpc string) string { return linkName(prefix, "u", vpc) }
 
+// uplinkNames is what the names of the host's ends of all uplinks begin with, and no others:
+// a prefix has no dash.
+func uplinkNames(prefix string) string { return prefix + "-u" }
+
 // outerName is the name of a NIC's end in its VPC's namespace.
 func outerName(prefix, nic string) string { return linkName(prefix, "n", nic) }
 

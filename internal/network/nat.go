@@ -95,8 +95,8 @@ func publishedAreOpen() (rules []rule) {
 		// With a comparison, which always holds, nft can show the look-up.
 		found := []expr.Any{compare(expr.CmpOpNeq, make([]byte, f.address.Bytes))}
 		rules = append(rules,
-			when("published port of one address", iifIn(uplinksSet), one, found, accept()),
-			when("published port", iifIn(uplinksSet), each, found, accept()))
+			when("published port of one address", one, found, accept()),
+			when("published port", each, found, accept()))
 	}
 	return rules
 }
@@ -113,34 +113,34 @@ func toUplinks() (rules []rule) {
 }
 
 // intoVPCs let pass what the host forwards to published ports and public addresses.
-func intoVPCs(links netip.Prefix) (rules []rule) {
+func intoVPCs(uplinks string, links netip.Prefix) (rules []rule) {
 	// vpcEnd6 of any VPC.
 	mask := netip.MustParseAddr("fe00:0:0:ffff:ffff:ffff:ffff:ffff").AsSlice()
 	end6 := maskedAddr(ip6.destination, mask, vpcEnd6(uniqueLocal))
 	rules = []rule{
-		when("published port", oifIn(uplinksSet), translated(), daddr(links), accept()),
-		when("published port", oifIn(uplinksSet), translated(), ip6.matches(), end6, accept()),
+		when("published port", oifLike(uplinks), translated(), daddr(links), accept()),
+		when("published port", oifLike(uplinks), translated(), ip6.matches(), end6, accept()),
 	}
 	for _, f := range families {
-		rules = append(rules, when("public address", oifIn(uplinksSet), f.matches(), concat().addr(f, f.destination).in(publicSet(f)), accept()))
+		rules = append(rules, when("public address", oifLike(uplinks), f.matches(), concat().addr(f, f.destination).in(publicSet(f)), accept()))
 	}
 	return rules
 }
 
 // asHost give clients that the VPC has no way back to the host's address on the uplink.
-func asHost() []rule {
+func asHost(uplinks string) []rule {
 	client := concat().outLink().addr(ip4, ip4.source).in(cidrsSet())
 	return []rule{
-		when("loopback to published port", oifIn(uplinksSet), saddr(loopbackNet), masquerade()),
-		when("VPC to published port", iifIn(uplinksSet), oifIn(uplinksSet), translated(), masquerade()),
+		when("loopback to published port", oifLike(uplinks), saddr(loopbackNet), masquerade()),
+		when("VPC to published port", iifLike(uplinks), oifLike(uplinks), translated(), masquerade()),
 		when("client with an address of the VPC", ip4.matches(), client, masquerade()),
 	}
 }
 
 // asThemselves let public addresses out untranslated.
-func asThemselves() (rules []rule) {
+func asThemselves(uplinks string) (rules []rule) {
 	for _, f := range families {
-		rules = append(rules, when("public address", iifIn(uplinksSet), oifNotIn(uplinksSet), f.matches(),
+		rules = append(rules, when("public address", iifLike(uplinks), oifUnlike(uplinks), f.matches(),
 			concat().addr(f, f.source).in(publicSet(f)), accept()))
 	}
 	return rules

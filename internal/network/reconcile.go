@@ -120,12 +120,10 @@ func (m *Manager) reconcileVPC(ctx context.Context, id string, want State) error
 
 // removeOtherVPCs removes the VPCs that are not in the list, known or not.
 func (m *Manager) removeOtherVPCs(vpcs []VPC) error {
-	wanted := map[string]bool{}
-	keys, uplinks := make([][]byte, 0, len(vpcs)), map[string]bool{}
+	wanted, uplinks := map[string]bool{}, map[string]bool{}
 	for _, v := range vpcs {
 		wanted[v.ID] = true
-		uplink := ifKey(uplinkHostName(m.cfg.Prefix, v.ID))
-		keys, uplinks[string(uplink)] = append(keys, uplink), true
+		uplinks[string(ifKey(uplinkHostName(m.cfg.Prefix, v.ID)))] = true
 	}
 	found, err := listSpaces(vpcSpaceName(m.cfg.Prefix, ""))
 	if err != nil {
@@ -151,7 +149,7 @@ func (m *Manager) removeOtherVPCs(vpcs []VPC) error {
 		m.forgetIf(func(n NIC) bool { return n.VPC == id })
 		errs = append(errs, m.removeVPC(id))
 	}
-	errs = append(errs, m.rules.keep(m.cfg.Prefix, content{set: uplinksSet, want: keyed(keys...)}), m.closeOthers(uplinks))
+	errs = append(errs, m.closeOthers(uplinks))
 	return errors.Join(errs...)
 }
 

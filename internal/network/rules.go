@@ -14,9 +14,6 @@ var (
 	beforeDNAT      = nftables.ChainPriorityMangle // -150: a port that the host forwards elsewhere is still the host's
 )
 
-// uplinksSet holds the host's ends of all uplinks.
-var uplinksSet = &nftables.Set{Name: "uplinks", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
-
 // openedSet holds, for each uplink, the services of guarded addresses that its VPC may
 // use.
 func openedSet(f family) *nftables.Set {
@@ -41,52 +38,55 @@ func concatenation(name string, f family, fields ...nftables.SetDatatype) *nftab
 var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
 
 // hostRules keep instances away from the host's own services and give them a way
-// to the outside.
+// to the outside. What belongs to a known connection comes first where it may, since each
+// packet of it pays for the rules before.
 func hostRules(table string, links netip.Prefix) ruleset {
 	filter := func(name string, hook *nftables.ChainHook, prio *nftables.ChainPriority, rules ...rule) chain {
 		return chain{name, nftables.ChainTypeFilter, hook, prio, nftables.ChainPolicyAccept, rules}
 	}
-	uplinks := uplinksSet
+	uplinks := uplinkNames(table)
 	opened := func(f family) rule {
 		service := concat().link().addr(f, f.destination).port().kind()
-		return when("opened by the VPC's egress", iifIn(uplinks), f.matches(), service.in(openedSet(f)), accept())
+		return when("opened by the VPC's egress", f.matches(), service.in(openedSet(f)), accept())
 	}
 	nat := func(name string, hook *nftables.ChainHook, prio *nftables.ChainPriority, rules ...rule) chain {
 		return chain{name, nftables.ChainTypeNAT, hook, prio, nftables.ChainPolicyAccept, rules}
 	}
 	return ruleset{
 		table: table,
-		sets:  append([]*nftables.Set{uplinks, openedSet(ip4), openedSet(ip6)}, hostNATSets()...),
+		sets:  append([]*nftables.Set{openedSet(ip4), openedSet(ip6)}, hostNATSets()...),
 		chains: []chain{
 			filter("guard", nftables.ChainHookPrerouting, beforeDNAT, slices.Concat(
 				[]rule{
-					when("spoofed source", iifIn(uplinks), noReversePath(), drop()),
-					when("replies to the host", iifIn(uplinks), replies(), accept()),
+					when("not from a VPC", iifUnlike(uplinks), accept()),
+					when("spoofed source", noReversePath(), drop()),
+					when("replies to the host", replies(), accept()),
 					opened(ip4), opened(ip6),
 				},
 				publishedAreOpen(),
-				[]rule{when("the host itself", iifIn(uplinks), daddrNotUnicast(), drop())},
+				[]rule{when("the host itself", daddrNotUnicast(), drop())},
 			)...),
 			nat("translate", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, toUplinks()...),
 			nat("translatelocal", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, toUplinks()...),
 			filter("input", nftables.ChainHookInput, nftables.ChainPriorityFilter,
-				when("replies to the host", iifIn(uplinks), replies(), accept()),
+				when("replies", replies(), accept()),
+				when("not from a VPC", iifUnlike(uplinks), accept()),
 				opened(ip4), opened(ip6),
-				when("the host itself", iifIn(uplinks), drop()),
+				when("the host itself", drop()),
 			),
 			filter("forward", nftables.ChainHookForward, nftables.ChainPriorityFilter, slices.Concat(
-				[]rule{when("replies to VPC", oifIn(uplinks), replies(), accept())},
-				intoVPCs(links),
+				[]rule{when("replies", replies(), accept())},
+				intoVPCs(uplinks, links),
 				[]rule{
-					when("VPC to VPC", iifIn(uplinks), oifIn(uplinks), drop()),
-					when("VPC to outside", iifIn(uplinks), accept()),
-					when("outside to VPC", oifIn(uplinks), drop()),
+					when("VPC to VPC", iifLike(uplinks), oifLike(uplinks), drop()),
+					when("VPC to outside", iifLike(uplinks), accept()),
+					when("outside to VPC", oifLike(uplinks), drop()),
 				},
 			)...),
 			nat("postrouting", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, slices.Concat(
-				asHost(),
-				asThemselves(),
-				[]rule{when("VPC to outside", iifIn(uplinks), oifNotIn(uplinks), masquerade())},
+				asHost(uplinks),
+				asThemselves(uplinks),
+				[]rule{when("VPC to outside", iifLike(uplinks), oifUnlike(uplinks), masquerade())},
 			)...),
 		},
 	}
@@ -105,9 +105,9 @@ func vpcRules(table string, v VPC, links netip.Prefix) ruleset {
 		sets:  append(vpcSets(), vpcNATSets()...),
 		chains: append([]chain{
 			guarded("source", nftables.ChainHookPrerouting, beforeConntrack,
+				when("uplink", iif(uplinkName), accept()),
 				when("own source", ownSource(ip4), accept()),
 				when("own source", ownSource(ip6), accept()),
-				when("uplink", iif(uplinkName), accept()),
 				when("loopback", iif("lo"), accept()),
 				when("spoofed source", drop()),
 			),

@@ -293,11 +293,6 @@ type edit struct {
 	del, add []element
 }
 
-// add puts elements into a set of the table; those that are in it are fine.
-func (t *tables) add(table string, set *nftables.Set, es ...element) error {
-	return t.apply(table, edit{set: set, add: es})
-}
-
 // del takes elements out of sets of the table; an element, set or table that is not
 // there is fine.
 func (t *tables) del(table string, edits ...edit) error {

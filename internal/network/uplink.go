@@ -18,9 +18,6 @@ import (
 func (m *Manager) ensureUplink(v *vpc, wasReachable bool) error {
 	name := uplinkHostName(m.cfg.Prefix, v.ID)
 	// First the rules, so that the link never carries a packet without them.
-	if err := m.rules.add(m.cfg.Prefix, uplinksSet, keyed(ifKey(name))...); err != nil {
-		return fmt.Errorf("admit uplink: %w", err)
-	}
 	if err := m.setUplinkCIDR(v.VPC); err != nil {
 		return fmt.Errorf("admit uplink: %w", err)
 	}
@@ -234,7 +231,7 @@ func (m *Manager) removeUplink(vpcID string) error {
 	if err := m.clearUplinkCIDR(vpcID); err != nil {
 		return fmt.Errorf("close the host: %w", err)
 	}
-	return m.rules.del(m.cfg.Prefix, edit{set: uplinksSet, del: keyed(ifKey(name))})
+	return nil
 }
 
 // findLink returns nil if there is no such link.
