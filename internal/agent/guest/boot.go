@@ -79,13 +79,6 @@ func boot(ctx context.Context) (*Guest, error) {
 	return &Guest{Listener: serial.Listen(agent), requests: serial.Listen(requests), devices: devices, disks: newDisks(devices)}, nil
 }
 
-func openPort(ctx context.Context, name string) (*os.File, error) {
-	path, err := await(ctx, port(name))
-	if err != nil {
-		return nil, err
-	}
-	return os.OpenFile(path, os.O_RDWR, 0)
-}
 
 // Serve does what the host asks for, until ctx ends or the port fails.
 func (g *Guest) Serve(ctx context.Context, log *slog.Logger) error {

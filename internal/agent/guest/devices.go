@@ -126,20 +126,3 @@ func below(dir string) func() (string, error) {
 		return entries[0].Name(), nil
 	}
 }
-
-// port finds the virtio port with a name.
-func port(name string) func() (string, error) {
-	return func() (string, error) {
-		paths, err := filepath.Glob("/sys/class/virtio-ports/*/name")
-		if err != nil {
-			return "", err
-		}
-		for _, path := range paths {
-			data, err := os.ReadFile(path)
-			if err == nil && strings.TrimSpace(string(data)) == name {
-				return "/dev/" + filepath.Base(filepath.Dir(path)), nil
-			}
-		}
-		return "", fmt.Errorf("port %s: %w", name, errNoDevice)
-	}
-}

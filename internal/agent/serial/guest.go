@@ -22,7 +22,7 @@ type Listener struct {
 var _ net.Listener = (*Listener)(nil)
 
 // Listen serves a port until Close. A Read of the port that gives nothing means that
-// the host is away; it is tried again after a while.
+// the host has gone; the next one waits until it is back.
 func Listen(port io.ReadWriteCloser) *Listener {
 	l := &Listener{port: port, accepted: make(chan net.Conn), done: make(chan struct{})}
 	go l.read()
@@ -53,24 +53,16 @@ type addr struct{}
 func (addr) Network() string { return "serial" }
 func (addr) String() string  { return "serial port" }
 
-// awayPause is between two looks for a host that is away.
-const awayPause = 5 * time.Millisecond
-
 // awayReader waits for a host that is away, and tells when it has gone.
 type awayReader struct{ l *Listener }
 
 func (r awayReader) Read(p []byte) (int, error) {
 	for {
 		n, err := r.l.port.Read(p)
-		if n > 0 || err != nil && !errors.Is(err, io.EOF) {
+		if n > 0 || err != nil {
 			return n, err
 		}
 		r.l.begin(nil)
-		select {
-		case <-time.After(awayPause):
-		case <-r.l.done:
-			return 0, net.ErrClosed
-		}
 	}
 }
 
