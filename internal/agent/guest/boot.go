@@ -79,7 +79,6 @@ func boot(ctx context.Context) (*Guest, error) {
 	return &Guest{Listener: serial.Listen(agent), requests: serial.Listen(requests), devices: devices, disks: newDisks(devices)}, nil
 }
 
-
 // Serve does what the host asks for, until ctx ends or the port fails.
 func (g *Guest) Serve(ctx context.Context, log *slog.Logger) error {
 	stop := context.AfterFunc(ctx, func() { g.requests.Close() })

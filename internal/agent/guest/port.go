@@ -41,7 +41,7 @@ func openPort(ctx context.Context, name string) (*port, error) {
 // gone. One at a time reads.
 func (p *port) Read(buf []byte) (n int, err error) {
 	waitErr := p.raw.Read(func(fd uintptr) (done bool) {
-		n, err = ignoringEINTR(func() (int, error) { return unix.Read(int(fd), buf) })
+		n, err = unix.Read(int(fd), buf)
 		told := p.away
 		p.away = n == 0 && err == nil
 		return !errors.Is(err, unix.EAGAIN) && !(p.away && told)
@@ -50,14 +50,6 @@ func (p *port) Read(buf []byte) (n int, err error) {
 		return 0, waitErr
 	}
 	return max(n, 0), err
-}
-
-func ignoringEINTR(call func() (int, error)) (n int, err error) {
-	for {
-		if n, err = call(); !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-	}
 }
 
 // findPort finds the virtio port with a name.

@@ -64,7 +64,7 @@ func (v *vm) takeAhead(ctx context.Context, layers []diskFile) (container string
 func (m *Machine) rehearsalPath() string { return filepath.Join(m.conf.Dir, "rehearsal.erofs") }
 
 // writeRehearsal writes the image with which VMs rehearse: it has directories that most
-// images have, and a program.
+// images have, files that every container gets anew, and a program.
 func writeRehearsal(to *os.File) error {
 	w := erofs.NewWriter(to)
 	program, code := &erofs.Inode{Mode: erofs.TypeRegular | 0o755}, hello()
@@ -74,6 +74,9 @@ func writeRehearsal(to *os.File) error {
 	root := erofs.NewDir(0o755)
 	for _, name := range []string{"dev", "etc", "proc", "sys", "tmp"} {
 		root.Entries[name] = erofs.NewDir(0o755)
+	}
+	for _, name := range []string{"hostname", "hosts", "resolv.conf"} {
+		root.Entries["etc"].Entries[name] = &erofs.Inode{Mode: erofs.TypeRegular | 0o644}
 	}
 	root.Entries[guest.Rehearsal] = program
 	_, err := w.Finish(root)
