@@ -87,17 +87,19 @@ func TestFilesFollowSecrets(t *testing.T) {
 func TestFilesThatCannotBe(t *testing.T) {
 	b := newBench(t)
 	b.put("s", "a", strings.Repeat("x", 600<<10))
-	req := request("x", "sleep")
-	req.Volumes = []api.Volume{{Name: "v", Projected: &api.ProjectedVolume{Sources: []api.VolumeProjection{
-		{Secret: &api.SecretProjection{Name: "s"}}, {Secret: &api.SecretProjection{Name: "s", Items: []api.KeyToPath{{Key: "a", Path: "b"}}}}}}}}
-	req.Default(api.Defaults{})
-	b.create(req)
+	create := func(name, path string) {
+		req := request(name, "sleep")
+		req.Volumes = []api.Volume{{Name: "v", Projected: &api.ProjectedVolume{Sources: []api.VolumeProjection{
+			{Secret: &api.SecretProjection{Name: "s"}}, {Secret: &api.SecretProjection{Name: "s", Items: []api.KeyToPath{{Key: "a", Path: path}}}}}}}}
+		req.Default(api.Defaults{})
+		b.create(req)
+	}
+	create("x", "b")
 	if end := b.untilFinished("x"); end.Status.Reason != api.ReasonCreateError || !strings.Contains(end.Status.Message, "at most 1Mi") {
 		t.Errorf("%+v", end.Status)
 	}
 	b.put("s", "a", "1")
-	req.Name, req.Volumes[0].Projected.Sources[1].Secret.Items[0].Path = "y", "a/b"
-	b.create(req)
+	create("y", "a/b")
 	if end := b.untilFinished("y"); !strings.Contains(end.Status.Message, `"a"`) {
 		t.Errorf("%+v", end.Status)
 	}

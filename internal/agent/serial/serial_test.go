@@ -48,16 +48,18 @@ func (w *wire) Write(p []byte) (int, error) {
 
 func (w *wire) Close() error { close(w.closed); return nil }
 
-// host gives the host a port for one connection.
+// host gives the host a port for one connection. When that has ended, nothing is taken from
+// the guest any more, and then the guest is told.
 func (w *wire) host() net.Conn {
 	ours, theirs := net.Pipe()
-	gone := make(chan struct{})
+	gone, silent := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(gone)
 		buf := make([]byte, 1000)
 		for {
 			n, err := theirs.Read(buf)
 			if err != nil {
+				close(gone)
+				<-silent
 				w.toGuest <- nil
 				theirs.Close()
 				return
@@ -66,6 +68,7 @@ func (w *wire) host() net.Conn {
 		}
 	}()
 	go func() {
+		defer close(silent)
 		for {
 			select {
 			case data := <-w.toHost:
