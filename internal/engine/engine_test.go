@@ -67,7 +67,7 @@ func TestAFailureNamesItsContainerAndCode(t *testing.T) {
 
 func TestSidecarsHaveNoSayInTheEnd(t *testing.T) {
 	b := newBench(t)
-	req := request("a", "sleep", "100")
+	req := request("a", "sleep", "3000")
 	req.InitContainers = []api.Container{req.Containers[0]}
 	req.InitContainers[0].Name, req.InitContainers[0].Args = "side", []string{"graceful", "7"}
 	req.InitContainers[0].RestartPolicy = api.RestartAlways
@@ -334,12 +334,17 @@ func TestStopAfterRestart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	grace := 500 * time.Millisecond
-	go b.Restart(ctx, "a", &grace)
+	restarted := make(chan struct{})
+	go func() {
+		defer close(restarted)
+		_, _ = b.Restart(ctx, "a", &grace) // the stop comes first or not
+	}()
 	b.until("a", "stopping", func(in api.Instance) bool { return in.Status.Stopping })
 	end, err := b.Stop(ctx, "a", new(time.Duration))
 	if err != nil || !end.Status.Phase.Finished() {
 		t.Errorf("%+v, %v", end.Status, err)
 	}
+	<-restarted
 	b.untilClean()
 }
 
