@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -148,7 +149,6 @@ func (c *cluster) pods(ctx context.Context, name string, n int) (created, ready 
 	if err != nil {
 		return 0, 0, err
 	}
-	defer events.Close()
 	var objects strings.Builder
 	for i := range n {
 		fmt.Fprintf(&objects, "---\n{apiVersion: v1, kind: Pod, metadata: {name: %s-%d, labels: {run: %s}}, "+
@@ -164,7 +164,7 @@ func (c *cluster) pods(ctx context.Context, name string, n int) (created, ready 
 		}
 		done <- err
 	}()
-	err = events.awaitReady(n)
+	err = c.awaitReady(ctx, events, name, n)
 	ready = time.Since(began)
 	if err := errors.Join(<-done, err); err != nil {
 		return 0, 0, err
@@ -190,6 +190,20 @@ func (c *cluster) watch(ctx context.Context, name string) (podEvents, error) {
 }
 
 func (e podEvents) Close() error { return e.Body.Close() }
+
+// awaitReady returns once so many pods are Ready, and closes the watch. An API server ends a
+// watch when it likes to; the next one begins with all pods that are there.
+func (c *cluster) awaitReady(ctx context.Context, events podEvents, name string, n int) error {
+	for {
+		err := errors.Join(events.awaitReady(n), events.Close())
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+		if events, err = c.watch(ctx, name); err != nil {
+			return err
+		}
+	}
+}
 
 // awaitReady returns once so many pods are Ready.
 func (e podEvents) awaitReady(n int) error {
