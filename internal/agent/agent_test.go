@@ -253,7 +253,7 @@ func TestStopAsksThenKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := r.until("the end", finished)
-	if took := time.Since(began); took < 400*time.Millisecond {
+	if took := time.Since(began); took < 400*time.Millisecond || took > 2*time.Second {
 		t.Errorf("took %s", took)
 	}
 	if s.Containers[0].State.Terminated.ExitCode != 137 || s.Containers[1].State.Terminated.ExitCode != 3 {

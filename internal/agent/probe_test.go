@@ -152,8 +152,12 @@ func TestHooks(t *testing.T) {
 	b := agentpb.Container{Name: "b", Args: []string{"sleep"}, Lifecycle: &api.Lifecycle{PreStop: exec("sleep")}}
 	r.run(api.RestartNever, a, b)
 	r.until("running", func(s agentpb.State) bool { return running(s) && s.Containers[1].Ready })
+	began := time.Now()
 	r.client.Stop(t.Context(), 100*time.Millisecond, "")
 	s := r.until("the end", finished)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("took %s", took)
+	}
 	for len(note) > 0 {
 		order = append(order, <-note)
 	}

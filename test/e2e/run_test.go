@@ -4,6 +4,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"cis/api"
 )
@@ -122,10 +123,14 @@ func (e *env) interrupted(script string) int {
 	if _, err := out.Read(up); err != nil {
 		e.Fatal(err)
 	}
+	began := time.Now()
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		e.Fatal(err)
 	}
 	_ = cmd.Wait() // the exit code is what counts
+	if took := time.Since(began); took > 9*time.Second {
+		e.Errorf("it took %v to stop, as if the signal did nothing", took)
+	}
 	return cmd.ProcessState.ExitCode()
 }
 

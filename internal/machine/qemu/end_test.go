@@ -30,6 +30,10 @@ func started(t testing.TB, m *Machine, s machine.Sandbox) {
 	})
 }
 
+// seenWithin is how long a VM may be dead without anybody knowing, on a machine that
+// is busy with other tests; on a quiet one it is two seconds at most.
+const seenWithin = 10 * time.Second
+
 // TestEnds: whatever ends a VM is seen soon, and told.
 func TestEnds(t *testing.T) {
 	c := newConfig(t)
@@ -62,15 +66,16 @@ func TestEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-				t.Fatal(err)
-			}
 			began := time.Now()
 			test.end(t, s.ID)
 			if n, err := conn.Read(make([]byte, 1)); err == nil {
 				t.Errorf("read %d bytes of a VM that has ended", n)
 			}
-			t.Logf("seen after %v", time.Since(began))
+			took := time.Since(began)
+			t.Logf("seen after %v", took)
+			if took > seenWithin {
+				t.Error("nobody saw it in time")
+			}
 			_, err = m.Connect(t.Context(), s.ID)
 			if api.CodeOf(err) != api.NotFound || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("connect: %v, want %q", err, test.says)
@@ -98,7 +103,7 @@ func TestPanic(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "Kernel panic") {
 		t.Errorf("with too little memory for a kernel: %v", err)
 	}
-	if took := time.Since(began); took >= bootTime {
+	if took := time.Since(began); took > bootTime/2 {
 		t.Errorf("told after %v", took)
 	}
 }
