@@ -64,16 +64,26 @@ func (l *lab) start(size *pty.Winsize, args ...string) *process {
 // expect waits for text in what came since the last one, and gives all up to it.
 func (p *process) expect(text string) string {
 	p.t.Helper()
+	var found string
+	if !eventually(func() bool {
+		before, _, ok := strings.Cut(p.out.String()[p.read:], text)
+		found = before + text
+		return ok
+	}) {
+		p.t.Fatalf("there is no %q in %q; stderr %q", text, p.out.String()[p.read:], p.err.String())
+	}
+	p.read += len(found)
+	return found
+}
+
+// eventually tells whether it holds, now or soon.
+func eventually(holds func() bool) bool {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		all := p.out.String()
-		if i := strings.Index(all[p.read:], text); i >= 0 {
-			found := all[p.read : p.read+i+len(text)]
-			p.read += i + len(text)
-			return found
+		if holds() {
+			return true
 		}
 	}
-	p.t.Fatalf("there is no %q in %q; stderr %q", text, p.out.String()[p.read:], p.err.String())
-	return ""
+	return false
 }
 
 // code waits for the end.
@@ -150,9 +160,7 @@ func TestSecondSignalKills(t *testing.T) {
 func TestSignalBeforeStart(t *testing.T) {
 	l := newLab(t)
 	p := l.start(nil, "run", "pending")
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.err.String(), "pulling") && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	eventually(func() bool { return strings.Contains(p.err.String(), "pulling") })
 	p.signal(os.Interrupt)
 	if code := p.code(); code != 130 || p.err.String() != "cis: pulling image \"pending\"\n" {
 		t.Errorf("code %d, stderr %q", code, p.err.String())
@@ -240,9 +248,7 @@ func TestTerminalSignal(t *testing.T) {
 		t.Errorf("code %d", code)
 	}
 	p = l.start(size80x24, "exec", "-it", "web", "hang")
-	for deadline := time.Now().Add(time.Minute); !p.raw() && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	eventually(p.raw)
 	p.signal(syscall.SIGTERM)
 	if code := p.code(); code != exitInterrupted {
 		t.Errorf("code %d", code)

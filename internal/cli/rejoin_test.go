@@ -81,9 +81,7 @@ func TestRestartingProgramOverARestart(t *testing.T) {
 	l.down()
 	_ = l.engine.Print("web", 1, "missed\n")
 	l.up()
-	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.err.String(), "cis logs web") && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	eventually(func() bool { return strings.Contains(p.err.String(), "cis logs web") })
 	_ = l.engine.Print("web", 1, "after\n")
 	p.expect("after\n")
 	if got := p.out.String(); got != "before\nafter\n" || strings.Count(p.err.String(), "cis: cisd was away") != 1 {
@@ -104,10 +102,11 @@ func TestTerminalOverARestart(t *testing.T) {
 			lose(l)
 			l.up()
 			// A key on its way as the connection breaks is lost.
-			for deadline := time.Now().Add(time.Minute); !strings.Contains(p.out.String(), "B") && time.Now().Before(deadline); {
+			eventually(func() bool {
 				p.keys("b")
 				time.Sleep(20 * time.Millisecond)
-			}
+				return strings.Contains(p.out.String(), "B")
+			})
 			p.expect("B")
 			p.keys("c\x10\x11")
 			if code := p.code(); code != 0 || p.raw() {
@@ -177,10 +176,7 @@ func TestOutputSkips(t *testing.T) {
 // expectInstance waits until the program is joined.
 func (p *process) expectInstance(l *lab, name string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if _, err := l.engine.Get(p.t.Context(), name); err == nil {
-			return
-		}
+	if !eventually(func() bool { _, err := l.engine.Get(p.t.Context(), name); return err == nil }) {
+		p.t.Fatalf("there is no %s; stderr %q", name, p.err.String())
 	}
-	p.t.Fatalf("there is no %s; stderr %q", name, p.err.String())
 }
