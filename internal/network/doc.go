@@ -11,7 +11,7 @@
 //
 //	 NIC's namespace        VPC's namespace                    host
 //	┌────────────────┐   ┌──────────────────────────────┐   ┌──────────────────────┐
-//	│ eth0           │   │ cis-nXXXXXXXX      uplink    │   │ cis-uXXXXXXXX   eth0 │
+//	│ eth0           │   │ cis-n4kq7zt2m      uplink    │   │ cis-ub5xw3heo   eth0 │
 //	│ 10.64.0.2/32 ──┼───┼── route 10.64.0.2   .1/31 ───┼───┼── .0/31        ──────┼──▶ outside
 //	│ via 169.254.1.1│   │ lo: 169.254.1.1 (DNS)  (NAT) │   │           (NAT)      │
 //	│                │   │                              │   │                      │
