@@ -106,7 +106,7 @@ func (b *bench) vmBoot(ctx context.Context) (err error) {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
-	b.table.add("VM: run to exit, booted, while its template is made", boots.String(), "", "", "2500 ms")
+	b.table.add("VM: run to exit, booted", boots.String(), "", "", "2500 ms")
 	return nil
 }
 

@@ -78,7 +78,7 @@ func machineArgs(a accelerator, s shape) []string {
 		accel = fmt.Sprintf("tcg,tb-size=%d", translated/api.MiB)
 	}
 	args := []string{
-		"-M", "microvm,memory-backend=memory", "-accel", accel, "-cpu", "max",
+		"-M", "microvm,memory-backend=memory", "-accel", accel, "-cpu", model(a),
 		"-m", fmt.Sprintf("%dM", s.memory/api.MiB), "-smp", strconv.Itoa(s.processors),
 		"-nodefaults", "-no-user-config", "-display", "none", "-action", "reboot=shutdown,shutdown=pause",
 		"-rtc", "base=utc,clock=host",
@@ -94,6 +94,16 @@ func machineArgs(a accelerator, s shape) []string {
 		args = append(args, diskArgs(guest.FirstWritable+n, false)...)
 	}
 	return args
+}
+
+// model of the processor. An emulated one fills and copies memory a byte at a time with the
+// instructions that erms and fsrm recommend for it, and walks one more level of page tables
+// with la57.
+func model(a accelerator) string {
+	if a == kvm {
+		return "max"
+	}
+	return "max,-erms,-fsrm,-la57"
 }
 
 // bus is where a device's slot is.

@@ -42,9 +42,13 @@ func (m *Machine) inDir(ctx context.Context, id string, fill func() error) error
 }
 
 func (m *Machine) start(ctx context.Context, s machine.Sandbox) error {
-	t, err := m.templates.find(ctx, shapeOf(s.CPU, s.Memory))
+	want := shapeOf(s.CPU, s.Memory)
+	t, err := m.templates.have(ctx, want)
 	if err != nil {
 		return err
+	}
+	if t == nil {
+		defer m.templates.order(want)
 	}
 	if err := m.saveSize(s.ID, size{CPU: s.CPU, Memory: s.Memory}); err != nil {
 		return err
@@ -59,7 +63,7 @@ func (m *Machine) start(ctx context.Context, s machine.Sandbox) error {
 	if err != nil {
 		return err
 	}
-	v, err := m.launch(ctx, launch{id: s.ID, shape: shapeOf(s.CPU, s.Memory), template: t, tap: tap})
+	v, err := m.launch(ctx, launch{id: s.ID, shape: want, template: t, tap: tap})
 	if err != nil {
 		return err
 	}

@@ -19,9 +19,9 @@ import (
 // maxTemplates is how many shapes are kept; the one not used for the longest goes.
 const maxTemplates = 8
 
-// afterBoot is about how long the first VM of a shape boots and runs. Its template is made
-// after that, so that the two do not share the processors.
-const afterBoot = 5 * time.Second
+// afterStart is about how long a VM that has booted takes until its program says something.
+// Its template is made after that, so that the two do not share the processors.
+const afterStart = 3 * time.Second
 
 // retryTemplate is how long after a failure a template is not tried again.
 const retryTemplate = time.Minute
@@ -54,22 +54,17 @@ func (t *templates) close() {
 	t.wg.Wait()
 }
 
-// find returns the template of a shape. Where there is none yet it returns nil, and
-// one is made for those who ask later.
-func (t *templates) find(ctx context.Context, s shape) (*template, error) {
-	found, err := t.have(ctx, s)
-	if err != nil || found != nil {
-		return found, err
-	}
+// order has the template of a shape made in a while, for those who ask later.
+func (t *templates) order(s shape) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.building[s] || t.work.Err() != nil || time.Since(t.failed[s]) < retryTemplate {
-		return nil, nil
+		return
 	}
 	t.building[s] = true
 	t.wg.Go(func() {
 		select {
-		case <-time.After(afterBoot):
+		case <-time.After(afterStart):
 		case <-t.work.Done():
 		}
 		err := t.build(t.work, s)
@@ -83,10 +78,9 @@ func (t *templates) find(ctx context.Context, s shape) (*template, error) {
 			t.failed[s] = time.Now()
 		}
 	})
-	return nil, nil
 }
 
-// have returns the template of a shape if there is one.
+// have returns the template of a shape, or nil if there is none.
 func (t *templates) have(ctx context.Context, s shape) (*template, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
