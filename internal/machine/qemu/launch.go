@@ -24,7 +24,7 @@ type launch struct {
 	shape shape
 	// template to copy; nil: it boots.
 	template *template
-	// memory to boot in; nil: one of the VM's own.
+	// memory to boot in, which stays when the VM has gone; nil: of the VM's own.
 	memory *os.File
 	// tap behind the interface, which launch closes; nil: nothing.
 	tap *os.File
@@ -126,20 +126,16 @@ func (l *launch) boot(ctx context.Context, m *Machine) error {
 		fds[i] = l.pass(file)
 	}
 	l.args = append(l.args, bootArgs(l.accel, fds[0], fds[1])...)
-	memory, err := l.ownMemory()
+	if l.memory == nil {
+		l.args = append(l.args, ownMemoryArgs(l.shape)...)
+		return nil
+	}
+	memory, err := duplicate(l.memory)
 	if err != nil {
 		return err
 	}
 	l.args = append(l.args, memoryArgs(l.shape, l.pass(memory), true)...)
 	return nil
-}
-
-// ownMemory is what the VM boots in.
-func (l *launch) ownMemory() (*os.File, error) {
-	if l.memory == nil {
-		return newMemory(l.shape.memory)
-	}
-	return duplicate(l.memory)
 }
 
 func (l *launch) copy() error {
