@@ -42,8 +42,9 @@ func ownMemory(promised api.Bytes) api.Bytes { return 100*api.MiB + promised/40/
 
 const (
 	// translated is how much of the guest's code is kept in the form that an emulated
-	// processor runs.
-	translated = 64 * api.MiB
+	// processor runs; where there would be more, all is thrown away and made anew. A boot
+	// with a short program makes 68 MiB (QEMU's "info jit"), a copy with one 32.
+	translated, translatedAtBoot = 64 * api.MiB, 128 * api.MiB
 	// overhead of a VM on the host beside the guest's own memory: QEMU with its devices,
 	// the kernel and the initramfs as it loaded them, and translated code. Measured: 135
 	// MiB without a bound for that code.
@@ -73,12 +74,8 @@ const kernelArgs = "console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on pc
 
 // machineArgs describe a VM, the same whether it boots or is a copy.
 func machineArgs(a accelerator, s shape) []string {
-	accel := string(a)
-	if a == tcg {
-		accel = fmt.Sprintf("tcg,tb-size=%d", translated/api.MiB)
-	}
 	args := []string{
-		"-M", "microvm,memory-backend=memory", "-accel", accel, "-cpu", model(a),
+		"-M", "microvm,memory-backend=memory", "-cpu", model(a),
 		"-m", fmt.Sprintf("%dM", s.memory/api.MiB), "-smp", strconv.Itoa(s.processors),
 		"-nodefaults", "-no-user-config", "-display", "none", "-action", "reboot=shutdown,shutdown=pause",
 		"-rtc", "base=utc,clock=host",
@@ -94,6 +91,14 @@ func machineArgs(a accelerator, s shape) []string {
 		args = append(args, diskArgs(guest.FirstWritable+n, false)...)
 	}
 	return args
+}
+
+// acceleratorArgs run the processors, an emulated one with so much translated code.
+func acceleratorArgs(a accelerator, translated api.Bytes) []string {
+	if a == kvm {
+		return []string{"-accel", "kvm"}
+	}
+	return []string{"-accel", fmt.Sprintf("tcg,tb-size=%d", translated/api.MiB)}
 }
 
 // model of the processor. An emulated one fills and copies memory a byte at a time with the
@@ -147,12 +152,14 @@ func bootArgs(a accelerator, kernel, initramfs int) []string {
 		// a busy host loses some, and drop it.
 		line += fmt.Sprintf(" tsc_early_khz=%d tsc=reliable", tscKHz())
 	}
-	return []string{"-kernel", fmt.Sprintf("/proc/self/fd/%d", kernel), "-initrd", fmt.Sprintf("/proc/self/fd/%d", initramfs),
-		"-append", line}
+	return append(acceleratorArgs(a, translatedAtBoot),
+		"-kernel", fmt.Sprintf("/proc/self/fd/%d", kernel), "-initrd", fmt.Sprintf("/proc/self/fd/%d", initramfs), "-append", line)
 }
 
 // copyArgs wait for the state of a template: see resume.
-func copyArgs() []string { return []string{"-incoming", "defer"} }
+func copyArgs(a accelerator) []string {
+	return append(acceleratorArgs(a, translated), "-incoming", "defer")
+}
 
 // portArgs are a port of the guest that a socket of the host leads to.
 func portArgs(name string, fd int) []string {

@@ -145,7 +145,7 @@ func (l *launch) copy() error {
 		return err
 	}
 	l.args = append(l.args, memoryArgs(l.shape, l.pass(memory), false)...)
-	l.args = append(l.args, copyArgs()...)
+	l.args = append(l.args, copyArgs(l.accel)...)
 	return nil
 }
 
