@@ -93,12 +93,12 @@ func machineArgs(a accelerator, s shape) []string {
 	return args
 }
 
-// acceleratorArgs run the processors, an emulated one with so much translated code.
-func acceleratorArgs(a accelerator, translated api.Bytes) []string {
+// acceleratorArgs run the processors, an emulated one with room for so much translated code.
+func acceleratorArgs(a accelerator, code api.Bytes) []string {
 	if a == kvm {
 		return []string{"-accel", "kvm"}
 	}
-	return []string{"-accel", fmt.Sprintf("tcg,tb-size=%d", translated/api.MiB)}
+	return []string{"-accel", fmt.Sprintf("tcg,tb-size=%d", code/api.MiB)}
 }
 
 // model of the processor. An emulated one fills and copies memory a byte at a time with the

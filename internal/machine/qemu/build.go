@@ -21,7 +21,7 @@ type build struct {
 	kernel, initramfs string
 	// version of QEMU, in words.
 	version string
-	// key changes with any of them, and with what VMs are given as devices.
+	// key changes with any of them, and with the processors and devices that VMs are given.
 	key string
 }
 
@@ -61,7 +61,7 @@ func (m *Machine) newBuild(ctx context.Context) (build, error) {
 		}
 	}
 	any := shape{processors: 1, memory: api.MiB}
-	fmt.Fprintln(sum, machineArgs(tcg, any), kernelArgs)
+	fmt.Fprintln(sum, machineArgs(tcg, any), machineArgs(kvm, any), kernelArgs)
 	b.key = hex.EncodeToString(sum.Sum(nil)[:8])
 	return b, nil
 }
