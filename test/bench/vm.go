@@ -101,7 +101,7 @@ func (b *bench) vmBoot(ctx context.Context) (err error) {
 			return fmt.Errorf("cis run: %w, exit code %d: %s", err, r.Code, r.Stderr)
 		}
 		boots = append(boots, r.Took)
-		// The template of that size is made meanwhile, and must not run into the next.
+		// The template of that size is made after that, and must not run into the next.
 		for len(p.templates()) == before {
 			time.Sleep(50 * time.Millisecond)
 		}
