@@ -68,9 +68,11 @@ func (s shape) startLimits() cgroup.Limits {
 func (s shape) mostMemory() api.Bytes { return 2*s.memory + overhead }
 
 // kernelArgs are the guest kernel's. Without PCI there is nothing to search for; a
-// panic ends the VM. The kernel would try all of its ciphers at every boot, for a sixth
-// of the time that this takes where the processor is emulated.
-const kernelArgs = "console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on pci=off cryptomgr.notests"
+// panic ends the VM. The rest leaves out what it would do at every boot and no guest needs,
+// and takes long where the processor is emulated: to try all of its ciphers, to rewrite its
+// locks for a single processor, and to prepare for being traced.
+const kernelArgs = "console=ttyS0 reboot=t panic=-1 quiet random.trust_cpu=on pci=off cryptomgr.notests noreplace-smp" +
+	" initcall_blacklist=tracer_init_tracefs,ftrace_check_for_weak_functions,init_kprobe_trace"
 
 // machineArgs describe a VM, the same whether it boots or is a copy.
 func machineArgs(a accelerator, s shape) []string {

@@ -2,6 +2,11 @@ package qemu
 
 import (
 	"context"
+	"debug/elf"
+	"encoding/binary"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -97,19 +102,47 @@ func signal(t *testing.T, m *Machine, id string, s unix.Signal) {
 
 // TestPanic: a guest whose kernel cannot go on says why.
 func TestPanic(t *testing.T) {
-	m := newMachine(t, newConfig(t))
+	conf := newConfig(t)
+	conf.Initramfs.ModulesFrom = withForeign(t, conf.Initramfs.ModulesFrom, "virtio.ko")
+	m := newMachine(t, conf)
 	began := time.Now()
-	err := m.withBuilder(t.Context(), launch{shape: shape{processors: 1, memory: 88 * api.MiB}, accel: tcg}, func(v *vm) error {
+	err := m.withBuilder(t.Context(), launch{shape: probeShape, accel: tcg}, func(v *vm) error {
 		ctx, cancel := v.bound(t.Context())
 		defer cancel()
 		return v.request(ctx, guest.Request{Time: time.Now()})
 	})
 	if err == nil || !strings.Contains(err.Error(), "Kernel panic") {
-		t.Errorf("with too little memory for a kernel: %v", err)
+		t.Errorf("without a module that its agent needs: %v", err)
 	}
 	if took := time.Since(began); took > bootTime/2 {
 		t.Errorf("told after %v", took)
 	}
+}
+
+// withForeign makes a directory of the modules below another one, a named one for another
+// processor.
+func withForeign(t *testing.T, modules, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	err := filepath.WalkDir(modules, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if d.Name() != name {
+			return os.Symlink(path, filepath.Join(dir, d.Name()))
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		const machine = 0x12
+		binary.LittleEndian.PutUint16(data[machine:], uint16(elf.EM_AARCH64))
+		return os.WriteFile(filepath.Join(dir, name), data, 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestConsole(t *testing.T) {
