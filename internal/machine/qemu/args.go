@@ -158,6 +158,11 @@ func bootArgs(a accelerator, kernel, initramfs int) []string {
 		"-kernel", fmt.Sprintf("/proc/self/fd/%d", kernel), "-initrd", fmt.Sprintf("/proc/self/fd/%d", initramfs), "-append", line)
 }
 
+// placedArgs load a kernel to where its file says.
+func placedArgs(fd int) []string {
+	return []string{"-device", fmt.Sprintf("loader,file=/proc/self/fd/%d", fd)}
+}
+
 // copyArgs wait for the state of a template: see resume.
 func copyArgs(a accelerator) []string {
 	return append(acceleratorArgs(a, translated), "-incoming", "defer")

@@ -45,7 +45,7 @@ func (m *Machine) newBuild(ctx context.Context) (build, error) {
 	if err != nil {
 		return build{}, err
 	}
-	b := build{kernel: m.conf.Kernel, initramfs: filepath.Join(m.conf.Dir, "initramfs.cpio"), version: version}
+	b := build{kernel: m.conf.Kernel, initramfs: m.initramfsPath(), version: version}
 	err = m.replace(b.initramfs, func(to *os.File) error { return initramfs.Write(to, m.conf.Initramfs) })
 	if err != nil {
 		return build{}, err
@@ -88,9 +88,10 @@ func (m *Machine) version(ctx context.Context) (string, error) {
 	return line, nil
 }
 
-// replace writes a file as a whole or not at all.
+// replace writes a file as a whole or not at all. What a crash leaves of it is written over
+// by the next one.
 func (m *Machine) replace(path string, write func(*os.File) error) error {
-	file, err := os.CreateTemp(m.conf.Dir, filepath.Base(path))
+	file, err := os.Create(path + ".new")
 	if err != nil {
 		return err
 	}
@@ -105,7 +106,8 @@ func (m *Machine) replace(path string, write func(*os.File) error) error {
 	return os.Rename(file.Name(), path)
 }
 
-func (m *Machine) templatesDir() string { return filepath.Join(m.conf.Dir, "templates") }
+func (m *Machine) initramfsPath() string { return filepath.Join(m.conf.Dir, "initramfs.cpio") }
+func (m *Machine) templatesDir() string  { return filepath.Join(m.conf.Dir, "templates") }
 
 // templateDir is where the templates are that fit the build and the accelerator.
 func (m *Machine) templateDir(ctx context.Context) (string, accelerator, error) {

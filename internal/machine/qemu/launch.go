@@ -76,6 +76,15 @@ func (l *launch) pass(f *os.File) int {
 	return 2 + len(l.files)
 }
 
+// open passes a file that is to be read.
+func (l *launch) open(path string) (int, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	return l.pass(file), nil
+}
+
 // prepare opens the files and writes the command line.
 func (l *launch) prepare(ctx context.Context, m *Machine) error {
 	if l.tap != nil {
@@ -117,15 +126,24 @@ func (l *launch) boot(ctx context.Context, m *Machine) error {
 			return err
 		}
 	}
+	kernel, err := m.bootable()
+	if err != nil {
+		return err
+	}
 	var fds [2]int
-	for i, path := range []string{build.kernel, build.initramfs} {
-		file, err := os.Open(path)
+	for i, path := range []string{kernel.start, build.initramfs} {
+		if fds[i], err = l.open(path); err != nil {
+			return err
+		}
+	}
+	l.args = append(l.args, bootArgs(l.accel, fds[0], fds[1])...)
+	if kernel.placed != "" {
+		placed, err := l.open(kernel.placed)
 		if err != nil {
 			return err
 		}
-		fds[i] = l.pass(file)
+		l.args = append(l.args, placedArgs(placed)...)
 	}
-	l.args = append(l.args, bootArgs(l.accel, fds[0], fds[1])...)
 	if l.memory == nil {
 		l.args = append(l.args, ownMemoryArgs(l.shape)...)
 		return nil

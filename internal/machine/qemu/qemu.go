@@ -62,6 +62,8 @@ type Machine struct {
 
 	// nfsImage is the path of an image with the kernel's NFS client, made when it is first wanted.
 	nfsImage func() (string, error)
+	// bootable is the kernel as VMs boot it, made when the first one does.
+	bootable func() (bootable, error)
 }
 
 var _ machine.VMs = (*Machine)(nil)
@@ -80,6 +82,7 @@ func New(conf Config) (*Machine, error) {
 	m := &Machine{conf: conf, cgroups: tree, starting: make(chan struct{}, runtime.NumCPU())}
 	m.templates = newTemplates(m)
 	m.nfsImage = sync.OnceValues(m.makeNFSImage)
+	m.bootable = sync.OnceValues(m.makeBootable)
 	if err := os.MkdirAll(m.vms(), 0o700); err != nil {
 		return nil, fmt.Errorf("qemu: %w", err)
 	}
