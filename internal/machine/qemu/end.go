@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,7 @@ func (m *Machine) explain(ctx context.Context, v *vm, err error) error {
 	defer cancel()
 	text, asked := m.console(ctx, v.id)
 	if asked == nil && text != "" {
-		return fmt.Errorf("%w; the console's last lines: %s", err, tail(text))
+		return fmt.Errorf("%w; the console's last lines: %s", err, lastLines(text))
 	}
 	if log, _ := os.ReadFile(m.logFile(v.id)); asked != nil && len(log) > 0 {
 		return fmt.Errorf("%w; QEMU said: %s", err, tail(string(log)))
@@ -147,5 +148,16 @@ func (m *Machine) lastWords(ctx context.Context, id string) string {
 	if err != nil || text == "" {
 		return errKernelStopped.Error()
 	}
-	return errKernelStopped.Error() + "; the console's last lines:\n" + tail(text)
+	return errKernelStopped.Error() + "; the console's last lines:\n" + lastLines(text)
+}
+
+// lastLines of a console: what a kernel said before it gave up, and that it did. Where it was
+// then, which it tells at length, would take the place of the cause.
+func lastLines(console string) string {
+	before, after, panicked := strings.Cut(console, "Kernel panic")
+	if !panicked {
+		return tail(console)
+	}
+	line, _, _ := strings.Cut(after, "\n")
+	return tail(before + "Kernel panic" + line)
 }
