@@ -62,7 +62,9 @@ func TestVM(t *testing.T) {
 		},
 		"the kernel's log": func(e *env) {
 			name := e.start("--", "sleep", "1000")
-			e.ok("console", name)
+			if log := e.ok("console", name); !strings.Contains(log, "Linux version") {
+				e.Errorf("a kernel's log of %q", log)
+			}
 			e.fails(1, []string{"nosuch"}, "console", "nosuch")
 			e.ok("run", "-d", "--name", name+"-g", "--isolation", "gvisor", e.stage.Image, "sleep", "1000")
 			e.fails(1, []string{"no kernel of its own", "--isolation vm"}, "console", name+"-g")

@@ -108,7 +108,10 @@ func (g *Guest) serve(ctx context.Context, conn net.Conn) error {
 			return err
 		}
 		var a Answer
-		if err = g.do(ctx, r); err != nil {
+		if err = g.do(ctx, r); err == nil && r.Log {
+			a.Log, err = kernelLog()
+		}
+		if err != nil {
 			a.Error = err.Error()
 		}
 		if err := errors.Join(err, out.Encode(a)); err != nil {

@@ -3,8 +3,10 @@ package guest
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // settings of the kernel. The network is the instance's alone, so its programs may
@@ -29,4 +31,21 @@ func setUpKernel() error {
 		return fmt.Errorf("set up the loopback interface: %w", err)
 	}
 	return nil
+}
+
+// kernelLog is the last of what the kernel has logged, without the priorities before its lines.
+func kernelLog() (string, error) {
+	buf := make([]byte, LogSize)
+	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, buf)
+	if err != nil {
+		return "", fmt.Errorf("read the kernel's log: %w", err)
+	}
+	var log strings.Builder
+	for line := range strings.Lines(string(buf[:n])) {
+		if priority, rest, found := strings.Cut(line, ">"); found && strings.HasPrefix(priority, "<") {
+			line = rest
+		}
+		log.WriteString(line)
+	}
+	return log.String(), nil
 }

@@ -42,6 +42,8 @@ type Request struct {
 	Free []Disk `json:"free,omitempty"`
 	// Layer is the container that gets the layer called Rehearsal.
 	Layer string `json:"layer,omitempty"`
+	// Log: the answer shall have what the kernel has logged.
+	Log bool `json:"log,omitempty"`
 }
 
 // Rehearsal is the name of the image and the layer that a VM is warmed with.
@@ -89,4 +91,9 @@ type Disk struct {
 // Answer to a request; without an error it is done.
 type Answer struct {
 	Error string `json:"error,omitempty"`
+	// Log is the last of what the kernel has logged, LogSize bytes at most.
+	Log string `json:"log,omitempty"`
 }
+
+// LogSize is how much of the kernel's log an answer may have, in bytes.
+const LogSize = 64 << 10

@@ -20,32 +20,38 @@ func (v *vm) ask(ctx context.Context, r guest.Request) <-chan error {
 	return answered
 }
 
-// maxAnswer is how long a guest's answer may be, in bytes.
-const maxAnswer = 64 << 10
+// maxAnswer is how long a guest's answer may be, in bytes: a log with room for what JSON
+// adds to it.
+const maxAnswer = 4 * guest.LogSize
 
 // request sends the guest a request and waits until it is done.
 func (v *vm) request(ctx context.Context, r guest.Request) error {
+	_, err := v.answer(ctx, r)
+	return err
+}
+
+// answer is what the guest says when it has done a request.
+func (v *vm) answer(ctx context.Context, r guest.Request) (a guest.Answer, err error) {
 	conn, err := v.dial(ctx, guest.RequestPort)
 	if err != nil {
-		return err
+		return a, err
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	var a guest.Answer
 	err = json.NewEncoder(conn).Encode(r)
 	if err == nil {
 		err = json.NewDecoder(io.LimitReader(conn, maxAnswer)).Decode(&a)
 	}
 	switch {
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return a, context.Cause(ctx)
 	case err != nil:
-		return fmt.Errorf("ask the guest: %w", err)
+		return a, fmt.Errorf("ask the guest: %w", err)
 	case a.Error != "":
-		return errors.New("the guest: " + a.Error)
+		return a, errors.New("the guest: " + a.Error)
 	}
-	return nil
+	return a, nil
 }
 
 // dial begins a connection with the guest's side of a port.

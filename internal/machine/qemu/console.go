@@ -10,25 +10,59 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
+	"cis/internal/agent/guest"
 	"cis/internal/machine"
 )
 
-// Console implements machine.VMs: what the guest's kernel has printed, the last
-// consoleSize bytes of it at most.
+// Console implements machine.VMs: the log of the guest's kernel, which has the boot of a
+// template too, unless the guest does not answer; and what else came to its console. It is
+// the last consoleSize bytes of that at most.
 func (m *Machine) Console(ctx context.Context, id string) (string, error) {
 	if err := machine.CheckID(id); err != nil {
 		return "", err
 	}
-	text, err := m.console(ctx, id)
+	console, err := m.console(ctx, id)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return "", absent(id, err)
 	}
 	if err != nil {
 		return "", fmt.Errorf("read the console of sandbox %s: %w", id, err)
 	}
-	return text, nil
+	log := m.kernelLog(ctx, id)
+	return lastBytes(log + besides(log, console)), nil
 }
+
+// kernelLog asks the guest for its kernel's log: "" if it does not say.
+func (m *Machine) kernelLog(ctx context.Context, id string) string {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	a, err := (&vm{m: m, id: id}).answer(ctx, guest.Request{Time: time.Now(), Log: true})
+	if err != nil {
+		return ""
+	}
+	return strings.ToValidUTF8(a.Log, "�")
+}
+
+// besides are the lines of a console that are not in the kernel's log. What the kernel finds
+// important is in both.
+func besides(log, console string) string {
+	logged := map[string]bool{}
+	for line := range strings.Lines(log) {
+		logged[line] = true
+	}
+	var rest strings.Builder
+	for line := range strings.Lines(console) {
+		if !logged[line] {
+			rest.WriteString(line)
+		}
+	}
+	return rest.String()
+}
+
+// lastBytes are those of a console's text that are kept.
+func lastBytes(text string) string { return text[max(0, len(text)-consoleSize):] }
 
 // console takes what QEMU holds, which gives everything once, and keeps it in a file
 // for whoever asks next.
@@ -58,7 +92,7 @@ func (m *Machine) console(ctx context.Context, id string) (string, error) {
 		return "", err
 	}
 	text := string(before) + strings.ToValidUTF8(strings.ReplaceAll(string(fresh), "\r\n", "\n"), "�")
-	text = text[max(0, len(text)-consoleSize):]
+	text = lastBytes(text)
 	return text, os.WriteFile(path, []byte(text), 0o600)
 }
 

@@ -147,15 +147,27 @@ func withForeign(t *testing.T, modules, name string) string {
 	return dir
 }
 
+// TestConsole: a VM's kernel log is whole whether it booted or is a copy, and what came to its
+// console stays when it is read.
 func TestConsole(t *testing.T) {
 	m := newMachine(t, newConfig(t))
-	s := spec(t, '1')
-	started(t, m, s) // there is no template yet: it boots
-	first, err := m.Console(t.Context(), s.ID)
-	if err != nil || !strings.Contains(first, "PCI") {
+	booted, copied := spec(t, '1'), spec(t, '2')
+	started(t, m, booted) // there is no template yet
+	if err := m.Prepare(t.Context(), copied.CPU, copied.Memory); err != nil {
+		t.Fatal(err)
+	}
+	started(t, m, copied)
+	for _, s := range []machine.Sandbox{booted, copied} {
+		log, err := m.Console(t.Context(), s.ID)
+		if err != nil || !strings.Contains(log, "] Linux version") || strings.HasPrefix(log, "<") || strings.Count(log, "PCI: Fatal") != 1 {
+			t.Errorf("log %q, %v", log, err)
+		}
+	}
+	first, err := m.console(t.Context(), booted.ID)
+	if err != nil || !strings.Contains(first, "PCI") || strings.Contains(first, "Linux version") {
 		t.Errorf("console %q, %v", first, err)
 	}
-	if again, err := m.Console(t.Context(), s.ID); err != nil || again != first {
+	if again, err := m.console(t.Context(), booted.ID); err != nil || again != first {
 		t.Errorf("read again it is %q, %v", again, err)
 	}
 	if _, err := m.Console(t.Context(), "s-ffffffffffff"); api.CodeOf(err) != api.NotFound {
