@@ -16,16 +16,16 @@ import (
 	"cis/internal/machine/qemu/initramfs"
 )
 
-// build is what VMs are started with.
+// build identifies what VMs are started with.
 type build struct {
-	kernel, initramfs string
 	// version of QEMU, in words.
 	version string
-	// key changes with any of them, and with the processors and devices that VMs are given.
+	// key changes with QEMU, the kernel and the initramfs, and with the processors and devices
+	// that VMs are given.
 	key string
 }
 
-// build finds out what VMs are started with, once.
+// build writes what VMs are started with and finds out which it is, once.
 func (m *Machine) build(ctx context.Context) (build, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -45,8 +45,7 @@ func (m *Machine) newBuild(ctx context.Context) (build, error) {
 	if err != nil {
 		return build{}, err
 	}
-	b := build{kernel: m.conf.Kernel, initramfs: m.initramfsPath(), version: version}
-	err = m.replace(b.initramfs, func(to *os.File) error { return initramfs.Write(to, m.conf.Initramfs) })
+	err = m.replace(m.initramfsPath(), func(to *os.File) error { return initramfs.Write(to, m.conf.Initramfs) })
 	if err != nil {
 		return build{}, err
 	}
@@ -55,15 +54,14 @@ func (m *Machine) newBuild(ctx context.Context) (build, error) {
 		return build{}, fmt.Errorf("write the image of rehearsals: %w", err)
 	}
 	sum := sha256.New()
-	for _, path := range []string{b.kernel, b.initramfs, m.rehearsalPath(), m.conf.QEMU} {
+	for _, path := range []string{m.conf.Kernel, m.initramfsPath(), m.rehearsalPath(), m.conf.QEMU} {
 		if err := hashFile(sum, path); err != nil {
 			return build{}, err
 		}
 	}
 	any := shape{processors: 1, memory: api.MiB}
 	fmt.Fprintln(sum, machineArgs(tcg, any), machineArgs(kvm, any), kernelArgs)
-	b.key = hex.EncodeToString(sum.Sum(nil)[:8])
-	return b, nil
+	return build{version: version, key: hex.EncodeToString(sum.Sum(nil)[:8])}, nil
 }
 
 func hashFile(to io.Writer, path string) error {

@@ -42,7 +42,7 @@ func (m *Machine) kernelLog(ctx context.Context, id string) string {
 	if err != nil {
 		return ""
 	}
-	return strings.ToValidUTF8(a.Log, "�")
+	return a.Log // JSON has made valid text of it
 }
 
 // besides are the lines of a console that are not in the kernel's log. What the kernel finds

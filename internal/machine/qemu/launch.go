@@ -117,7 +117,7 @@ func (l *launch) prepare(ctx context.Context, m *Machine) error {
 }
 
 func (l *launch) boot(ctx context.Context, m *Machine) error {
-	build, err := m.build(ctx)
+	_, err := m.build(ctx) // which writes the initramfs
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (l *launch) boot(ctx context.Context, m *Machine) error {
 		return err
 	}
 	var fds [2]int
-	for i, path := range []string{kernel.start, build.initramfs} {
+	for i, path := range []string{kernel.start, m.initramfsPath()} {
 		if fds[i], err = l.open(path); err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // small is a kernel of one page with a relocation of each kind, as an ELF file with its
-// relocations: at 0 and 16 addresses of 64 bits, at 8 and 12 halves of them.
+// relocations: at 0 an address of 64 bits, at 8 one of 32, and at 12 a distance.
 func small() []byte {
 	const from, header = 0x1000, 64
 	data := make([]byte, from+page+header)
@@ -26,7 +26,7 @@ func small() []byte {
 	le.PutUint16(data[18:], uint16(elf.EM_X86_64))
 	le.PutUint32(data[20:], 1)
 	le.PutUint64(data[elfEntry:], linked+0x10)
-	le.PutUint64(data[0x20:], header)
+	le.PutUint64(data[elfPrograms:], header)
 	le.PutUint64(data[elfSections:], from+page)
 	le.PutUint16(data[0x34:], header)
 	le.PutUint16(data[0x36:], 56)
@@ -120,8 +120,7 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// TestDebian: the kernel of the tests' VMs is one of those that can be placed, and is as it was
-// but for its addresses.
+// TestDebian: the kernel of the tests' VMs is one of those that can be placed.
 func TestDebian(t *testing.T) {
 	packed, err := os.ReadFile(filepath.Join(testbox.GuestKernel(t), "vmlinuz"))
 	if err != nil {

@@ -20,8 +20,9 @@ const (
 
 // Offsets in an ELF file of 64 bits.
 const (
-	elfEntry, elfSections = 0x18, 0x28
-	programPhysical       = 0x18 // in a program header
+	elfEntry, elfPrograms, elfSections = 0x18, 0x20, 0x28
+	programPhysical                    = 0x18 // in a program header
+	programHeader, sectionHeader       = 56, 64
 )
 
 // image is an unpacked kernel, an ELF file, with its relocations behind it.
@@ -39,7 +40,7 @@ func readImage(data []byte) (image, error) {
 	if f.Class != elf.ELFCLASS64 || f.Data != elf.ELFDATA2LSB || f.Machine != elf.EM_X86_64 {
 		return image{}, fmt.Errorf("it is for %v: must be x86-64", f.Machine)
 	}
-	return image{data: data, file: f, programs: binary.LittleEndian.Uint64(data[0x20:])}, nil
+	return image{data: data, file: f, programs: binary.LittleEndian.Uint64(data[elfPrograms:])}, nil
 }
 
 // at returns so many bytes of what is loaded at a virtual address of the kernel as it was linked.
@@ -56,8 +57,8 @@ func (i image) at(virtual uint64, size uint64) ([]byte, error) {
 	return nil, fmt.Errorf("a relocation is at %#x, where nothing is loaded", virtual)
 }
 
-// relocation is a kind of them: each list has one, read from its end, where a zero begins it.
-// They follow the ELF file in reverse order.
+// relocations are the kinds of them. Each has a list of where it is to be done, which begins with a
+// zero and is read from its end; the lists follow the ELF file in reverse order.
 var relocations = []struct {
 	size  uint64
 	apply func(field []byte, by uint64)
@@ -96,7 +97,7 @@ func (i image) relocate(by uint64) error {
 	}
 	// The section headers are the last of the ELF file: a kernel with other lists would not come
 	// out there.
-	sections := binary.LittleEndian.Uint64(i.data[elfSections:]) + uint64(len(i.file.Sections))*64
+	sections := binary.LittleEndian.Uint64(i.data[elfSections:]) + uint64(len(i.file.Sections))*sectionHeader
 	if uint64(end) != sections {
 		return fmt.Errorf("its relocations begin at %d, not behind its file of %d bytes", end, sections)
 	}
@@ -106,9 +107,8 @@ func (i image) relocate(by uint64) error {
 // move has the kernel loaded so many bytes further on, and returns the physical
 // address of its entry.
 func (i image) move(by uint64) uint64 {
-	const header = 56
 	for n, p := range i.file.Progs {
-		at := i.programs + uint64(n)*header
+		at := i.programs + uint64(n)*programHeader
 		binary.LittleEndian.PutUint64(i.data[at+programPhysical:], p.Paddr+by)
 	}
 	entry := i.file.Entry + by
