@@ -38,8 +38,9 @@ func concatenation(name string, f family, fields ...nftables.SetDatatype) *nftab
 var linkLocal = netip.MustParsePrefix("169.254.0.0/16")
 
 // hostRules keep instances away from the host's own services and give them a way
-// to the outside. What belongs to a known connection comes first where it may, since each
-// packet of it pays for the rules before.
+// to the outside. What belongs to a known connection comes first, since each packet of it
+// pays for the rules before. Its source needs no look there: one end of each connection of
+// a VPC is an address that no other VPC has, that of its uplink or a public one.
 func hostRules(table string, links netip.Prefix) ruleset {
 	filter := func(name string, hook *nftables.ChainHook, prio *nftables.ChainPriority, rules ...rule) chain {
 		return chain{name, nftables.ChainTypeFilter, hook, prio, nftables.ChainPolicyAccept, rules}
@@ -58,9 +59,9 @@ func hostRules(table string, links netip.Prefix) ruleset {
 		chains: []chain{
 			filter("guard", nftables.ChainHookPrerouting, beforeDNAT, slices.Concat(
 				[]rule{
+					when("replies", replies(), accept()),
 					when("not from a VPC", iifUnlike(uplinks), accept()),
 					when("spoofed source", noReversePath(), drop()),
-					when("replies to the host", replies(), accept()),
 					opened(ip4), opened(ip6),
 				},
 				publishedAreOpen(),

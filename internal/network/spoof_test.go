@@ -45,6 +45,38 @@ func testSpoofedIPv6SourceIsDropped(t *testing.T, kind NICKind) {
 	l.hears(pc, "honest")
 }
 
+// The host takes nothing from a VPC's router that has a source in another VPC, not even
+// for what is opened to it.
+func TestHostChecksSources(t *testing.T) {
+	l := newLab(t)
+	m := l.open()
+	l.ensure(m, l.vpc("default"))
+	other := l.vpc("other")
+	opened := Rule{Protocol: UDP, First: 9, Last: 9, Peer: netip.PrefixFrom(addr(hostAddr), 32)}
+	other.HostReachable, other.Egress = false, Egress{Allow: []Rule{opened}}
+	l.ensure(m, other)
+	pc := listen(t, l.host, hostAddr+":9")
+	router := m.vpcs["other"].space
+	nftIn(t, router, "flush chain inet "+l.prefix+" postrouting") // else it translates what is forged
+	say := func(from netip.Addr, what string) {
+		check(t, ignoring(unix.EEXIST, router.route.AddrAdd(loopback, &netlink.Addr{IPNet: hostNet(from)})))
+		check(t, router.within(func() error {
+			conn, err := net.DialUDP("udp", &net.UDPAddr{IP: from.AsSlice()}, &net.UDPAddr{IP: addr(hostAddr).AsSlice(), Port: 9})
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			_, err = conn.Write([]byte(what))
+			return err
+		}))
+	}
+	for _, forged := range []string{"10.77.0.2", outsideAddr, m.vpcs["default"].slot.Next().String()} {
+		say(addr(forged), "forged "+forged)
+	}
+	say(m.vpcs["other"].slot.Next(), "honest")
+	l.hears(pc, "honest")
+}
+
 // hears checks that the datagram comes, and nothing else.
 func (l *lab) hears(pc net.PacketConn, want string) {
 	l.t.Helper()

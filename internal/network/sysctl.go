@@ -30,11 +30,13 @@ func (s sysctl) isHosts() bool {
 }
 
 // vpcSysctls make a namespace a router that answers ARP for its gateway address on
-// every link and checks sources against its routes. A new namespace may inherit
-// other values from the host (net.core.devconf_inherit_init_net).
+// every link, checks sources against its routes, and does not look for a socket of its own
+// before it routes a packet on. A new namespace may inherit other values from the host
+// (net.core.devconf_inherit_init_net).
 func vpcSysctls(v VPC) []sysctl {
 	list := []sysctl{
 		forwarding,
+		{"net/ipv4/ip_early_demux", "0"}, // IPv6 too
 		{"net/ipv4/conf/all/rp_filter", "1"},
 		{"net/ipv4/conf/default/rp_filter", "1"},
 		{"net/ipv4/conf/all/arp_ignore", "0"},
