@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -20,30 +19,25 @@ import (
 	"cis/test/stage"
 )
 
-// What is measured of the network in one round. Rounds of cis and podman alternate.
+// What is measured of the network in one round. Many short rounds tell more than a few
+// long ones on a machine whose speed varies.
 const (
-	maxRounds  = 7
-	streamTime = "1s"
-	tripCount  = "1000"
-	openCount  = "150"
+	streamTime = "500ms"
+	tripCount  = "400"
+	openCount  = "100"
 	probePort  = ":7000"
+	// One sandbox is a few hundredths faster than the next, for as long as it lives, so
+	// rounds go to these in turn.
+	serverCount = 3
 )
-
-// figures are bytes per second or nanoseconds, one for each round.
-type figures []float64
-
-func (f figures) median() float64 {
-	sorted := slices.Sorted(slices.Values(f))
-	return sorted[len(sorted)/2]
-}
 
 // end is a place that netprobe runs in.
 type end func(ctx context.Context, args ...string) (float64, error)
 
-// network is one that probes run in: two instances and the host.
+// network is one that probes run in: instances and the host.
 type network struct {
-	server         string // the address of the first instance
-	instance, host end    // the second one, and the host
+	servers        []string // addresses of the instances that serve
+	instance, host end      // another instance, and the host
 }
 
 // between are the ways that are measured. What an instance sends to the host goes over a
@@ -92,32 +86,24 @@ func (b *bench) latencies(ctx context.Context, isolation string) error {
 	})
 }
 
-func (b *bench) rounds() int { return max(1, min(b.runs, maxRounds)) }
-
-// inTurn measures both networks, one after the other, in each round.
+// inTurn measures both networks in each round.
 func (b *bench) inTurn(ctx context.Context, cis, podman network, from func(network) end, measure, amount string) (ours, theirs figures, err error) {
-	for range b.rounds() {
-		n, err := from(cis)(ctx, measure, cis.server+probePort, amount)
-		if err != nil {
-			return nil, nil, err
+	once := func(n network) func(int) (float64, error) {
+		return func(round int) (float64, error) {
+			return from(n)(ctx, measure, n.servers[round%len(n.servers)]+probePort, amount)
 		}
-		ours = append(ours, n)
-		if n, err = from(podman)(ctx, measure, podman.server+probePort, amount); err != nil {
-			return nil, nil, err
-		}
-		theirs = append(theirs, n)
 	}
-	return ours, theirs, nil
+	return alternate(b.runs, once(cis), once(podman))
 }
 
 func (b *bench) addFigures(what string, cis, podman figures, show func(float64) string, goal string) {
-	b.table.add(what, show(cis.median()), show(podman.median()), fmt.Sprintf("%.2f", cis.median()/podman.median()), goal)
+	b.table.add(what, show(cis.median()), show(podman.median()), ratio(cis, podman), goal)
 }
 
 func perSecond(bytes float64) string { return fmt.Sprintf("%.2f Gbit/s", bytes*8/1e9) }
 func micros(nanos float64) string    { return fmt.Sprintf("%.0f µs", nanos/1000) }
 
-// onNetworks calls f while two instances run in each network, one of them serving.
+// onNetworks calls f while instances run in each network, all but one of them serving.
 func (b *bench) onNetworks(ctx context.Context, isolation string, f func(cis, podman network) error) (err error) {
 	s, probe, err := b.openProbe(ctx, isolation)
 	if err != nil {
@@ -174,18 +160,23 @@ func pushProbe(ctx context.Context, s *stage.Stage) (string, error) {
 	return probe, s.Push(ctx, probeImage, busybox.Options{Layers: []v1.Layer{layer}})
 }
 
-// cisNetwork starts the two instances, both of which a group of their own lets serve.
+// cisNetwork starts the instances; a group of their own lets the servers serve.
 func cisNetwork(ctx context.Context, s *stage.Stage, probe string) (network, error) {
 	open := api.SecurityGroup{Name: "probe", Ingress: []api.Rule{{}}}
 	if _, err := s.Client.CreateSecurityGroup(ctx, open); err != nil {
 		return network{}, err
 	}
-	address, err := startServer(ctx, s, "server", "probe")
-	if err != nil {
-		return network{}, err
+	n := network{host: hostEnd(probe)}
+	for i := range serverCount {
+		address, err := startServer(ctx, s, "server"+strconv.Itoa(i), "probe")
+		if err != nil {
+			return network{}, err
+		}
+		n.servers = append(n.servers, address)
 	}
-	client, err := startClient(ctx, s)
-	return network{server: address, instance: client, host: hostEnd(probe)}, err
+	var err error
+	n.instance, err = startClient(ctx, s)
+	return n, err
 }
 
 // startServer runs an instance that serves, and returns its address.
@@ -217,15 +208,7 @@ func cis(ctx context.Context, s *stage.Stage, args ...string) (string, error) {
 }
 
 func podmanNetwork(ctx context.Context, p *podman, probe string) (network, error) {
-	for name, command := range map[string][]string{"server": {"netprobe", "serve", probePort}, "client": {"sleep", "3600"}} {
-		args := append([]string{"run", "-d", "--name", name, "--network=bridge", "--pull=never", p.image}, command...)
-		if _, err := p.inside(p.command(ctx, args...)); err != nil {
-			return network{}, err
-		}
-	}
-	address, err := p.inside(p.command(ctx, "inspect", "-f", "{{.NetworkSettings.IPAddress}}", "server"))
-	return network{
-		server: strings.TrimSpace(address),
+	n := network{
 		instance: func(ctx context.Context, args ...string) (float64, error) {
 			out, err := p.inside(p.command(ctx, append([]string{"exec", "client", "netprobe"}, args...)...))
 			return number(out, err)
@@ -234,7 +217,25 @@ func podmanNetwork(ctx context.Context, p *podman, probe string) (network, error
 			out, err := p.inside(exec.CommandContext(ctx, probe, args...))
 			return number(out, err)
 		},
-	}, err
+	}
+	for i := range serverCount {
+		name := "server" + strconv.Itoa(i)
+		if err := p.start(ctx, name, "netprobe", "serve", probePort); err != nil {
+			return network{}, err
+		}
+		address, err := p.inside(p.command(ctx, "inspect", "-f", "{{.NetworkSettings.IPAddress}}", name))
+		if err != nil {
+			return network{}, err
+		}
+		n.servers = append(n.servers, strings.TrimSpace(address))
+	}
+	return n, p.start(ctx, "client", "sleep", "3600")
+}
+
+// start runs a container in the background.
+func (p *podman) start(ctx context.Context, name string, command ...string) error {
+	_, err := p.inside(p.command(ctx, append([]string{"run", "-d", "--name", name, "--network=bridge", "--pull=never", p.image}, command...)...))
+	return err
 }
 
 // inside runs a command in podman's network namespace.
@@ -287,8 +288,8 @@ func (b *bench) netRules(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	few := network{server: addresses["few"], instance: client}
-	many := network{server: addresses["many"], instance: client}
+	few := network{servers: []string{addresses["few"]}, instance: client}
+	many := network{servers: []string{addresses["many"]}, instance: client}
 	for _, kind := range []struct{ measure, count, what string }{
 		{"trips", tripCount, "a byte there and back"}, {"connects", openCount, "a connection and a byte"},
 	} {
@@ -297,7 +298,7 @@ func (b *bench) netRules(ctx context.Context) (err error) {
 			return err
 		}
 		b.table.add("gvisor: "+kind.what+", 1 rule", micros(without.median()), "", "", "")
-		b.table.add("  1,000 rules", micros(with.median()), "", fmt.Sprintf("%.2f", with.median()/without.median()), "1.05")
+		b.table.add("  1,000 rules", micros(with.median()), "", ratio(with, without), "1.05")
 	}
 	return nil
 }
