@@ -81,6 +81,9 @@ func main() {
 }
 
 func (b *bench) run(ctx context.Context, only string) error {
+	if b.runs < 1 {
+		return fmt.Errorf("-runs is %d: want 1 or more", b.runs)
+	}
 	wanted := strings.Split(only, ",")
 	var err error
 	if b.bin, err = filepath.Abs(b.bin); err != nil {
