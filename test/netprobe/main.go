@@ -24,6 +24,9 @@ const (
 	spout = 'p' // send until the other side closes
 )
 
+// settle is waited before anything is measured, so that what started this program is done.
+const settle = 500 * time.Millisecond
+
 // chunk is what programs that move much data commonly hand over at once.
 const chunk = 128 << 10
 
@@ -47,6 +50,7 @@ func run(args []string) error {
 	if !ok {
 		return fmt.Errorf("what is %q?", args[0])
 	}
+	time.Sleep(settle)
 	n, err := measure(args[1], args[2])
 	if err == nil {
 		fmt.Println(n)
