@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -230,26 +229,6 @@ func podmanNetwork(ctx context.Context, p *podman, probe string) (network, error
 		n.servers = append(n.servers, strings.TrimSpace(address))
 	}
 	return n, p.start(ctx, "client", "sleep", "3600")
-}
-
-// start runs a container in the background.
-func (p *podman) start(ctx context.Context, name string, command ...string) error {
-	_, err := p.inside(p.command(ctx, append([]string{"run", "-d", "--name", name, "--network=bridge", "--pull=never", p.image}, command...)...))
-	return err
-}
-
-// inside runs a command in podman's network namespace.
-func (p *podman) inside(cmd *exec.Cmd) (string, error) {
-	var out, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &stderr
-	err := p.within(func() error { return cmd.Start() })
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if err != nil {
-		err = fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, &stderr)
-	}
-	return out.String(), err
 }
 
 func hostEnd(probe string) end {

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,29 +54,40 @@ func (p *podman) command(ctx context.Context, args ...string) *exec.Cmd {
 
 // run is `podman run --rm` on the bridge; it returns how long it took.
 func (p *podman) run(ctx context.Context, command ...string) (time.Duration, error) {
-	cmd := p.command(ctx, append([]string{"run", "--rm", "--network=bridge", "--pull=never", p.image}, command...)...)
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd := p.onBridge(ctx, []string{"--rm"}, command)
 	began := time.Now()
-	err := p.within(func() error { return cmd.Start() })
+	_, err := p.inside(cmd)
+	return time.Since(began), err
+}
+
+// start runs a container on the bridge in the background.
+func (p *podman) start(ctx context.Context, name string, command ...string) error {
+	_, err := p.inside(p.onBridge(ctx, []string{"-d", "--name", name}, command))
+	return err
+}
+
+func (p *podman) onBridge(ctx context.Context, flags, command []string) *exec.Cmd {
+	return p.command(ctx, slices.Concat([]string{"run", "--network=bridge", "--pull=never"}, flags, []string{p.image}, command)...)
+}
+
+// inside runs a command in podman's network namespace, and returns what it prints.
+func (p *podman) inside(cmd *exec.Cmd) (string, error) {
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	// A program inherits the namespace of the thread that starts it.
+	err := osthread.Do(func() error {
+		if err := unix.Setns(int(p.space.Fd()), unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		return cmd.Start()
+	})
 	if err == nil {
 		err = cmd.Wait()
 	}
 	if err != nil {
-		return 0, fmt.Errorf("podman run: %w\n%s", err, &out)
+		err = fmt.Errorf("%s: %w\n%s%s", filepath.Base(cmd.Path), err, &out, &stderr)
 	}
-	return time.Since(began), nil
-}
-
-// within calls f on a thread in podman's network namespace, which a program that f
-// starts inherits.
-func (p *podman) within(f func() error) error {
-	return osthread.Do(func() error {
-		if err := unix.Setns(int(p.space.Fd()), unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		return f()
-	})
+	return out.String(), err
 }
 
 // close removes what podman has made.
@@ -83,15 +95,9 @@ func (p *podman) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	defer p.space.Close()
-	cmd := p.command(ctx, "system", "reset", "--force")
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := p.within(func() error { return cmd.Start() })
-	if err == nil {
-		err = cmd.Wait()
-	}
+	_, err := p.inside(p.command(ctx, "system", "reset", "--force"))
 	if err != nil {
-		err = fmt.Errorf("podman system reset: %w\n%s", err, &out)
+		err = fmt.Errorf("system reset: %w", err)
 	}
 	// Its storage is a mount of its own, which it leaves.
 	if unmountErr := unix.Unmount(filepath.Join(p.dir, "storage", "overlay"), unix.MNT_DETACH); unmountErr != unix.EINVAL && unmountErr != unix.ENOENT {

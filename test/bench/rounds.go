@@ -3,16 +3,12 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 )
 
 // figures are what was measured of one thing, one for each round.
 type figures []float64
 
-func (f figures) median() float64 {
-	sorted := slices.Sorted(slices.Values(f))
-	return sorted[len(sorted)/2]
-}
+func (f figures) median() float64 { return quantile(f, 0.5) }
 
 // alternate measures two things in so many rounds, in random order in each, so that
 // neither of them always has what the other leaves behind.
@@ -49,6 +45,5 @@ func ratio(a, b figures) string {
 		}
 		found[i] = as.median() / bs.median()
 	}
-	slices.Sort(found)
-	return fmt.Sprintf("%.2f (%.2f to %.2f)", a.median()/b.median(), found[resamples*25/1000], found[resamples*975/1000])
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", a.median()/b.median(), quantile(found, 0.025), quantile(found, 0.975))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -11,16 +12,17 @@ import (
 // sample is a set of durations.
 type sample []time.Duration
 
-// quantile by nearest rank; q from 0 to 1.
-func (s sample) quantile(q float64) time.Duration {
-	if len(s) == 0 {
-		return 0
+func (s sample) quantile(q float64) time.Duration { return quantile(s, q) }
+func (s sample) median() time.Duration            { return s.quantile(0.5) }
+
+// quantile by nearest rank; q from 0 to 1. Of nothing it is zero.
+func quantile[T cmp.Ordered](values []T, q float64) (found T) {
+	if len(values) == 0 {
+		return found
 	}
-	sorted := slices.Sorted(slices.Values(s))
+	sorted := slices.Sorted(slices.Values(values))
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
-
-func (s sample) median() time.Duration { return s.quantile(0.5) }
 
 // String is "median / p99".
 func (s sample) String() string {
